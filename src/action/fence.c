@@ -1,0 +1,103 @@
+#include "action/fence.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "base/text.h"
+#include "kernel/file.h"
+
+#define WRITE_LIMIT_SECONDS 2
+
+static void on_alarm(int signal)
+{
+    (void)signal; /* only interrupts the write */
+}
+
+/* memory.max is in force as soon as the write has begun; what the kernel reclaims (and kills) after that may
+ * take long, and is not waited for. */
+static int write_max(int fd, uint64_t value)
+{
+    struct sigaction sa = {.sa_handler = on_alarm}, before;
+    struct itimerval limit = {.it_value.tv_sec = WRITE_LIMIT_SECONDS}, off = {0};
+    int r;
+
+    (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
+    (void)setitimer(ITIMER_REAL, &limit, NULL);
+    r = file_write_u64_at(fd, "memory.max", value);
+    (void)setitimer(ITIMER_REAL, &off, NULL);
+    (void)sigaction(SIGALRM, &before, NULL);
+    return r == -EINTR ? 0 : r;
+}
+
+static int lease_max(struct journal *j, struct lease_table *t, const struct lease *high, uint64_t was,
+                     uint64_t ours)
+{
+    struct lease *l = lease_add(t);
+    int r;
+
+    if (!l)
+        return -ENOSPC;
+    *l = *high;
+    l->was = was;
+    l->ours = l->ours_before = ours;
+    r = text_copy(text_from("memory.max"), l->knob, sizeof(l->knob));
+    if (r == 0)
+        r = journal_append_lease(j, l);
+    if (r < 0)
+        l->used = false;
+    return r;
+}
+
+static int fence_one(struct journal *j, struct lease_table *t, struct lease *high, const struct hierarchy *h)
+{
+    _cleanup_close_ int fd = cgroup_open(h, high->path);
+    uint64_t id, now, max;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    r = cgroup_read_id(fd, &id);
+    if (r == 0)
+        r = file_read_u64_at(fd, "memory.high", &now);
+    if (r == 0)
+        r = file_read_u64_at(fd, "memory.max", &max);
+    if (r < 0)
+        return r;
+    if (id != high->cgroup_id || (now != high->ours && now != high->ours_before) || now == UINT64_MAX)
+        return 0;
+    if (max > now) {
+        r = lease_find(t, id, "memory.max") ? 0 : lease_max(j, t, high, max, now);
+        if (r == 0)
+            r = write_max(fd, now);
+    }
+    /* Even if the fence could not be raised, the brake must not stay on. */
+    if (file_write_u64_at(fd, "memory.high", high->was) == 0 && journal_append_release(j, high) == 0)
+        high->used = false;
+    return r < 0 ? r : 1;
+}
+
+int fence_raise(int root_fd, int runtime_fd, const struct hierarchy *h)
+{
+    static struct lease_table table;
+    struct journal journal;
+    int fenced = 0, error, r;
+
+    error = journal_open_existing(&journal, root_fd, runtime_fd, &table);
+    if (error < 0)
+        return error;
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
+        struct lease *l = &table.leases[i];
+
+        if (!l->used || strcmp(l->knob, "memory.high") != 0)
+            continue;
+        r = fence_one(&journal, &table, l, h);
+        if (r > 0)
+            fenced++;
+        else if (r < 0 && r != -ENOENT && r != -ENODEV)
+            error = r;
+    }
+    journal_close(&journal);
+    return error < 0 ? error : fenced;
+}

@@ -1,0 +1,330 @@
+#include "action/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "kernel/file.h"
+
+#define JOURNAL_NAME "journal"
+#define JOURNAL_NEW_NAME "journal.new"
+#define JOURNAL_SIZE_MAX 65536
+#define JOURNAL_LONG (JOURNAL_SIZE_MAX / 2)
+#define JOURNAL_LINE_MAX 512
+
+struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob)
+{
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
+        struct lease *l = &t->leases[i];
+
+        if (l->used && l->cgroup_id == cgroup_id && strcmp(l->knob, knob) == 0)
+            return l;
+    }
+    return NULL;
+}
+
+struct lease *lease_add(struct lease_table *t)
+{
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
+        if (!t->leases[i].used) {
+            t->leases[i] = (struct lease){.used = true};
+            return &t->leases[i];
+        }
+    return NULL;
+}
+
+/* The rest of `word` behind "key=", or false. */
+static bool value_of(struct text word, const char *key, struct text *ret)
+{
+    size_t n = strlen(key);
+
+    if (word.length <= n || memcmp(word.at, key, n) != 0 || word.at[n] != '=')
+        return false;
+    *ret = (struct text){word.at + n + 1, word.length - n - 1};
+    return true;
+}
+
+/* The fields of a line in their fixed order; the path is the rest, since it may hold blanks. */
+static int parse_fields(struct text line, bool with_values, struct lease *ret)
+{
+    struct lease l = {.used = true};
+    struct text word, value;
+    int r;
+
+    if (!text_next_word(&line, &word) || !value_of(word, "id", &value))
+        return -EBADMSG;
+    r = text_parse_u64(value, &l.cgroup_id);
+    if (r < 0)
+        return r;
+    if (!text_next_word(&line, &word) || !value_of(word, "knob", &value))
+        return -EBADMSG;
+    r = text_copy(value, l.knob, sizeof(l.knob));
+    if (r < 0)
+        return r;
+    if (with_values) {
+        if (!text_next_word(&line, &word) || !value_of(word, "was", &value))
+            return -EBADMSG;
+        r = text_parse_u64_or_max(value, &l.was);
+        if (r < 0)
+            return r;
+        if (!text_next_word(&line, &word) || !value_of(word, "ours", &value))
+            return -EBADMSG;
+        r = text_parse_u64_or_max(value, &l.ours);
+        if (r < 0)
+            return r;
+    }
+    if (!value_of(text_trim(line), "path", &value))
+        return -EBADMSG;
+    r = text_copy(value, l.path, sizeof(l.path));
+    if (r < 0)
+        return r;
+    l.ours_before = l.ours;
+    *ret = l;
+    return 0;
+}
+
+static int parse_line(struct text line, struct lease_table *t)
+{
+    struct lease parsed, *l;
+    struct text word;
+    bool lease;
+    int r;
+
+    if (!text_next_word(&line, &word))
+        return 0;
+    lease = text_equal(word, "lease");
+    if (!lease && !text_equal(word, "release"))
+        return -EBADMSG;
+    r = parse_fields(line, lease, &parsed);
+    if (r < 0)
+        return r;
+    l = lease_find(t, parsed.cgroup_id, parsed.knob);
+    if (!lease) {
+        if (l)
+            l->used = false;
+        return 0;
+    }
+    if (l) {
+        parsed.ours_before = l->ours;
+    } else {
+        l = lease_add(t);
+        if (!l)
+            return -ENOSPC;
+    }
+    *l = parsed;
+    return 0;
+}
+
+void journal_parse(const char *buf, size_t length, const char *boot_id, struct lease_table *ret_table,
+                   unsigned *ret_bad)
+{
+    struct text rest = {buf, length}, line, word;
+
+    memset(ret_table, 0, sizeof(*ret_table));
+    *ret_bad = 0;
+    while (rest.length > 0 && rest.at[rest.length - 1] != '\n')
+        rest.length--;
+    if (!text_next_line(&rest, &line))
+        return;
+    if (!text_next_word(&line, &word) || !text_equal(word, "headroom-journal") ||
+        !text_next_word(&line, &word) || !text_equal(word, "1")) {
+        (*ret_bad)++;
+        return;
+    }
+    if (!text_next_word(&line, &word) || !text_equal(word, boot_id))
+        return; /* of another boot: its cgroups are gone */
+    while (text_next_line(&rest, &line))
+        if (parse_line(line, ret_table) < 0)
+            (*ret_bad)++;
+}
+
+static int read_boot_id(int root_fd, char ret[40])
+{
+    char buf[64];
+    ssize_t n = file_read_at(root_fd, "proc/sys/kernel/random/boot_id", buf, sizeof(buf));
+
+    /* A recorded tree may lack it; there, one name is as good as another. */
+    if (n < 0)
+        return text_copy(text_from("unknown"), ret, 40);
+    return text_copy(text_trim((struct text){buf, (size_t)n}), ret, 40);
+}
+
+/* Only one process of headroom reads a journal at a time, and the loop process only at start and after a
+ * fence. */
+static char journal_text[JOURNAL_SIZE_MAX + 1];
+
+static int load(int runtime_fd, const char *boot_id, struct lease_table *ret_table)
+{
+    ssize_t n = file_read_at(runtime_fd, JOURNAL_NAME, journal_text, sizeof(journal_text));
+    unsigned bad;
+
+    if (n < 0 && n != -ENODATA)
+        return (int)n;
+    journal_parse(journal_text, n < 0 ? 0 : (size_t)n, boot_id, ret_table, &bad);
+    return 0;
+}
+
+int journal_load(int root_fd, int runtime_fd, struct lease_table *ret_table)
+{
+    char boot_id[40];
+    int r = read_boot_id(root_fd, boot_id);
+
+    return r < 0 ? r : load(runtime_fd, boot_id, ret_table);
+}
+
+int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
+{
+    int r;
+
+    *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
+    r = read_boot_id(root_fd, j->boot_id);
+    if (r < 0)
+        return r;
+    r = load(runtime_fd, j->boot_id, ret_table);
+    if (r == -ENOENT)
+        memset(ret_table, 0, sizeof(*ret_table));
+    else if (r < 0)
+        return r;
+    return journal_rewrite(j, ret_table);
+}
+
+int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
+{
+    int r;
+
+    *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
+    r = read_boot_id(root_fd, j->boot_id);
+    if (r == 0)
+        r = load(runtime_fd, j->boot_id, ret_table);
+    if (r < 0)
+        return r;
+    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return j->fd < 0 ? -errno : 0;
+}
+
+void journal_close(struct journal *j)
+{
+    if (j->fd >= 0)
+        (void)close(j->fd);
+    j->fd = -1;
+}
+
+static void append_u64_or_max(struct buffer *b, const char *key, uint64_t value)
+{
+    if (value == UINT64_MAX)
+        buffer_appendf(b, " %s=max", key);
+    else
+        buffer_appendf(b, " %s=%ju", key, (uintmax_t)value);
+}
+
+static void format_lease(struct buffer *b, const struct lease *l, uint64_t ours)
+{
+    buffer_appendf(b, "lease id=%ju knob=%s", (uintmax_t)l->cgroup_id, l->knob);
+    append_u64_or_max(b, "was", l->was);
+    append_u64_or_max(b, "ours", ours);
+    buffer_appendf(b, " path=%s\n", l->path);
+}
+
+/* All of it or nothing: what a full file system took of a line is taken back. */
+static int append_text(struct journal *j, const struct buffer *b)
+{
+    ssize_t n;
+
+    if (b->cut)
+        return -ENAMETOOLONG;
+    if (j->fd < 0)
+        return -EBADF;
+    do
+        n = pwrite(j->fd, b->data, b->length, (off_t)j->size);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)b->length) {
+        j->size += b->length;
+        return 0;
+    }
+    n = n < 0 ? -errno : -ENOSPC;
+    if (ftruncate(j->fd, (off_t)j->size) < 0)
+        return -errno;
+    return (int)n;
+}
+
+/* The guardian may have appended while the loop stood still: always go on from the real end. */
+static int seek_end(struct journal *j)
+{
+    struct stat st;
+
+    if (j->fd < 0 || fstat(j->fd, &st) < 0)
+        return j->fd < 0 ? -EBADF : -errno;
+    j->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+int journal_append_lease(struct journal *j, const struct lease *l)
+{
+    char storage[JOURNAL_LINE_MAX];
+    struct buffer b;
+    int r = seek_end(j);
+
+    if (r < 0)
+        return r;
+    buffer_init(&b, storage, sizeof(storage));
+    format_lease(&b, l, l->ours);
+    return append_text(j, &b);
+}
+
+int journal_append_release(struct journal *j, const struct lease *l)
+{
+    char storage[JOURNAL_LINE_MAX];
+    struct buffer b;
+    int r = seek_end(j);
+
+    if (r < 0)
+        return r;
+    buffer_init(&b, storage, sizeof(storage));
+    buffer_appendf(&b, "release id=%ju knob=%s path=%s\n", (uintmax_t)l->cgroup_id, l->knob, l->path);
+    return append_text(j, &b);
+}
+
+int journal_rewrite(struct journal *j, const struct lease_table *table)
+{
+    char storage[JOURNAL_LINE_MAX];
+    struct journal fresh = *j;
+    struct buffer b;
+    int r;
+
+    fresh.size = 0;
+    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fresh.fd < 0)
+        return -errno;
+    buffer_init(&b, storage, sizeof(storage));
+    buffer_appendf(&b, "headroom-journal 1 %s\n", j->boot_id);
+    r = append_text(&fresh, &b);
+    for (unsigned i = 0; r == 0 && i < JOURNAL_LEASES_MAX; i++) {
+        const struct lease *l = &table->leases[i];
+
+        if (!l->used)
+            continue;
+        buffer_init(&b, storage, sizeof(storage));
+        if (l->ours_before != l->ours)
+            format_lease(&b, l, l->ours_before);
+        format_lease(&b, l, l->ours);
+        r = append_text(&fresh, &b);
+    }
+    if (r == 0 && renameat(j->dir_fd, JOURNAL_NEW_NAME, j->dir_fd, JOURNAL_NAME) < 0)
+        r = -errno;
+    if (r < 0) {
+        (void)close(fresh.fd);
+        (void)unlinkat(j->dir_fd, JOURNAL_NEW_NAME, 0);
+        return r;
+    }
+    journal_close(j);
+    *j = fresh;
+    return 0;
+}
+
+bool journal_is_long(const struct journal *j)
+{
+    return j->size > JOURNAL_LONG;
+}

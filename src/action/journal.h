@@ -1,0 +1,72 @@
+/* The undo journal: every knob that is changed is written down first, with the value that it had, so that a
+ * stop, a restart, `headroom undo` and the guardian can put the node back as it was found, whoever of them
+ * comes to do it.
+ *
+ * A text file in the runtime directory (a tmpfs: gone with the boot that its values belong to), one line a
+ * change, appended by one write each before the knob is touched:
+ *
+ *     headroom-journal 1 BOOT_ID
+ *     lease id=ID knob=memory.high was=max ours=870318080 path=workload.slice
+ *     release id=ID knob=memory.high path=workload.slice
+ *
+ * The last lease line of an (id, knob) counts; its `ours` and the one before it are both ours, since a crash
+ * may fall between the line and the write. A last line without newline was never acted on. The file is
+ * written anew, by rename, when it has grown. A full file system refuses the line, and then the knob is not
+ * changed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+#define JOURNAL_LEASES_MAX 64
+#define JOURNAL_KNOB_MAX 24
+#define JOURNAL_PATH_MAX 256
+
+struct lease {
+    bool used;
+    uint64_t cgroup_id;
+    char path[JOURNAL_PATH_MAX];
+    char knob[JOURNAL_KNOB_MAX];
+    uint64_t was;                /* what it goes back to; UINT64_MAX: "max" */
+    uint64_t ours;               /* what we wrote last */
+    uint64_t ours_before;        /* what we wrote before that; equals ours where there was nothing */
+    uint64_t pending_until_usec; /* in memory only: `ours` was handed over and need not stand before then */
+};
+
+struct lease_table {
+    struct lease leases[JOURNAL_LEASES_MAX];
+};
+
+struct journal {
+    int dir_fd; /* the runtime directory; the caller's */
+    int fd;
+    uint64_t size;
+    char boot_id[40];
+};
+
+/* Opens, or begins, the journal and reads what it says into *ret_table (leases of an earlier boot are
+ * dropped). */
+int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table) _nodiscard_;
+/* The same for the guardian: goes on in the file that is there, since the daemon may hold it open and wake up
+ * again. */
+int journal_open_existing(struct journal *j, int root_fd, int runtime_fd,
+                          struct lease_table *ret_table) _nodiscard_;
+void journal_close(struct journal *j);
+
+/* Only reads. -ENOENT: there is none, so nothing to undo. */
+int journal_load(int root_fd, int runtime_fd, struct lease_table *ret_table) _nodiscard_;
+/* The lines of a journal of this boot. Bad lines are passed over and counted in *ret_bad. */
+void journal_parse(const char *buf, size_t length, const char *boot_id, struct lease_table *ret_table,
+                   unsigned *ret_bad);
+
+int journal_append_lease(struct journal *j, const struct lease *l) _nodiscard_;
+int journal_append_release(struct journal *j, const struct lease *l) _nodiscard_;
+/* Writes the file anew with only the leases in use. */
+int journal_rewrite(struct journal *j, const struct lease_table *table);
+bool journal_is_long(const struct journal *j);
+
+struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob);
+struct lease *lease_add(struct lease_table *t); /* NULL: full */

@@ -1,0 +1,232 @@
+#include "action/kill.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "action/worker.h"
+#include "kernel/file.h"
+#include "kernel/kill.h"
+#include "kernel/process.h"
+
+static uint64_t op_key(uint64_t id, pid_t pid)
+{
+    return pid > 0 ? (uint64_t)pid | UINT64_C(1) << 63 : id;
+}
+
+static void op_end(struct killer *k, struct kill_op *op)
+{
+    loop_remove(k->loop, op->watch_fd);
+    if (op->watch_fd >= 0)
+        (void)close(op->watch_fd);
+    if (op->cgroup_fd >= 0)
+        (void)close(op->cgroup_fd);
+    op->used = false;
+}
+
+static void on_progress(void *user, int fd, uint32_t events)
+{
+    struct killer *k = user;
+
+    if (events & (EPOLLERR | EPOLLHUP)) /* the cgroup is gone: it would report that for ever */
+        loop_remove(k->loop, fd);
+    k->progress(k->user);
+}
+
+static void release_memory(struct killer *k, int cgroup_fd, pid_t pid)
+{
+    struct worker_request q = {.op = WORKER_MRELEASE};
+    bool more;
+    int n;
+
+    if (!k->signals || !k->worker)
+        return;
+    if (pid > 0) {
+        q.pids[0] = pid;
+        q.pid_count = 1;
+    } else {
+        n = cgroup_read_procs(cgroup_fd, q.pids, WORKER_PIDS_MAX, &more);
+        q.pid_count = n > 0 ? (unsigned)n : 0;
+    }
+    if (q.pid_count > 0)
+        (void)companion_send(k->worker, &q, sizeof(q)); /* the victim frees its memory itself, only later */
+}
+
+/* Every process of the cgroup and below, where there is no cgroup.kill. */
+static int kill_by_pid(int cgroup_fd);
+
+static int kill_child(void *user, const char *name, unsigned char type, uint64_t inode)
+{
+    int parent_fd = *(const int *)user;
+    _cleanup_close_ int fd = -1;
+
+    (void)inode;
+    if (type != 4) /* DT_DIR */
+        return 0;
+    fd = file_open_dir(parent_fd, name);
+    if (fd >= 0)
+        (void)kill_by_pid(fd);
+    return 0;
+}
+
+static int kill_by_pid(int cgroup_fd)
+{
+    int n = kill_cgroup_procs(cgroup_fd);
+
+    (void)file_each_entry(cgroup_fd, kill_child, &cgroup_fd);
+    return n;
+}
+
+static int begin_cgroup(struct killer *k, const struct victim *v, struct kill_op *op)
+{
+    uint64_t id;
+    int r;
+
+    op->cgroup_fd = cgroup_open(k->hierarchy, v->path);
+    if (op->cgroup_fd < 0)
+        return op->cgroup_fd;
+    r = cgroup_read_id(op->cgroup_fd, &id);
+    if (r < 0)
+        return r;
+    if (id != v->id)
+        return -ENOENT;
+    op->watch_fd = file_open_read(op->cgroup_fd, "cgroup.events");
+    r = kill_cgroup(op->cgroup_fd);
+    op->cgroup_kill = r == 0;
+    if (r < 0 && k->signals)
+        r = kill_by_pid(op->cgroup_fd);
+    if (r < 0)
+        return r;
+    release_memory(k, op->cgroup_fd, 0);
+    return 0;
+}
+
+static int begin_process(struct killer *k, const struct victim *v, struct kill_op *op)
+{
+    struct process_stat st;
+    int r;
+
+    if (!k->signals)
+        return -EPERM;
+    op->watch_fd = kill_pidfd_open(v->pid);
+    if (op->watch_fd < 0)
+        return op->watch_fd;
+    /* The pidfd holds whoever has the pid now: the start time (the id of a process group) says whether it is
+     * him. */
+    r = process_read_stat(k->root_fd, v->pid, &st);
+    if (r < 0)
+        return r;
+    if (st.start_usec != v->id)
+        return -ESRCH;
+    r = kill_pidfd_signal(op->watch_fd, SIGKILL);
+    if (r < 0)
+        return r;
+    release_memory(k, -1, v->pid);
+    return 0;
+}
+
+static int begin_one(struct killer *k, const struct victim *v, struct kill_op *op)
+{
+    int r;
+
+    *op = (struct kill_op){.used = true, .id = v->id, .pid = v->pid, .cgroup_fd = -1, .watch_fd = -1};
+    r = v->pid > 0 ? begin_process(k, v, op) : begin_cgroup(k, v, op);
+    if (r < 0) {
+        op_end(k, op);
+        return r;
+    }
+    if (op->watch_fd >= 0)
+        (void)loop_add(k->loop, op->watch_fd, op->pid > 0 ? EPOLLIN : EPOLLPRI, on_progress, k);
+    return 0;
+}
+
+unsigned killer_begin(struct killer *k, struct decision *d, uint64_t now_usec, uint64_t deadline_usec)
+{
+    unsigned signalled = 0;
+
+    for (unsigned i = 0; i < d->victim_count; i++) {
+        int r = begin_one(k, &d->victims[i], &k->ops[i]);
+
+        if (r == -ENOENT || r == -ENODEV || r == -ESRCH)
+            d->gone++;
+        else if (r < 0)
+            d->failed++;
+        else
+            signalled++;
+    }
+    if (signalled > 0)
+        k->deadline_usec = now_usec + deadline_usec;
+    return signalled;
+}
+
+/* An empty or vanished victim has given back what it will give: its last task drops its memory before it
+ * leaves the cgroup (do_exit: exit_mm comes before cgroup_exit). */
+static bool op_is_empty(struct kill_op *op)
+{
+    struct cgroup_events events;
+    struct pollfd p = {.fd = op->watch_fd, .events = POLLIN};
+
+    if (op->pid > 0)
+        return poll(&p, 1, 0) > 0;
+    if (cgroup_read_events(op->cgroup_fd, &events) < 0)
+        return true;
+    return !events.populated;
+}
+
+bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
+{
+    bool waiting = false;
+
+    for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++) {
+        struct kill_op *op = &k->ops[i];
+
+        if (!op->used)
+            continue;
+        if (op_is_empty(op)) {
+            d->gone++;
+            op_end(k, op);
+        } else if (now_usec >= k->deadline_usec) {
+            d->stuck++;
+            k->stuck_ids[k->stuck_next++ % KILLER_STUCK_MAX] = op_key(op->id, op->pid);
+            op_end(k, op);
+        } else {
+            if (!op->cgroup_kill && op->cgroup_fd >= 0 && k->signals)
+                (void)kill_by_pid(op->cgroup_fd); /* who was forked meanwhile */
+            waiting = true;
+        }
+    }
+    if (!waiting)
+        k->deadline_usec = 0;
+    return waiting;
+}
+
+bool killer_is_busy(const struct killer *k)
+{
+    return k->deadline_usec != 0;
+}
+
+bool killer_is_dying(const struct killer *k, uint64_t id, pid_t pid, bool *ret_stuck)
+{
+    uint64_t key = op_key(id, pid);
+
+    *ret_stuck = false;
+    for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
+        if (k->ops[i].used && op_key(k->ops[i].id, k->ops[i].pid) == key)
+            return true;
+    for (unsigned i = 0; i < KILLER_STUCK_MAX; i++)
+        if (k->stuck_ids[i] == key && key != 0) {
+            *ret_stuck = true;
+            return true;
+        }
+    return false;
+}
+
+void killer_deinit(struct killer *k)
+{
+    for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
+        if (k->ops[i].used)
+            op_end(k, &k->ops[i]);
+    k->deadline_usec = 0;
+}

@@ -1,0 +1,66 @@
+/* Cgroup knobs as leases: remembered with the value they had, written down in the journal before they are
+ * changed, looked at again, and put back. A knob that somebody else set is theirs: on the way out only a
+ * value that is still ours is undone, and only in the same cgroup (its id), never in a new one of the same
+ * name.
+ *
+ * While we run, a value that is no longer ours becomes the one to put back, and ours is applied again where
+ * it is the tighter one; the caller computes what is wanted from `was`. Somebody who keeps overwriting us is
+ * met every KNOBS_FIGHT_PAUSE_USEC only, and reported. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "action/journal.h"
+#include "base/macros.h"
+#include "kernel/cgroup.h"
+
+#define KNOBS_FIGHT_MAX 5 /* drifts within a minute before we pause */
+#define KNOBS_FIGHT_PAUSE_USEC UINT64_C(60000000)
+#define KNOBS_PENDING_USEC UINT64_C(5000000) /* how long a value that was handed over may take to stand */
+
+/* How a value gets into the kernel where a plain write here is not right: lowering a limit reclaims in the
+ * writer's context and is handed to the worker; a unit of systemd's is set by the guardian. 1: taken over,
+ * the value will stand soon; 0: write it plainly; negative errno: neither is possible now. */
+typedef int (*knobs_write_fn)(void *user, const struct lease *l, uint64_t value, bool lowers);
+
+struct knobs {
+    const struct hierarchy *hierarchy;
+    struct journal *journal;
+    struct lease_table *table;
+    knobs_write_fn write;
+    void *user;
+    bool dry_run;
+    uint64_t drifts; /* values of ours that somebody else replaced */
+    uint64_t failures;
+    int last_error;
+    uint64_t fight_since_usec;
+    unsigned fight_count;
+};
+
+/* What stands in the file now and what others want there (the value before ours, where ours stands). */
+struct knob_state {
+    uint64_t id;
+    uint64_t value;
+    uint64_t foreign;
+    bool ours;
+};
+
+int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_state *ret) _nodiscard_;
+
+/* Brings the knob to `value`. 0: it stands, or is on its way; negative errno: it could not be done (the
+ * journal is full, the cgroup is gone, …), and nothing was changed. */
+int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value,
+                uint64_t now_usec) _nodiscard_;
+
+/* Puts every lease back that is still ours, and forgets all. Returns how many were restored; *ret_left counts
+ * those that were left alone because the value or the cgroup is not ours any more, *ret_failed those that
+ * failed. */
+unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_failed);
+/* The same for one lease; 1: restored, 0: left alone, negative errno: failed (and kept in the journal). */
+int knobs_restore(struct knobs *k, struct lease *l) _nodiscard_;
+/* At start: leases whose cgroup is gone or whose value is no longer ours are forgotten; those that `wanted`
+ * does not want are put back; the others go on with the value that was found before the first start. */
+typedef bool (*knobs_wanted_fn)(void *user, const struct lease *l);
+void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,
+                 unsigned *ret_restored);

@@ -1,0 +1,106 @@
+#include "action/unit.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/buffer.h"
+#include "kernel/file.h"
+
+#define UNIT_WAIT_MSEC 10000
+
+extern char **environ;
+
+static const struct {
+    const char *knob;
+    const char *property;
+} properties[] = {
+    {"memory.min", "MemoryMin"}, {"memory.low", "MemoryLow"},          {"memory.high", "MemoryHigh"},
+    {"memory.max", "MemoryMax"}, {"memory.swap.max", "MemorySwapMax"},
+};
+
+static const char *unit_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+
+    return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+bool unit_manages(int root_fd, const char *path, const char *knob)
+{
+    const char *name = unit_name(path);
+    bool known = false;
+
+    for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
+        known = known || strcmp(properties[i].knob, knob) == 0;
+    /* init.scope is PID 1's own and takes no properties that last. */
+    return known && file_exists_at(root_fd, "run/systemd/system") && strcmp(name, "init.scope") != 0 &&
+           (ends_with(name, ".slice") || ends_with(name, ".scope") || ends_with(name, ".service"));
+}
+
+static void format_property(struct buffer *b, const char *property, uint64_t value)
+{
+    if (value == UINT64_MAX)
+        buffer_appendf(b, "%s=infinity", property);
+    else
+        buffer_appendf(b, "%s=%ju", property, (uintmax_t)value);
+}
+
+pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
+{
+    char storage[ARRAY_SIZE(properties)][64], unit[CGROUP_PATH_MAX];
+    char *argv[5 + ARRAY_SIZE(properties)] = {(char *)"systemctl", (char *)"set-property",
+                                              (char *)"--runtime", unit};
+    _cleanup_close_ int fd = cgroup_open(h, path);
+    unsigned argc = 4;
+    pid_t pid;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    memccpy(unit, unit_name(path), 0, sizeof(unit));
+    for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+        uint64_t v = value;
+        struct buffer b;
+
+        if (strcmp(properties[i].knob, knob) != 0 && file_read_u64_at(fd, properties[i].knob, &v) < 0)
+            continue;
+        buffer_init(&b, storage[i], sizeof(storage[i]));
+        format_property(&b, properties[i].property, v);
+        argv[argc++] = storage[i];
+    }
+    r = posix_spawnp(&pid, "systemctl", NULL, NULL, argv, environ);
+    return r != 0 ? -r : pid;
+}
+
+int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
+{
+    pid_t pid = unit_set_start(h, path, knob, value);
+    struct pollfd p = {.events = POLLIN};
+    int status, n;
+
+    if (pid < 0)
+        return pid;
+    p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    n = p.fd < 0 ? 1 : poll(&p, 1, UNIT_WAIT_MSEC);
+    if (p.fd >= 0)
+        (void)close(p.fd);
+    if (n == 0) /* our own child, not yet reaped: the pid is still his */
+        (void)kill(pid, SIGKILL);
+    if (waitpid(pid, &status, 0) != pid)
+        return -errno;
+    if (n == 0)
+        return -ETIMEDOUT;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}

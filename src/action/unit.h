@@ -1,0 +1,22 @@
+/* Memory properties of a systemd unit. A direct write to the cgroup of a unit is undone by the next
+ * daemon-reload or by an unrelated set-property (systemd 252), so a unit is set by `systemctl set-property
+ * --runtime`, all memory properties together: a call that carries only some of them has been seen to reset
+ * the others (kubernetes#137889). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/macros.h"
+#include "kernel/cgroup.h"
+
+/* Whether systemd runs here and the cgroup is one of its units (by its name), with a knob that it has a
+ * property for. */
+bool unit_manages(int root_fd, const char *path, const char *knob);
+
+/* Starts systemctl; its pid, which the caller reaps, or negative errno. */
+pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob,
+                     uint64_t value) _nodiscard_;
+/* The same, and waits for it: 0, or -EIO where systemctl failed, -ETIMEDOUT. */
+int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint64_t value) _nodiscard_;

@@ -1,0 +1,46 @@
+/* The worker: the companion that does the writes which block. Lowering memory.high or memory.max, and (later)
+ * memory.reclaim, reclaim in the writer's context for as long as the kernel likes; process_mrelease frees a
+ * dying process's memory page by page. The loop sends a request and goes on. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/macros.h"
+#include "system/companion.h"
+
+#define WORKER_PATH_MAX 256
+#define WORKER_KNOB_MAX 24
+#define WORKER_PIDS_MAX 16
+
+enum worker_op {
+    WORKER_WRITE,    /* value → knob of the cgroup, where it still has that id */
+    WORKER_MRELEASE, /* take the memory of pids that are dying */
+};
+
+struct worker_request {
+    enum worker_op op;
+    uint64_t cgroup_id;
+    char path[WORKER_PATH_MAX];
+    char knob[WORKER_KNOB_MAX];
+    uint64_t value;
+    pid_t pids[WORKER_PIDS_MAX];
+    unsigned pid_count;
+};
+
+struct worker_reply {
+    enum worker_op op;
+    uint64_t cgroup_id;
+    char knob[WORKER_KNOB_MAX];
+    int result; /* 0, or negative errno; of mrelease: how many were released */
+    uint64_t usec;
+};
+
+struct worker_options {
+    const char *sysroot;
+    bool signals; /* may touch processes (never in a recorded tree) */
+};
+
+/* The companion's main; `user` is a struct worker_options. */
+int worker_main(int fd, void *user);

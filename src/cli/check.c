@@ -1,0 +1,341 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "kernel/file.h"
+#include "kernel/kill.h"
+#include "kernel/meminfo.h"
+#include "kernel/process.h"
+#include "kernel/psi.h"
+#include "policy/limit.h"
+#include "snapshot/reader.h"
+
+/* What works here, what does not, and the cure. Everything is probed, nothing is concluded from a version
+ * number. */
+
+#define FINDINGS_MAX 48
+#define TEXT_MAX 300
+#define GROUPS_MAX 4096
+
+enum verdict {
+    VERDICT_OK,
+    VERDICT_WARN, /* headroomd works, with less */
+    VERDICT_FAIL, /* what was asked for cannot work */
+};
+
+struct finding {
+    enum verdict verdict;
+    const char *subject;
+    char text[TEXT_MAX];
+};
+
+struct check {
+    int root_fd;
+    bool real_root;
+    struct hierarchy hierarchy;
+    struct config config;
+    struct snapshot_reader reader;
+    struct finding findings[FINDINGS_MAX];
+    unsigned count;
+};
+
+static const char *const verdict_names[] = {"ok", "warning", "FAIL"};
+
+static void _printf_(4, 5) add(struct check *c, enum verdict v, const char *subject, const char *format, ...)
+{
+    struct finding *f;
+    va_list ap;
+
+    if (c->count >= FINDINGS_MAX)
+        return;
+    f = &c->findings[c->count++];
+    f->verdict = v;
+    f->subject = subject;
+    va_start(ap, format);
+    (void)vsnprintf(f->text, sizeof(f->text), format, ap);
+    va_end(ap);
+}
+
+static void check_config(struct check *c, const char *path)
+{
+    static struct config_messages messages;
+    int r;
+
+    if (!path) {
+        config_init_defaults(&c->config);
+        add(c, VERDICT_OK, "configuration", "built-in defaults (there is no /etc/headroom/headroom.conf)");
+        return;
+    }
+    r = config_load(path, &c->config, &messages);
+    for (unsigned i = 0; i < messages.count; i++)
+        add(c, messages.warning[i] ? VERDICT_WARN : VERDICT_FAIL, "configuration", "%s", messages.text[i]);
+    if (r == 0)
+        add(c, VERDICT_OK, "configuration", "%s is good", path);
+    else
+        config_init_defaults(&c->config);
+}
+
+static void check_hierarchy(struct check *c)
+{
+    const struct hierarchy *h = &c->hierarchy;
+    enum verdict severe = c->config.mode == MODE_ISOLATE ? VERDICT_FAIL : VERDICT_WARN;
+
+    if (h->fd < 0) {
+        add(c, severe, "cgroup v2",
+            "there is no cgroup v2 hierarchy: single processes are guarded (Mode=host). Cure: mount cgroup2 "
+            "on "
+            "/sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1");
+        return;
+    }
+    if (!h->memory)
+        add(c, severe, "cgroup v2",
+            "%s has no memory controller: single processes are guarded (Mode=host). Cure: boot without "
+            "cgroup v1's "
+            "memory controller, and without cgroup_disable=memory",
+            h->mount);
+    else
+        add(c, VERDICT_OK, "cgroup v2", "%s, with the memory controller", h->mount);
+    if (h->read_only)
+        add(c, severe, "cgroup v2", "%s is mounted read-only: nothing can be limited. Cure: mount it rw",
+            h->mount);
+    else if (c->real_root && faccessat(h->fd, "cgroup.procs", W_OK, AT_EACCESS) < 0)
+        add(c, severe, "privilege", "%s cannot be written: run as root", h->mount);
+    if (!h->recursive_prot && h->memory)
+        add(c, VERDICT_WARN, "cgroup v2",
+            "mounted without memory_recursiveprot: memory.low of a slice does not reach its units. Cure: "
+            "mount -o "
+            "remount,memory_recursiveprot %s",
+            h->mount);
+    if (!h->real_root)
+        add(c, VERDICT_WARN, "cgroup v2",
+            "the hierarchy's root is itself a cgroup (a container): only what is in it "
+            "is guarded");
+}
+
+static void check_features(struct check *c)
+{
+    _cleanup_close_ int fd = -1;
+
+    for (unsigned i = 0; i < c->reader.workload_count && fd < 0; i++)
+        fd = cgroup_open(&c->hierarchy, c->reader.workloads[i].path);
+    if (fd >= 0) {
+        static const struct {
+            const char *file;
+            const char *without;
+        } files[] = {
+            {"cgroup.kill", "before kernel 5.14: groups are killed process by process"},
+            {"memory.events.local", "before kernel 5.3: a child's own limit wakes the event monitor, too"},
+            {"memory.reclaim", "before kernel 5.19: memory cannot be asked for without a kill"},
+            {"memory.pressure", "PSI is off (boot with psi=1): pressure of the work is not seen"},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+            if (file_exists_at(fd, files[i].file))
+                add(c, VERDICT_OK, files[i].file, "is there");
+            else
+                add(c, VERDICT_WARN, files[i].file, "is not there; %s", files[i].without);
+    }
+    if (!c->real_root)
+        return;
+    if (kill_mrelease(-1) == -ENOSYS)
+        add(c, VERDICT_WARN, "process_mrelease",
+            "is not there (before kernel 5.15): a victim's memory comes back "
+            "as fast as it exits");
+    else
+        add(c, VERDICT_OK, "process_mrelease", "is there");
+}
+
+static void check_psi(struct check *c)
+{
+    struct psi_trigger_config asked =
+                                  {
+                                      .full = c->config.monitor.pressure_full,
+                                      .stall_usec = c->config.monitor.pressure_stall_usec,
+                                      .window_usec = c->config.monitor.pressure_window_usec,
+                                  },
+                              armed;
+    _cleanup_close_ int proc_fd = file_open_dir(c->root_fd, "proc"), fd = -1;
+    struct psi psi;
+    int r = proc_fd < 0 ? proc_fd : psi_read_at(proc_fd, "pressure/memory", &psi);
+
+    if (r < 0) {
+        add(c, VERDICT_WARN, "PSI", "/proc/pressure/memory: %s. Cure: boot with psi=1", strerror(-r));
+        return;
+    }
+    if (!c->real_root || !c->config.monitor.pressure) {
+        add(c, VERDICT_OK, "PSI", "is on");
+        return;
+    }
+    fd = psi_trigger_open(proc_fd, "pressure/memory", &asked, &armed);
+    if (fd < 0)
+        add(c, VERDICT_WARN, "PSI", "no trigger is taken (%s): its totals are sampled instead",
+            strerror(-fd));
+    else if (armed.window_usec != asked.window_usec)
+        add(c, VERDICT_WARN, "PSI",
+            "a window of %ju ms is used instead of %ju ms. Cure: CAP_SYS_RESOURCE (a container may lack it)",
+            (uintmax_t)armed.window_usec / 1000, (uintmax_t)asked.window_usec / 1000);
+    else
+        add(c, VERDICT_OK, "PSI", "is on, and triggers work");
+}
+
+static void check_workloads(struct check *c)
+{
+    unsigned n = c->hierarchy.fd < 0 ? 0 : snapshot_reader_find_workloads(&c->reader);
+
+    if (c->reader.workload_count == 0) {
+        add(c, VERDICT_WARN, "workload",
+            "none of kubepods.slice, kubepods, workload.slice, user.slice, machine.slice holds processes: "
+            "the whole "
+            "host is guarded, without a brake. Cure: set Workload= in [Node]");
+        return;
+    }
+    for (unsigned i = 0; i < c->reader.workload_count; i++) {
+        const struct workload_handle *w = &c->reader.workloads[i];
+        struct cgroup_events events;
+
+        if (w->id == 0)
+            add(c, VERDICT_WARN, "workload",
+                "%s is not there, or has no memory controller; guarded as soon as it "
+                "is",
+                w->path);
+        else if (cgroup_read_events(w->dir_fd, &events) == 0 && !events.populated)
+            add(c, VERDICT_WARN, "workload", "%s is empty: nothing to guard yet", w->path);
+        else
+            add(c, VERDICT_OK, "workload", "%s", w->path);
+    }
+    (void)n;
+}
+
+static void check_classes(struct check *c)
+{
+    static struct group groups[GROUPS_MAX];
+    static struct snapshot s;
+    unsigned matched[CONFIG_CLASSES_MAX] = {0};
+
+    if (c->hierarchy.fd < 0 || !c->hierarchy.memory)
+        return;
+    s.groups = groups;
+    s.group_max = GROUPS_MAX;
+    if (snapshot_read_groups(&c->reader, &s) < 0)
+        return;
+    for (unsigned i = 0; i < s.group_count; i++)
+        matched[groups[i].class_index]++;
+    for (unsigned i = 0; i + 1 < c->config.class_count; i++)
+        if (matched[i] == 0)
+            add(c, VERDICT_WARN, "class",
+                "[Class %s] matches no group now (line %u): its Match= is relative to the "
+                "hierarchy's root, and * does not cross a /",
+                c->config.classes[i].name, c->config.classes[i].line);
+        else
+            add(c, VERDICT_OK, "class", "[Class %s] matches %u group%s", c->config.classes[i].name,
+                matched[i], matched[i] == 1 ? "" : "s");
+}
+
+static int look_for_manager(void *user, pid_t pid)
+{
+    static const struct {
+        const char *comm;
+        const char *cure;
+    } managers[] = {
+        {"systemd-oomd", "it kills whole units on its own terms: systemctl disable --now systemd-oomd"},
+        {"earlyoom", "it kills the largest process: systemctl disable --now earlyoom"},
+        {"nohang", "it kills on its own terms: systemctl disable --now nohang"},
+        {"oomd", "it kills on its own terms: systemctl disable --now oomd"},
+        {"lmkd", "it kills on its own terms: stop it"},
+        {"kubelet",
+         "it evicts pods at memory.available<100Mi: keep SystemReserve= above that, so that headroomd acts "
+         "first"},
+    };
+    struct check *c = user;
+    struct process_stat st;
+
+    if (process_read_stat(c->root_fd, pid, &st) < 0)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
+        if (strcmp(st.comm, managers[i].comm) == 0)
+            add(c, VERDICT_WARN, "other manager", "%s runs (pid %d): %s", st.comm, (int)pid,
+                managers[i].cure);
+    return 0;
+}
+
+static void check_limit(struct check *c)
+{
+    static struct snapshot s;
+    uint64_t reserve;
+
+    c->reader.isolate = c->reader.workload_count > 0;
+    if (snapshot_read_node(&c->reader, 0, &s) < 0) {
+        add(c, VERDICT_FAIL, "memory", "the node's memory cannot be read");
+        return;
+    }
+    reserve = limit_system_reserve(&c->config, s.node.total);
+    if (c->reader.isolate)
+        add(c, VERDICT_OK, "limit", "%ju MiB for the work, of %ju MiB; SystemReserve %ju MiB",
+            (uintmax_t)limit_isolate(&c->config, &s) >> 20, (uintmax_t)s.node.total >> 20,
+            (uintmax_t)reserve >> 20);
+    else
+        add(c, VERDICT_OK, "limit", "%ju MiB for everything, of %ju MiB",
+            (uintmax_t)limit_host(&c->config, s.node.total) >> 20, (uintmax_t)s.node.total >> 20);
+}
+
+static int print(const struct check *c, bool json)
+{
+    bool failed = false;
+    json_t *all = json_array();
+
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct finding *f = &c->findings[i];
+
+        failed = failed || f->verdict == VERDICT_FAIL;
+        if (!json)
+            (void)printf("%-8s %-18s %s\n", verdict_names[f->verdict], f->subject, f->text);
+        (void)json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "verdict", verdict_names[f->verdict],
+                                                   "subject", f->subject, "text", f->text));
+    }
+    if (json)
+        cli_print_json(all);
+    json_decref(all);
+    return failed ? CLI_FAILURE : CLI_OK;
+}
+
+int cli_check(const struct cli_options *o, int argc, char **argv)
+{
+    static struct check c;
+    static struct group_handle handles[GROUPS_MAX];
+    const char *config = o->config;
+    int r;
+
+    (void)argv;
+    if (argc > 1) {
+        (void)fprintf(stderr, "headroom check takes no arguments\n");
+        return CLI_USAGE;
+    }
+    c.real_root = strcmp(o->sysroot, "/") == 0;
+    c.root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (c.root_fd < 0) {
+        (void)fprintf(stderr, "headroom check: %s: %s\n", o->sysroot, strerror(errno));
+        return CLI_FAILURE;
+    }
+    if (!config && c.real_root && access("/etc/headroom/headroom.conf", F_OK) == 0)
+        config = "/etc/headroom/headroom.conf";
+    check_config(&c, config);
+    if (hierarchy_open(c.root_fd, &c.hierarchy) < 0)
+        c.hierarchy.fd = -1;
+    r = snapshot_reader_init(&c.reader, c.root_fd, &c.hierarchy, &c.config, handles, GROUPS_MAX);
+    if (r < 0) {
+        add(&c, VERDICT_FAIL, "memory", "/proc/meminfo: %s", strerror(-r));
+        return print(&c, o->json);
+    }
+    check_hierarchy(&c);
+    check_workloads(&c);
+    check_classes(&c);
+    check_limit(&c);
+    check_features(&c);
+    check_psi(&c);
+    (void)process_each(c.root_fd, look_for_manager, &c);
+    return print(&c, o->json);
+}

@@ -1,0 +1,33 @@
+/* `headroom`: one file a sub-command, each a function of the table in main.c. Words, units and exit codes are
+ * the same everywhere. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILURE = 1, /* it was tried and failed, or `check` found something that does not work */
+    CLI_USAGE = 2,
+    CLI_NO_DAEMON = 6, /* headroomd does not answer */
+};
+
+struct cli_options {
+    const char *sysroot; /* "/" */
+    const char *socket;  /* NULL: <sysroot>/run/headroom/headroom.sock */
+    const char *config;  /* NULL: the default one */
+    bool json;
+};
+
+int cli_status(const struct cli_options *o, int argc, char **argv);
+int cli_check(const struct cli_options *o, int argc, char **argv);
+int cli_undo(const struct cli_options *o, int argc, char **argv);
+
+/* One call over the control socket. NULL: said on stderr, with *ret_exit set. The caller drops the reference.
+ */
+json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit);
+
+/* For people: a size, "none" for null. Storage of the function, valid until the fourth call from here. */
+const char *cli_bytes(const json_t *value);
+const char *cli_usec(const json_t *value);
+void cli_print_json(const json_t *value);

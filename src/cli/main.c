@@ -1,0 +1,81 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "cli/cli.h"
+
+static const struct {
+    const char *name;
+    int (*run)(const struct cli_options *o, int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"status", cli_status, "how headroomd and the node stand"},
+    {"check", cli_check, "what works here, what does not, and the cure (needs no daemon)"},
+    {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
+};
+
+static void print_usage(FILE *to)
+{
+    (void)fprintf(to, "headroom [OPTIONS] COMMAND\n\n");
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    (void)fprintf(
+        to, "\n  --json           data for machines: sizes in bytes, times in microseconds\n"
+            "  --socket PATH    the daemon's socket (default /run/headroom/headroom.sock)\n"
+            "  --config FILE    the configuration that `check` reads\n"
+            "  --sysroot DIR    look at DIR instead of / (recorded trees)\n"
+            "  --help, --version\n\n"
+            "Exit codes: 0 good, 1 failed or something is wrong, 2 usage, 6 headroomd does not answer.\n");
+}
+
+static const struct option longs[] = {
+    {"json", no_argument, NULL, 'j'},
+    {"socket", required_argument, NULL, 's'},
+    {"config", required_argument, NULL, 'c'},
+    {"sysroot", required_argument, NULL, 'r'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
+int main(int argc, char **argv)
+{
+    struct cli_options o = {.sysroot = "/"};
+    int c;
+
+    /* Options may stand before or after the command: getopt moves what is no option to the end. */
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+        switch (c) {
+        case 'j':
+            o.json = true;
+            break;
+        case 's':
+            o.socket = optarg;
+            break;
+        case 'c':
+            o.config = optarg;
+            break;
+        case 'r':
+            o.sysroot = optarg;
+            break;
+        case 'h':
+            print_usage(stdout);
+            return CLI_OK;
+        case 'v':
+            (void)puts("headroom " HEADROOM_VERSION);
+            return CLI_OK;
+        default:
+            return CLI_USAGE;
+        }
+    }
+    if (optind >= argc) {
+        print_usage(stderr);
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(commands[i].name, argv[optind]) == 0)
+            return commands[i].run(&o, argc - optind, argv + optind);
+    (void)fprintf(stderr, "headroom: no such command: %s (see headroom --help)\n", argv[optind]);
+    return CLI_USAGE;
+}

@@ -1,0 +1,89 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "action/journal.h"
+#include "action/knobs.h"
+#include "action/unit.h"
+#include "cli/cli.h"
+#include "kernel/file.h"
+
+/* What a stop of headroomd does, without headroomd: puts back every knob in the journal that is still ours.
+ */
+
+struct undo {
+    int root_fd;
+    bool real_root;
+    struct hierarchy hierarchy;
+};
+
+/* Raising never blocks; a value that has to be lowered may be waited for here. */
+static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
+{
+    struct undo *u = user;
+
+    (void)lowers;
+    if (!u->real_root || !unit_manages(u->root_fd, l->path, l->knob))
+        return 0;
+    return unit_set(&u->hierarchy, l->path, l->knob, value) == 0 ? 1 : 0;
+}
+
+static int run(struct undo *u, int runtime_fd, bool json)
+{
+    static struct lease_table table;
+    struct knobs knobs = {.hierarchy = &u->hierarchy, .table = &table, .write = write_knob, .user = u};
+    unsigned restored, left, failed;
+    struct journal journal;
+    int r = journal_open(&journal, u->root_fd, runtime_fd, &table);
+
+    if (r < 0) {
+        (void)fprintf(stderr, "headroom undo: the journal in run/headroom cannot be read: %s\n",
+                      strerror(-r));
+        return CLI_FAILURE;
+    }
+    knobs.journal = &journal;
+    restored = knobs_restore_all(&knobs, &left, &failed);
+    journal_close(&journal);
+    if (json)
+        (void)printf("{\"restored\": %u, \"left\": %u, \"failed\": %u}\n", restored, left, failed);
+    else
+        (void)printf("%u knobs put back, %u left alone (no longer ours), %u failed%s%s\n", restored, left,
+                     failed, failed ? ": " : "", failed ? strerror(-knobs.last_error) : "");
+    return failed ? CLI_FAILURE : CLI_OK;
+}
+
+int cli_undo(const struct cli_options *o, int argc, char **argv)
+{
+    _cleanup_close_ int runtime_fd = -1, lock_fd = -1, root_fd = -1;
+    struct undo u = {.real_root = strcmp(o->sysroot, "/") == 0};
+    int code;
+
+    (void)argv;
+    if (argc > 1) {
+        (void)fprintf(stderr, "headroom undo takes no arguments\n");
+        return CLI_USAGE;
+    }
+    root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    u.root_fd = root_fd;
+    runtime_fd = root_fd < 0 ? -errno : file_open_dir(root_fd, "run/headroom");
+    if (runtime_fd < 0 || !file_exists_at(runtime_fd, "journal")) {
+        (void)printf(o->json ? "{\"restored\": 0, \"left\": 0, \"failed\": 0}\n"
+                             : "nothing to undo: there is no journal in run/headroom\n");
+        return CLI_OK;
+    }
+    lock_fd = openat(runtime_fd, "lock", O_RDWR | O_CLOEXEC);
+    if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        (void)fprintf(stderr,
+                      "headroom undo: headroomd runs and would set its knobs again: stop it, that puts "
+                      "everything back\n");
+        return CLI_FAILURE;
+    }
+    if (hierarchy_open(root_fd, &u.hierarchy) < 0) {
+        (void)fprintf(stderr, "headroom undo: there is no cgroup v2 hierarchy here\n");
+        return CLI_FAILURE;
+    }
+    code = run(&u, runtime_fd, o->json);
+    hierarchy_close(&u.hierarchy);
+    return code;
+}

@@ -1,0 +1,59 @@
+/* The keys of the configuration as one table: where each may stand, how its value is read and where it goes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+#include "base/text.h"
+#include "config/reader.h"
+
+#define KEYS_MAX 48
+
+enum section {
+    SECTION_NONE,
+    SECTION_NODE,    /* values go to struct config */
+    SECTION_MONITOR, /* struct monitor_config */
+    SECTION_CLASS,   /* struct class_config */
+};
+
+/* One of a fixed set of words. */
+struct choice {
+    const char *word;
+    unsigned value;
+    bool later;
+};
+
+struct key {
+    const char *name;
+    enum section section;
+    /* Reports what is wrong with the value and returns -EINVAL, or writes to `destination`. */
+    int (*parse)(const struct key *key, struct reader *reader, struct text value, void *destination);
+    size_t offset; /* of the destination in the structure of the section */
+    bool unstored; /* checked only: there is no destination yet */
+    bool later;    /* is understood, but what it asks for is not built in this version */
+    bool repeatable;
+    bool auto_allowed;
+    bool empty_allowed;
+    const struct choice *choices;
+    uint64_t min; /* of counts and durations (µs); of bytes */
+    uint64_t max; /* of counts and durations; of a percentage in permyriad */
+};
+
+/* "[Node]", "[Class NAME]". */
+const char *section_title(enum section section);
+
+/* NULL: the section has no such key. */
+const struct key *key_find(enum section section, struct text name);
+/* Less than KEYS_MAX, different for each key. */
+unsigned key_index(const struct key *key);
+/* Reads the value into the structure of the key's section; a wrong one is reported and leaves the structure's
+ * field as it was or, in a list, with the words before it. */
+void key_set(const struct key *key, struct reader *reader, struct text value, void *structure);
+/* Reports a key that `section` does not have, with what was probably meant. */
+void key_report_unknown(struct reader *reader, enum section section, struct text name);
+
+/* Whether somebody who wrote `name` may have meant `valid`; *ret_distance is smaller for a better guess. */
+bool name_is_near(struct text name, const char *valid, unsigned *ret_distance);

@@ -1,0 +1,230 @@
+#include <string.h>
+
+#include "base/units.h"
+#include "daemon/daemon.h"
+#include "policy/victim.h"
+#include "system/clock.h"
+#include "system/log.h"
+
+/* One look, whatever woke us: read, judge, act, record. Nothing here remembers that an event came: what is
+ * needed is seen in the state of the node, so an event that falls into an action under way is not lost, it is
+ * looked at when that action has ended. */
+
+#define KILL_POLL_USEC (10 * USEC_PER_MSEC)
+#define LOOK_FAILED_USEC USEC_PER_SEC
+#define LOOK_FAILED_SAY_USEC (30 * USEC_PER_SEC)
+#define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
+#define QUIET_USEC (5 * USEC_PER_SEC)
+#define WATCH_USEC (2 * USEC_PER_SEC)
+/* Walking the groups again is not free: not with every look where the last time brought nobody. */
+#define NO_CANDIDATE_PAUSE_USEC (200 * USEC_PER_MSEC)
+#define DRY_RUN_PAUSE_USEC USEC_PER_SEC
+
+static int read_and_judge(struct daemon *d)
+{
+    int r = snapshot_read_node(&d->reader, clock_now_usec(), &d->snapshot);
+
+    d->looks++;
+    if (r < 0) {
+        d->looks_failed++;
+        return r;
+    }
+    isolate_note_foreign(d);
+    room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
+    d->has_look = true;
+    return 0;
+}
+
+static void say_look_failed(struct daemon *d, int error)
+{
+    uint64_t now = clock_now_usec();
+
+    if (now < d->look_failed_said_usec + LOOK_FAILED_SAY_USEC && d->look_failed_said_usec != 0)
+        return;
+    d->look_failed_said_usec = now;
+    log_line(LOG_PRIO_ERROR,
+             "event=look-failed error=%s action=none hint=\"nothing is acted on without it; tried again\"",
+             strerror(-error));
+}
+
+static void mark_dying(struct daemon *d)
+{
+    for (unsigned i = 0; i < d->snapshot.group_count; i++) {
+        struct group *g = &d->snapshot.groups[i];
+
+        g->dying = killer_is_dying(&d->killer, g->id, g->pid, &g->stuck);
+    }
+}
+
+/* The victims are empty, or given up: what did it bring? */
+static void finish(struct daemon *d)
+{
+    struct decision *e = d->decision;
+    struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
+
+    d->decision = NULL;
+    loop_timer_arm(d->kill_timer, 0);
+    e->ended = true;
+    e->outcome_usec = clock_now_usec() - e->trigger.at_usec;
+    d->ring.stuck += e->stuck;
+    if (read_and_judge(d) == 0) {
+        e->used_after = d->room.used;
+        e->freed_bytes = u64_sub_floor(e->room.used, e->used_after);
+    }
+    report_decision(d, e);
+    cycle_look(d, &t);
+}
+
+static void check_victims(struct daemon *d)
+{
+    uint64_t now = clock_now_usec();
+
+    if (!d->decision)
+        return;
+    if (killer_poll(&d->killer, d->decision, now))
+        loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
+    else
+        finish(d);
+}
+
+void cycle_on_kill_progress(void *user)
+{
+    check_victims(user);
+}
+
+void cycle_on_kill_timer(void *user)
+{
+    check_victims(user);
+}
+
+/* Sends the signals. False where there was nobody left to signal. */
+static bool act(struct daemon *d, struct decision *e)
+{
+    uint64_t now = clock_now_usec();
+
+    if (killer_begin(&d->killer, e, now, d->config.kill_deadline_usec) == 0)
+        return false;
+    e->signal_usec = clock_now_usec() - e->trigger.at_usec;
+    d->ring.kills += e->victim_count - e->gone - e->failed;
+    d->decision = e;
+    loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
+    return true;
+}
+
+/* A decision that acts is always recorded; one that says the same again (dry-run, nobody to take) every few
+ * seconds. */
+static struct decision *record(struct daemon *d, const struct decision *choice, bool acts)
+{
+    struct decision *e;
+    uint64_t id;
+
+    if (!acts && choice->time_usec < d->quiet_until_usec)
+        return NULL;
+    if (!acts)
+        d->quiet_until_usec = choice->time_usec + QUIET_USEC;
+    e = record_ring_add(&d->ring);
+    id = e->id;
+    *e = *choice;
+    e->id = id;
+    return e;
+}
+
+static void decide(struct daemon *d, const struct trigger *t)
+{
+    static struct decision choice; /* large; one is made at a time */
+    uint64_t now = clock_now_usec();
+    bool acts;
+    struct decision *e;
+    int r;
+
+    if (now < d->decide_due_usec)
+        return;
+    r = snapshot_read_groups(&d->reader, &d->snapshot);
+    if (r < 0) {
+        say_look_failed(d, r);
+        return;
+    }
+    mark_dying(d);
+    choice = (struct decision){.trigger = *t, .room = d->room, .time_usec = now, .dry_run = d->dry_run};
+    victim_choose(&d->config, &d->snapshot, &choice);
+    choice.select_usec = clock_now_usec() - t->at_usec;
+    acts = choice.reason == DECISION_KILL && !d->dry_run;
+    if (!acts)
+        d->decide_due_usec = now + (d->dry_run ? DRY_RUN_PAUSE_USEC : NO_CANDIDATE_PAUSE_USEC);
+    /* The choice took its time: is it still needed? */
+    if (acts && (read_and_judge(d) < 0 || d->room.need == 0))
+        return;
+    e = record(d, &choice, acts);
+    if (!e || (acts && act(d, e)))
+        return;
+    e->ended = true;
+    if (!acts || e->failed > 0)
+        report_decision(d, e);
+    if (e->failed > 0)
+        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+}
+
+static void schedule(struct daemon *d, const struct trigger *t)
+{
+    uint64_t now = clock_now_usec(), wait = room_next_look_usec(&d->snapshot, &d->room_state, &d->room);
+    struct monitor *event = &d->monitors.monitors[MONITOR_EVENT];
+
+    threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
+    /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
+    if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {
+        event_monitor_hold(event, now + EVENT_HOLD_USEC);
+        loop_timer_arm(d->hold_timer, now + EVENT_HOLD_USEC);
+    }
+}
+
+void cycle_on_hold_timer(void *user)
+{
+    struct daemon *d = user;
+
+    event_monitor_hold(&d->monitors.monitors[MONITOR_EVENT], 0);
+}
+
+/* What need not be looked at with every look: who has come or gone, and whether the knobs still stand. */
+static void refresh(struct daemon *d)
+{
+    struct monitor_target targets[MONITOR_TARGETS_MAX];
+    static uint64_t due_usec;
+    unsigned n = 0;
+
+    isolate_refresh(d, false);
+    if (d->snapshot.now_usec < due_usec)
+        return;
+    due_usec = d->snapshot.now_usec + WATCH_USEC;
+    for (unsigned i = 0; d->reader.isolate && i < d->reader.workload_count; i++)
+        targets[n++] = (struct monitor_target){
+            .path = d->reader.workloads[i].path,
+            .dir_fd = d->reader.workloads[i].dir_fd,
+            .id = d->reader.workloads[i].id,
+        };
+    monitor_set_refresh(&d->monitors, targets, n, d->proc_fd, d->snapshot.now_usec);
+}
+
+void cycle_look(struct daemon *d, const struct trigger *t)
+{
+    int r = read_and_judge(d);
+
+    guardian_beat(d, clock_now_usec());
+    if (r < 0) {
+        say_look_failed(d, r);
+        threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
+                                  clock_now_usec() + LOOK_FAILED_USEC);
+        return;
+    }
+    refresh(d);
+    if (d->decision)
+        check_victims(d);
+    else if (d->room.need > 0)
+        decide(d, t);
+    schedule(d, t);
+    (void)log_flush();
+}
+
+void cycle_on_trigger(void *user, const struct trigger *t)
+{
+    cycle_look(user, t);
+}

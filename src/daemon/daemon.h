@@ -1,0 +1,144 @@
+/* The whole daemon as one object, of which there is one a process. It is static storage: its size is known at
+ * link time, and locked at start. What each file of this folder does:
+ *
+ *   main.c      options, start and stop
+ *   mode.c      which mode is possible here, and why
+ *   cycle.c     one look: snapshot → room → decision → action → record
+ *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
+ *   guardian.c  the companion that acts when the loop does not
+ *   report.c    log lines and status
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "action/journal.h"
+#include "action/kill.h"
+#include "action/knobs.h"
+#include "action/worker.h"
+#include "model/config.h"
+#include "model/decision.h"
+#include "model/status.h"
+#include "monitor/monitor.h"
+#include "policy/room.h"
+#include "record/ring.h"
+#include "server/control.h"
+#include "snapshot/reader.h"
+#include "system/companion.h"
+#include "system/loop.h"
+
+#define DAEMON_GROUPS_MAX 1024
+#define DAEMON_RUNTIME_DIR "run/headroom"
+
+/* Exit codes: what a service manager or a script can tell apart. */
+enum daemon_exit {
+    DAEMON_EXIT_OK = 0,
+    DAEMON_EXIT_FAILURE = 1,
+    DAEMON_EXIT_USAGE = 2,
+    DAEMON_EXIT_CONFIG = 3,
+    DAEMON_EXIT_RUNNING = 4,      /* another headroomd has the lock */
+    DAEMON_EXIT_PREREQUISITE = 5, /* what was asked for is not possible here */
+};
+
+struct daemon_options {
+    const char *config_path; /* NULL: the default one, if it is there */
+    const char *sysroot;     /* "/" */
+    bool dry_run;
+    bool check_config;
+    bool debug;
+};
+
+struct guardian_options {
+    const char *sysroot;
+    bool act; /* false in dry-run and in a recorded tree */
+};
+
+struct daemon {
+    struct daemon_options options;
+    char config_path[256];
+    struct config config;
+    bool real_root; /* sysroot is "/" */
+    bool dry_run;
+    char mode_reason[256];
+
+    int root_fd;
+    int runtime_fd;
+    int lock_fd;
+    int proc_fd;
+    int signal_fd;
+    struct hierarchy hierarchy;
+    struct loop loop;
+    struct snapshot_reader reader;
+    struct snapshot snapshot;
+    struct group groups[DAEMON_GROUPS_MAX];
+    struct group_handle handles[DAEMON_GROUPS_MAX];
+
+    struct room_state room_state;
+    struct room room;
+    bool has_look;
+    uint64_t limit_step_from; /* bytes that the workload was over its limit at start */
+    uint64_t start_usec;
+
+    struct journal journal;
+    struct lease_table leases;
+    struct knobs knobs;
+    bool knobs_open;
+    uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
+    uint64_t knobs_due_usec;
+
+    struct worker_options worker_options;
+    struct guardian_options guardian_options;
+    struct companion worker;
+    struct companion guardian;
+    struct loop_timer *beat_timer;
+    struct loop_timer *hold_timer;
+    struct loop_timer *kill_timer;
+    uint64_t last_beat_usec;
+    uint64_t guardian_fences;
+
+    struct monitor_set monitors;
+    struct killer killer;
+    struct record_ring ring;
+    struct decision *decision; /* the one whose action is under way */
+    uint64_t quiet_until_usec; /* dry-run and no-candidate decisions are not recorded again before */
+    uint64_t decide_due_usec;  /* nor is anybody looked for before */
+
+    struct control control;
+    char control_path[108];
+    uint64_t looks;
+    uint64_t looks_failed;
+    uint64_t look_failed_said_usec;
+    char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX];
+    unsigned warning_count;
+};
+
+/* mode.c: sets reader.isolate, reader.processes, mode_reason. -EOPNOTSUPP: Mode=isolate and it cannot be. */
+int mode_choose(struct daemon *d) _nodiscard_;
+
+/* cycle.c */
+void cycle_look(struct daemon *d, const struct trigger *t);
+void cycle_on_trigger(void *user, const struct trigger *t);
+void cycle_on_kill_progress(void *user);
+void cycle_on_kill_timer(void *user);
+void cycle_on_hold_timer(void *user);
+
+/* isolate.c */
+int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an earlier daemon left */
+void isolate_refresh(struct daemon *d, bool force);
+void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
+void isolate_after_fence(struct daemon *d);
+void isolate_close(struct daemon *d);
+
+/* guardian.c */
+int guardian_start(struct daemon *d) _nodiscard_;
+void guardian_beat(struct daemon *d, uint64_t now_usec);
+void guardian_stop(struct daemon *d);
+bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value);
+void guardian_on_timer(void *user);
+
+/* report.c */
+void report_warning(struct daemon *d, const char *format, ...) _printf_(2, 3);
+void report_decision(struct daemon *d, const struct decision *e);
+void report_monitor(void *user, enum monitor_kind kind, const char *message);
+void report_status(void *user, struct status *ret);

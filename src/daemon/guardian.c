@@ -1,0 +1,322 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "action/fence.h"
+#include "action/unit.h"
+#include "base/units.h"
+#include "daemon/daemon.h"
+#include "kernel/file.h"
+#include "kernel/oom_score.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/notify.h"
+
+/* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
+ * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
+ * that holds the lock (a killed one), and it turns the brake into a fence (action/fence). It also does what
+ * the loop must not: it runs systemctl, whose start and D-Bus call block. */
+
+#define BEAT_USEC USEC_PER_SEC
+#define DEAD_USEC (2 * USEC_PER_SEC)
+#define SUCCESSOR_USEC (1500 * USEC_PER_MSEC)
+#define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
+#define GUARDIAN_STACK_BYTES 65536
+#define QUEUE_MAX 32
+
+enum message_kind {
+    MESSAGE_BEAT,
+    MESSAGE_BYE,      /* the daemon stops and has put its knobs back */
+    MESSAGE_PROPERTY, /* value → knob, through systemd */
+    MESSAGE_FENCED,   /* to the loop */
+    MESSAGE_FAILED,   /* to the loop: systemctl did not do it; it was written plainly */
+};
+
+struct message {
+    enum message_kind kind;
+    char path[WORKER_PATH_MAX];
+    char knob[WORKER_KNOB_MAX];
+    uint64_t cgroup_id;
+    uint64_t value;
+};
+
+struct guardian {
+    int fd;
+    int root_fd;
+    int runtime_fd;
+    bool act;
+    struct hierarchy hierarchy;
+    bool fenced; /* since the last beat */
+    bool bye;
+    uint64_t last_beat_usec;
+    struct message queue[QUEUE_MAX];
+    unsigned queue_length;
+    pid_t child; /* systemctl, at work on queue[0] */
+    int child_fd;
+    uint64_t child_due_usec;
+};
+
+static void tell(struct guardian *g, enum message_kind kind, const struct message *about)
+{
+    struct message m = about ? *about : (struct message){0};
+
+    m.kind = kind;
+    (void)send(g->fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- systemctl, one at a time ---- */
+
+static void write_plainly(struct guardian *g, const struct message *m)
+{
+    _cleanup_close_ int fd = cgroup_open(&g->hierarchy, m->path);
+    uint64_t id;
+
+    if (fd >= 0 && cgroup_read_id(fd, &id) == 0 && id == m->cgroup_id)
+        (void)file_write_u64_at(fd, m->knob, m->value);
+}
+
+static void queue_next(struct guardian *g)
+{
+    while (g->child == 0 && g->queue_length > 0) {
+        const struct message *m = &g->queue[0];
+
+        g->child = unit_set_start(&g->hierarchy, m->path, m->knob, m->value);
+        if (g->child > 0) {
+            g->child_fd = (int)syscall(SYS_pidfd_open, g->child, 0);
+            g->child_due_usec = clock_now_usec() + SYSTEMCTL_USEC;
+            return;
+        }
+        g->child = 0;
+        write_plainly(g, m);
+        tell(g, MESSAGE_FAILED, m);
+        memmove(&g->queue[0], &g->queue[1], --g->queue_length * sizeof(g->queue[0]));
+    }
+}
+
+static void child_check(struct guardian *g)
+{
+    int status = 0;
+    pid_t r;
+
+    if (g->child == 0)
+        return;
+    r = waitpid(g->child, &status, WNOHANG);
+    if (r == 0 && clock_now_usec() < g->child_due_usec)
+        return;
+    if (r == 0) {
+        (void)kill(g->child, SIGKILL); /* our own child, not yet reaped: the pid is his */
+        (void)waitpid(g->child, &status, 0);
+        status = -1;
+    }
+    if (status != 0) {
+        write_plainly(g, &g->queue[0]);
+        tell(g, MESSAGE_FAILED, &g->queue[0]);
+    }
+    close_fdp(&g->child_fd);
+    g->child = 0;
+    memmove(&g->queue[0], &g->queue[1], --g->queue_length * sizeof(g->queue[0]));
+    queue_next(g);
+}
+
+/* ---- the dead-man switch ---- */
+
+static void fence(struct guardian *g)
+{
+    int r;
+
+    g->fenced = true;
+    if (!g->act || g->hierarchy.fd < 0)
+        return;
+    r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy);
+    if (r < 0)
+        log_line(LOG_PRIO_ERROR, "event=fence-failed error=%s", strerror(-r));
+    else if (r > 0)
+        log_line(LOG_PRIO_WARNING, "event=fence reason=\"the daemon gives no sign of life\" workloads=%d", r);
+    if (r > 0)
+        tell(g, MESSAGE_FENCED, NULL);
+}
+
+/* The daemon is gone. Whoever holds the lock now is its successor and takes over; while nobody does, the lock
+ * is ours for as long as the fence takes, so that a successor reads a journal that is whole. */
+static void mourn(struct guardian *g)
+{
+    uint64_t until = clock_now_usec() + SUCCESSOR_USEC;
+    _cleanup_close_ int lock_fd = openat(g->runtime_fd, "lock", O_RDWR | O_CLOEXEC);
+
+    while (lock_fd >= 0 && clock_now_usec() < until) {
+        if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+            return;
+        (void)flock(lock_fd, LOCK_UN);
+        (void)usleep(50000);
+    }
+    if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return;
+    fence(g);
+}
+
+static bool receive(struct guardian *g)
+{
+    struct message m;
+    ssize_t n = recv(g->fd, &m, sizeof(m), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n != (ssize_t)sizeof(m))
+        return false;
+    g->last_beat_usec = clock_now_usec();
+    g->fenced = false;
+    if (m.kind == MESSAGE_BYE)
+        g->bye = true;
+    else if (m.kind == MESSAGE_PROPERTY && g->queue_length < QUEUE_MAX) {
+        g->queue[g->queue_length++] = m;
+        queue_next(g);
+    }
+    return true;
+}
+
+static int wait_msec(const struct guardian *g)
+{
+    uint64_t due = g->fenced ? UINT64_MAX : g->last_beat_usec + DEAD_USEC, now = clock_now_usec();
+
+    if (g->child > 0)
+        due = u64_min(due, g->child_due_usec);
+    if (due == UINT64_MAX)
+        return -1;
+    return (int)(u64_sub_floor(due, now) / USEC_PER_MSEC) + 1;
+}
+
+static void guard(struct guardian *g)
+{
+    for (;;) {
+        struct pollfd p[2] = {{.fd = g->fd, .events = POLLIN}, {.fd = g->child_fd, .events = POLLIN}};
+        int n = poll(p, 2, wait_msec(g));
+
+        if (n < 0 && errno != EINTR)
+            return;
+        if (n > 0 && p[0].revents != 0 && !receive(g))
+            return;
+        child_check(g);
+        if (g->bye && g->queue_length == 0)
+            return;
+        if (!g->fenced && !g->bye && clock_now_usec() >= g->last_beat_usec + DEAD_USEC)
+            fence(g);
+    }
+}
+
+static int guardian_main(int fd, void *user)
+{
+    const struct guardian_options *o = user;
+    static struct guardian g;
+
+    g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1};
+    g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    g.runtime_fd =
+        g.root_fd < 0 ? -1 : openat(g.root_fd, DAEMON_RUNTIME_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (g.root_fd < 0 || g.runtime_fd < 0)
+        return 1;
+    if (hierarchy_open(g.root_fd, &g.hierarchy) < 0)
+        g.hierarchy.fd = -1;
+    if (o->act)
+        (void)oom_score_write_adj(g.root_fd, getpid(), -1000);
+    (void)memory_lock(GUARDIAN_STACK_BYTES);
+    g.last_beat_usec = clock_now_usec();
+    guard(&g);
+    if (!g.bye)
+        mourn(&g);
+    (void)log_flush();
+    return 0;
+}
+
+/* ---- the loop's side ---- */
+
+static void on_guardian(void *user, int fd, uint32_t events)
+{
+    struct daemon *d = user;
+    struct message m;
+    ssize_t n = companion_receive(&d->guardian, &m, sizeof(m));
+
+    (void)events;
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        loop_remove(&d->loop, fd);
+        companion_stop(&d->guardian, 0);
+        report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");
+        return;
+    }
+    if (n != (ssize_t)sizeof(m))
+        return;
+    if (m.kind == MESSAGE_FENCED)
+        isolate_after_fence(d);
+    else if (m.kind == MESSAGE_FAILED)
+        report_warning(
+            d, "systemctl set-property failed for %s (%s); written directly, and again after a daemon-reload",
+            m.path, m.knob);
+}
+
+int guardian_start(struct daemon *d)
+{
+    int r;
+
+    d->guardian_options = (struct guardian_options){
+        .sysroot = d->options.sysroot,
+        .act = d->real_root && !d->dry_run,
+    };
+    r = companion_start(&d->guardian, "headroomd-guard", -1, guardian_main, &d->guardian_options);
+    if (r < 0)
+        return r;
+    return loop_add(&d->loop, d->guardian.fd, EPOLLIN, on_guardian, d);
+}
+
+void guardian_beat(struct daemon *d, uint64_t now_usec)
+{
+    struct message m = {.kind = MESSAGE_BEAT};
+
+    if (d->beat_timer)
+        loop_timer_arm(d->beat_timer, now_usec + BEAT_USEC);
+    if (now_usec < d->last_beat_usec + BEAT_USEC / 2)
+        return;
+    d->last_beat_usec = now_usec;
+    if (notify_watchdog_usec() > 0)
+        notify_send("WATCHDOG=1");
+    if (d->guardian.pid == 0) {
+        /* A fork copies what is locked; it is done at a calm moment, and not to be had at another one anyway.
+         */
+        if (d->room.level <= LEVEL_LOW && guardian_start(d) == 0)
+            log_line(LOG_PRIO_NOTICE, "event=guardian-started");
+        return;
+    }
+    (void)companion_send(&d->guardian, &m, sizeof(m));
+}
+
+void guardian_on_timer(void *user)
+{
+    guardian_beat(user, clock_now_usec());
+}
+
+bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value)
+{
+    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = value};
+
+    memcpy(m.path, l->path, sizeof(m.path));
+    memcpy(m.knob, l->knob, sizeof(m.knob));
+    return companion_send(&d->guardian, &m, sizeof(m)) == 0;
+}
+
+void guardian_stop(struct daemon *d)
+{
+    struct message m = {.kind = MESSAGE_BYE};
+
+    if (d->guardian.pid == 0)
+        return;
+    (void)companion_send(&d->guardian, &m, sizeof(m));
+    loop_remove(&d->loop, d->guardian.fd);
+    /* It may still have properties to put back. Our end stays open meanwhile, for what it has to say. */
+    companion_stop(&d->guardian, SYSTEMCTL_USEC);
+}

@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <string.h>
+
+#include "action/unit.h"
+#include "base/units.h"
+#include "daemon/daemon.h"
+#include "kernel/file.h"
+#include "policy/limit.h"
+#include "system/clock.h"
+#include "system/log.h"
+
+/* The knobs of isolation: memory.high of each workload is the brake, memory.low of the protected keeps the
+ * kernel's reclaim off them. All are leases (action/knobs), looked at again every 2 s, because a
+ * daemon-reload of systemd's or an operator may have set them anew. */
+
+#define REFRESH_USEC (2 * USEC_PER_SEC)
+#define STEP_DOWN_USEC (30 * USEC_PER_SEC)
+/* With several workloads each one's memory.high follows what the others use; smaller moves are not worth a
+ * write. */
+#define HIGH_MOVE_SHARE 64
+
+static const char *const high_knob = "memory.high", *const low_knob = "memory.low";
+
+static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
+{
+    struct worker_request q = {.op = WORKER_WRITE, .cgroup_id = l->cgroup_id, .value = value};
+    struct daemon *d = user;
+    int r;
+
+    if (d->real_root && unit_manages(d->root_fd, l->path, l->knob) && guardian_set_property(d, l, value))
+        return 1;
+    if (!lowers)
+        return 0;
+    memcpy(q.path, l->path, sizeof(q.path));
+    memcpy(q.knob, l->knob, sizeof(q.knob));
+    r = companion_send(&d->worker, &q, sizeof(q));
+    return r < 0 ? r : 1;
+}
+
+/* What isolation sets; anything else in the journal (a fence) is put back. */
+static bool is_wanted(void *user, const struct lease *l)
+{
+    const struct daemon *d = user;
+
+    if (!d->reader.isolate)
+        return false;
+    if (strcmp(l->knob, high_knob) == 0)
+        for (unsigned i = 0; i < d->reader.workload_count; i++)
+            if (strcmp(l->path, d->reader.workloads[i].path) == 0)
+                return true;
+    if (strcmp(l->knob, low_knob) == 0)
+        for (unsigned i = 0; i < d->config.protect_count; i++)
+            if (strcmp(l->path, d->config.protect[i]) == 0)
+                return true;
+    return false;
+}
+
+int isolate_open(struct daemon *d)
+{
+    unsigned adopted, restored;
+    int r;
+
+    d->knobs = (struct knobs){
+        .hierarchy = &d->hierarchy,
+        .journal = &d->journal,
+        .table = &d->leases,
+        .write = write_knob,
+        .user = d,
+        .dry_run = d->dry_run,
+    };
+    if (d->dry_run)
+        return 0;
+    r = journal_open(&d->journal, d->root_fd, d->runtime_fd, &d->leases);
+    if (r < 0)
+        return r;
+    d->knobs_open = true;
+    if (d->hierarchy.fd >= 0) {
+        knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
+        if (adopted + restored > 0)
+            log_line(LOG_PRIO_NOTICE, "event=journal adopted=%u restored=%u", adopted, restored);
+    }
+    return 0;
+}
+
+void isolate_note_foreign(struct daemon *d)
+{
+    for (unsigned i = 0; i < d->snapshot.workload_count; i++) {
+        struct workload *w = &d->snapshot.workloads[i];
+        const struct lease *l = w->id ? lease_find(&d->leases, w->id, high_knob) : NULL;
+
+        if (l &&
+            (w->high == l->ours || w->high == l->ours_before || d->snapshot.now_usec < l->pending_until_usec))
+            w->foreign_high = u64_min(l->was, d->reader.workloads[i].ancestors_high);
+    }
+    if (d->limit_step_from > 0) {
+        uint64_t elapsed = u64_sub_floor(d->snapshot.now_usec, d->start_usec);
+
+        if (elapsed >= STEP_DOWN_USEC)
+            d->limit_step_from = 0;
+        else
+            d->snapshot.limit_step =
+                u64_mul_div(d->limit_step_from, STEP_DOWN_USEC - elapsed, STEP_DOWN_USEC) / 4096 * 4096;
+    }
+}
+
+static void apply_high(struct daemon *d, unsigned i)
+{
+    const struct workload *w = &d->snapshot.workloads[i];
+    uint64_t wanted = limit_workload_high(&d->config, &d->snapshot, i), before = d->high_wanted[i];
+    int r;
+
+    if (w->id == 0)
+        return;
+    /* While it stands where we put it, small moves are left. */
+    if (d->snapshot.workload_count > 1 && w->high == before && before != 0 &&
+        (wanted > before ? wanted - before : before - wanted) < wanted / HIGH_MOVE_SHARE)
+        wanted = before;
+    d->high_wanted[i] = wanted;
+    r = knobs_apply(&d->knobs, w->path, high_knob, wanted, d->snapshot.now_usec);
+    if (r < 0 && r != -ENOENT && r != -ENODEV)
+        report_warning(d, "%s/%s cannot be set: %s; the timer and PSI guard it without a brake", w->path,
+                       high_knob, strerror(-r));
+}
+
+static void apply_low(struct daemon *d, const char *path)
+{
+    uint64_t reserve = limit_system_reserve(&d->config, d->snapshot.node.total) / 4096 * 4096;
+    struct knob_state s;
+    int r = knobs_read(&d->knobs, path, low_knob, &s);
+
+    if (r == 0 && s.foreign < reserve)
+        r = knobs_apply(&d->knobs, path, low_knob, reserve, d->snapshot.now_usec);
+    if (r < 0 && r != -ENOENT && r != -ENODEV)
+        report_warning(d, "%s/%s cannot be set: %s; it is not protected from reclaim", path, low_knob,
+                       strerror(-r));
+}
+
+void isolate_refresh(struct daemon *d, bool force)
+{
+    uint64_t now = d->snapshot.now_usec;
+
+    if (!d->reader.isolate || d->dry_run || !d->knobs_open || (!force && now < d->knobs_due_usec))
+        return;
+    d->knobs_due_usec = now + REFRESH_USEC;
+    for (unsigned i = 0; i < d->snapshot.workload_count; i++)
+        apply_high(d, i);
+    for (unsigned i = 0; i < d->config.protect_count; i++)
+        apply_low(d, d->config.protect[i]);
+}
+
+/* The guardian has put the brake away while we stood still: what it wrote is in the journal. */
+void isolate_after_fence(struct daemon *d)
+{
+    unsigned adopted, restored;
+
+    d->guardian_fences++;
+    if (!d->knobs_open)
+        return;
+    journal_close(&d->journal);
+    if (journal_open(&d->journal, d->root_fd, d->runtime_fd, &d->leases) < 0) {
+        report_warning(d, "%s", "the journal cannot be read after a fence; knobs are left as they are");
+        d->knobs_open = false;
+        return;
+    }
+    knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
+    log_line(LOG_PRIO_WARNING, "event=fence-lifted adopted=%u restored=%u", adopted, restored);
+    d->knobs_due_usec = 0;
+}
+
+void isolate_close(struct daemon *d)
+{
+    unsigned restored, left, failed;
+
+    if (!d->knobs_open)
+        return;
+    restored = knobs_restore_all(&d->knobs, &left, &failed);
+    if (restored + left + failed > 0)
+        log_line(failed ? LOG_PRIO_ERROR : LOG_PRIO_NOTICE,
+                 "event=knobs-restored restored=%u left=%u failed=%u", restored, left, failed);
+    journal_close(&d->journal);
+    d->knobs_open = false;
+}

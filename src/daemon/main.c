@@ -1,0 +1,353 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include "base/units.h"
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/options.h"
+#include "kernel/file.h"
+#include "kernel/oom_score.h"
+#include "system/clock.h"
+#include "system/log.h"
+#include "system/notify.h"
+
+/* Start, in an order that matters: read the configuration, see what is possible, take the lock, fork the
+ * companions (before memory is locked: a fork copies locked pages), adopt what an earlier daemon left, then
+ * lock memory and run. Stop, the other way round: knobs back first, so that nothing stays throttled. */
+
+#define STACK_BYTES 262144
+#define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
+#define DESCRIPTORS 4096
+
+static struct daemon the_daemon;
+
+static int load_config(struct daemon *d)
+{
+    static struct config_messages messages;
+    const char *path = d->options.config_path;
+    int r;
+
+    if (!path && access(DAEMON_CONFIG_DEFAULT, F_OK) == 0 && strcmp(d->options.sysroot, "/") == 0)
+        path = DAEMON_CONFIG_DEFAULT;
+    if (!path) {
+        config_init_defaults(&d->config);
+        return 0;
+    }
+    r = config_load(path, &d->config, &messages);
+    for (unsigned i = 0; i < messages.count; i++)
+        log_line(messages.warning[i] ? LOG_PRIO_WARNING : LOG_PRIO_ERROR, "%s%s",
+                 messages.warning[i] ? "warning: " : "error: ", messages.text[i]);
+    (void)snprintf(d->config_path, sizeof(d->config_path), "%s", path);
+    return r;
+}
+
+/* One daemon a node. A guardian that raises its fence, or a predecessor that is on its way out, holds the
+ * lock for a moment: that is waited for. */
+static int take_lock(struct daemon *d)
+{
+    uint64_t until = clock_now_usec() + LOCK_WAIT_USEC;
+    char text[32];
+    int n;
+
+    (void)mkdirat(d->root_fd, "run", 0755);
+    if (mkdirat(d->root_fd, DAEMON_RUNTIME_DIR, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    d->runtime_fd = file_open_dir(d->root_fd, DAEMON_RUNTIME_DIR);
+    if (d->runtime_fd < 0)
+        return d->runtime_fd;
+    d->lock_fd = openat(d->runtime_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (d->lock_fd < 0)
+        return -errno;
+    while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK || clock_now_usec() >= until)
+            return -errno;
+        (void)usleep(50000);
+    }
+    n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    (void)ftruncate(d->lock_fd, 0);
+    (void)!pwrite(d->lock_fd, text, (size_t)n, 0);
+    return 0;
+}
+
+static void on_signal(void *user, int fd, uint32_t events)
+{
+    struct daemon *d = user;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            log_line(LOG_PRIO_WARNING,
+                     "event=reload action=none text=\"reloading is not there yet: restart\"");
+            continue;
+        }
+        if (info.ssi_signo == SIGCHLD)
+            continue;
+        log_line(LOG_PRIO_NOTICE, "event=stop signal=%u", info.ssi_signo);
+        loop_stop(&d->loop);
+    }
+}
+
+static int open_signals(struct daemon *d)
+{
+    static const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        (void)sigaddset(&set, wanted[i]);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (d->signal_fd < 0)
+        return -errno;
+    return loop_add(&d->loop, d->signal_fd, EPOLLIN, on_signal, d);
+}
+
+static void on_worker(void *user, int fd, uint32_t events)
+{
+    struct daemon *d = user;
+    struct worker_reply reply;
+    ssize_t n = companion_receive(&d->worker, &reply, sizeof(reply));
+
+    (void)events;
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        loop_remove(&d->loop, fd);
+        companion_stop(&d->worker, 0);
+        report_warning(
+            d, "%s", "the worker has ended unexpectedly; limits are not lowered any more, restart headroomd");
+        return;
+    }
+    if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
+        reply.result != -ENOENT)
+        report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
+}
+
+static int start_companions(struct daemon *d)
+{
+    int r;
+
+    d->worker_options = (struct worker_options){.sysroot = d->options.sysroot, .signals = d->real_root};
+    r = companion_start(&d->worker, "headroomd-work", -1, worker_main, &d->worker_options);
+    if (r == 0)
+        r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
+    if (r == 0)
+        r = guardian_start(d);
+    return r;
+}
+
+/* What makes us hard to starve. None of it is worth refusing to start for; each that fails is said. */
+static void harden(struct daemon *d)
+{
+    struct rlimit files = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
+    int r;
+
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (!d->real_root || d->dry_run)
+        return;
+    (void)setpriority(PRIO_PROCESS, 0, -20);
+    r = oom_score_write_adj(d->root_fd, getpid(), -1000);
+    if (r < 0)
+        report_warning(d, "oom_score_adj cannot be lowered: %s; the kernel may kill headroomd (run as root)",
+                       strerror(-r));
+}
+
+static int prepare(struct daemon *d)
+{
+    int r;
+
+    d->root_fd = open(d->options.sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d->root_fd < 0) {
+        log_line(LOG_PRIO_ERROR, "error: %s: %s", d->options.sysroot, strerror(errno));
+        return DAEMON_EXIT_PREREQUISITE;
+    }
+    d->proc_fd = file_open_dir(d->root_fd, "proc");
+    if (hierarchy_open(d->root_fd, &d->hierarchy) < 0)
+        d->hierarchy.fd = -1;
+    r = snapshot_reader_init(&d->reader, d->root_fd, &d->hierarchy, &d->config, d->handles,
+                             d->config.max_groups < DAEMON_GROUPS_MAX ? d->config.max_groups
+                                                                      : DAEMON_GROUPS_MAX);
+    if (r < 0) {
+        log_line(LOG_PRIO_ERROR, "error: /proc/meminfo cannot be read: %s (is /proc mounted?)", strerror(-r));
+        return DAEMON_EXIT_PREREQUISITE;
+    }
+    d->snapshot.groups = d->groups;
+    d->snapshot.group_max = d->reader.handle_max;
+    r = mode_choose(d);
+    if (r < 0) {
+        log_line(LOG_PRIO_ERROR, "error: Mode=isolate is not possible here: %s", d->mode_reason);
+        return DAEMON_EXIT_PREREQUISITE;
+    }
+    return DAEMON_EXIT_OK;
+}
+
+static void warn_of_gaps(struct daemon *d)
+{
+    struct cgroup_events events;
+
+    if (d->reader.pressure_fd < 0)
+        report_warning(d, "%s",
+                       "there is no /proc/pressure/memory (boot with psi=1): pressure is not seen, the timer "
+                       "and memory.events are");
+    for (unsigned i = 0; d->reader.isolate && i < d->reader.workload_count; i++)
+        if (d->reader.workloads[i].id != 0 &&
+            cgroup_read_events(d->reader.workloads[i].dir_fd, &events) == 0 && !events.populated)
+            report_warning(d, "the workload %s is empty: nothing to guard yet", d->reader.workloads[i].path);
+    if (d->reader.processes)
+        report_warning(d, "%s", "host mode without cgroups: single processes are killed, the newest first");
+}
+
+/* A workload that is over its limit when we come is given 30 s to come under it. */
+static void note_start_above_limit(struct daemon *d)
+{
+    struct trigger t = {.kind = TRIGGER_NONE, .at_usec = clock_now_usec(), .detail = "start"};
+
+    d->start_usec = t.at_usec;
+    if (snapshot_read_node(&d->reader, t.at_usec, &d->snapshot) < 0)
+        return;
+    isolate_note_foreign(d);
+    room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
+    if (d->reader.isolate && d->room.need > 0 && !d->room.by_available) {
+        d->limit_step_from = d->room.need + d->room.margin;
+        report_warning(
+            d, "the workload uses %ju bytes at start, over its limit of %ju: the limit steps down over 30 s",
+            (uintmax_t)d->room.used, (uintmax_t)d->room.limit);
+    }
+}
+
+static int start(struct daemon *d)
+{
+    int r = take_lock(d);
+
+    if (r == -EWOULDBLOCK) {
+        char pid[32] = "?";
+
+        (void)!pread(d->lock_fd, pid, sizeof(pid) - 1, 0);
+        pid[strcspn(pid, "\n")] = 0;
+        log_line(LOG_PRIO_ERROR, "error: another headroomd runs (pid %s holds %s%s/lock); stop it first", pid,
+                 d->real_root ? "/" : d->options.sysroot, DAEMON_RUNTIME_DIR);
+        return DAEMON_EXIT_RUNNING;
+    }
+    if (r < 0) {
+        log_line(LOG_PRIO_ERROR, "error: %s cannot be used: %s", DAEMON_RUNTIME_DIR, strerror(-r));
+        return DAEMON_EXIT_PREREQUISITE;
+    }
+    harden(d); /* before the companions: they inherit it */
+    r = loop_init(&d->loop);
+    if (r == 0)
+        r = open_signals(d);
+    if (r == 0)
+        r = start_companions(d);
+    if (r < 0) {
+        log_line(LOG_PRIO_ERROR, "error: start failed: %s", strerror(-r));
+        return DAEMON_EXIT_FAILURE;
+    }
+    d->beat_timer = loop_add_timer(&d->loop, guardian_on_timer, d);
+    d->kill_timer = loop_add_timer(&d->loop, cycle_on_kill_timer, d);
+    d->hold_timer = loop_add_timer(&d->loop, cycle_on_hold_timer, d);
+    d->killer = (struct killer){
+        .hierarchy = &d->hierarchy,
+        .root_fd = d->root_fd,
+        .loop = &d->loop,
+        .worker = &d->worker,
+        .progress = cycle_on_kill_progress,
+        .user = d,
+        .signals = d->real_root,
+    };
+    record_ring_init(&d->ring);
+    r = isolate_open(d);
+    if (r < 0)
+        report_warning(
+            d,
+            "the journal in /%s cannot be written: %s; knobs are not changed, since they could not be "
+            "put back",
+            DAEMON_RUNTIME_DIR, strerror(-r));
+    return DAEMON_EXIT_OK;
+}
+
+static void run(struct daemon *d)
+{
+    struct trigger t = {.kind = TRIGGER_THRESHOLD, .at_usec = clock_now_usec(), .detail = "start"};
+    int r;
+
+    r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
+    if (r < 0)
+        report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
+    monitor_set_init(&d->monitors, &d->loop, &d->config,
+                     monitor_factory_kinds(&d->config, d->reader.isolate, d->dry_run), cycle_on_trigger,
+                     report_monitor, d);
+    warn_of_gaps(d);
+    note_start_above_limit(d);
+    if (d->real_root && !d->dry_run) {
+        r = memory_lock(STACK_BYTES);
+        if (r < 0)
+            report_warning(d, "memory cannot be locked: %s; headroomd itself may stall when memory is short",
+                           strerror(-r));
+    }
+    log_line(LOG_PRIO_NOTICE, "event=start version=%s mode=%s%s reason=\"%s\" limit=%ju", HEADROOM_VERSION,
+             d->reader.isolate ? "isolate" : "host", d->dry_run ? " dry_run=yes" : "", d->mode_reason,
+             (uintmax_t)d->room.limit);
+    guardian_beat(d, clock_now_usec());
+    cycle_look(d, &t);
+    notify_send("READY=1");
+    r = loop_run(&d->loop);
+    if (r < 0)
+        log_line(LOG_PRIO_ERROR, "error: the event loop failed: %s", strerror(-r));
+}
+
+static void stop(struct daemon *d)
+{
+    notify_send("STOPPING=1");
+    monitor_set_deinit(&d->monitors);
+    isolate_close(d);
+    guardian_stop(d);
+    companion_stop(&d->worker, USEC_PER_SEC);
+    killer_deinit(&d->killer);
+    control_deinit(&d->control, d->control_path);
+    snapshot_reader_deinit(&d->reader);
+    loop_deinit(&d->loop);
+    (void)log_flush();
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon *d = &the_daemon;
+    int code, r;
+
+    d->root_fd = d->runtime_fd = d->lock_fd = d->proc_fd = d->signal_fd = -1;
+    d->control.fd = -1;
+    if (options_parse(argc, argv, &d->options, &code) < 0)
+        return code;
+    log_init(2);
+    log_set_least(d->options.debug ? LOG_PRIO_DEBUG : LOG_PRIO_INFO);
+    r = load_config(d);
+    if (d->options.check_config && r == 0)
+        log_line(LOG_PRIO_NOTICE, "%s: good", d->config_path[0] ? d->config_path : "built-in defaults");
+    if (r < 0 || d->options.check_config) {
+        (void)log_flush();
+        return r < 0 ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_OK;
+    }
+    d->real_root = strcmp(d->options.sysroot, "/") == 0;
+    d->dry_run = d->options.dry_run || d->config.observe;
+    (void)snprintf(d->control_path, sizeof(d->control_path), "%s%s%s", d->options.sysroot,
+                   d->real_root ? "" : "/", CONTROL_PATH);
+    notify_init();
+    code = prepare(d);
+    if (code == DAEMON_EXIT_OK)
+        code = start(d);
+    if (code == DAEMON_EXIT_OK) {
+        run(d);
+        stop(d);
+    }
+    (void)log_flush();
+    return code;
+}

@@ -1,0 +1,32 @@
+/* What a cgroup is charged for, by kind, from memory.stat. All in bytes, hierarchical.
+ * The counters may be stale by up to 64 pages × CPUs, or 2 s (rstat flush); memory.current is exact. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+struct memory_stat {
+    uint64_t anon;
+    uint64_t file; /* page cache, shmem included */
+    uint64_t
+        kernel; /* 5.18: stacks, page tables, percpu, vmalloc, slab; else the sum of those that are there */
+    uint64_t sock;
+    uint64_t shmem;
+    uint64_t file_dirty;
+    uint64_t file_writeback;
+    uint64_t inactive_file;
+    uint64_t active_file;
+    uint64_t unevictable;
+    uint64_t slab_reclaimable;
+    uint64_t workingset_refault_anon; /* pages */
+    uint64_t workingset_refault_file; /* pages */
+    uint64_t zswap;
+};
+
+/* -EBADMSG: `anon`, `file` or `shmem` missing, or a wanted value that is no number. Other keys that are
+ * absent read as 0. Of a key that comes twice the first one counts. */
+int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret) _nodiscard_;
+int memory_stat_pread(int fd, struct memory_stat *ret) _nodiscard_;
+int memory_stat_read_at(int dir_fd, struct memory_stat *ret) _nodiscard_;

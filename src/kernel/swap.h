@@ -1,0 +1,30 @@
+/* Swap areas, told apart by kind, since a zram page swapped out still takes memory.
+ * What zram can really take is bounded by memory: SwapFree alone would promise bytes that do not exist. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+struct swap_areas {
+    uint64_t disk_size;
+    uint64_t disk_used;
+    uint64_t zram_size;
+    uint64_t zram_used;
+    uint64_t
+        zram_pool; /* memory that zram's pages take now (mm_stat: mem_used_total), over all its devices */
+    uint64_t zram_stored; /* what is stored in it, uncompressed (orig_data_size) */
+};
+
+/* <root>/proc/swaps (sizes there are KiB) and <root>/sys/block/zramN/mm_stat. No swap at all is success with
+ * zeros. */
+int swap_read(int root_fd, struct swap_areas *ret) _nodiscard_;
+int swap_parse_swaps(const char *buf, size_t length, struct swap_areas *ret) _nodiscard_;
+/* mm_stat of one zram device: orig_data_size and mem_used_total are added to *areas. */
+int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas) _nodiscard_;
+
+/* Bytes that can still be swapped out for good: free disk swap, plus of zram the lesser of its free size and
+ * available_bytes × r, where r is its compression so far (1 to 4; taken as 2 while it is empty): a page in
+ * zram still takes 1/r of its size from memory (after lmkd's bound on SwapFree). */
+uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t available_bytes);

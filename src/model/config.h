@@ -1,0 +1,135 @@
+/* A configuration as plain data: everything parsed, checked and of fixed size, so that a whole one can be
+ * handed from the process that parsed it to the loop as one block. No pointers. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_CLASSES_MAX 32
+#define CONFIG_PATTERNS_MAX 16
+#define CONFIG_PATHS_MAX 8
+#define CONFIG_NAME_MAX 32
+#define CONFIG_PATH_MAX 256
+#define CONFIG_PRIORITY_DEFAULT 500
+#define CONFIG_PRIORITY_PROTECTED 1000
+#define CONFIG_CLASS_OTHER "other"
+
+enum mode {
+    MODE_AUTO,
+    MODE_ISOLATE,
+    MODE_HOST,
+};
+
+enum host_limit {
+    HOST_LIMIT_AUTO, /* total − clamp(5 % of total, 128 MiB, 4 GiB) */
+    HOST_LIMIT_RAY,  /* max(95 % of total, total − MinFree) */
+};
+
+/* The rungs of the ladder, gentlest first; as bits in a class's Actions=. */
+enum action {
+    ACTION_NOTIFY,
+    ACTION_RECLAIM,
+    ACTION_PAUSE,
+    ACTION_KILL,
+    ACTION_COUNT,
+};
+
+#define ACTION_BIT(a) (1U << (a))
+
+enum unit_kind {
+    UNIT_CGROUP,
+    UNIT_PROCESS,
+};
+
+enum qos {
+    QOS_UNSET,
+    QOS_GUARANTEED,
+    QOS_BURSTABLE,
+    QOS_BESTEFFORT,
+};
+
+enum order {
+    ORDER_NEWEST,
+    ORDER_LEAST_PROGRESS,
+};
+
+/* Bytes, or a share of the node's memory, or not set. */
+struct amount {
+    enum {
+        AMOUNT_UNSET,
+        AMOUNT_AUTO,
+        AMOUNT_BYTES,
+        AMOUNT_PERMYRIAD,
+    } kind;
+    uint64_t value;
+};
+
+struct class_config {
+    char name[CONFIG_NAME_MAX];
+    char match[CONFIG_PATTERNS_MAX][CONFIG_PATH_MAX]; /* of paths relative to the hierarchy's root */
+    unsigned match_count;
+    unsigned line;     /* of its section, for messages; 0: built in */
+    unsigned priority; /* 0 … 1000; lower is given up first; 1000 is protected */
+    unsigned actions;  /* ACTION_BITs */
+    enum unit_kind unit;
+    enum qos qos;
+    enum order order;
+    struct amount request;
+    struct amount limit;
+    bool retriable;
+    bool offload;
+    uint64_t term_grace_usec;
+    uint64_t pause_limit_usec;
+};
+
+struct monitor_config {
+    bool event;
+    bool threshold;
+    bool pressure;
+    bool pressure_full; /* `full` instead of `some` */
+    uint64_t pressure_stall_usec;
+    uint64_t pressure_window_usec;
+};
+
+struct config {
+    enum mode mode;
+    bool observe; /* decide and record, write and signal nothing */
+    bool workload_auto;
+    char workload[CONFIG_PATHS_MAX][CONFIG_PATH_MAX];
+    unsigned workload_count;
+    char protect[CONFIG_PATHS_MAX][CONFIG_PATH_MAX];
+    unsigned protect_count;
+    struct amount system_reserve;
+    enum host_limit host_limit;
+    struct amount min_free;
+    unsigned max_groups;
+    bool status_access_all;
+    uint64_t kill_deadline_usec;
+    unsigned kill_limit_per_minute;
+    uint64_t throttle_deadline_usec;
+    uint64_t notify_grace_usec;
+    unsigned notify_wake;
+    unsigned max_clients;
+    struct monitor_config monitor;
+    struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */
+    unsigned class_count;
+};
+
+const char *mode_name(enum mode m);
+const char *action_name(enum action a);
+
+/* Bytes of an amount on a node with `total_bytes`; `if_unset` for UNSET and AUTO. */
+uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_unset);
+
+/* A class of which only the name is given; a name of more than CONFIG_NAME_MAX - 1 bytes is cut. */
+void class_config_init(struct class_config *c, const char *name);
+/* What PauseLimit= is where it is not given: work that nobody would retry is held back only briefly. */
+uint64_t class_pause_limit_default_usec(bool retriable);
+
+/* What a file that says nothing gives: Mode=auto, Workload=auto, everything in class `other` (Priority=500,
+ * Actions=notify reclaim kill), so that nothing is paused. */
+void config_init_defaults(struct config *c);
+
+/* The class of a group's path: the first one with a pattern that matches, else `other` (the last one). */
+unsigned config_class_of(const struct config *c, const char *path);

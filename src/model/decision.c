@@ -1,0 +1,24 @@
+#include "model/decision.h"
+
+#include "base/macros.h"
+
+const char *trigger_name(enum trigger_kind k)
+{
+    static const char *const names[] = {"none", "event", "pressure", "threshold", "outcome"};
+
+    return (size_t)k < ARRAY_SIZE(names) ? names[k] : "?";
+}
+
+const char *level_name(enum level l)
+{
+    static const char *const names[] = {"calm", "low", "medium", "critical"};
+
+    return (size_t)l < ARRAY_SIZE(names) ? names[l] : "?";
+}
+
+const char *decision_reason_name(enum decision_reason r)
+{
+    static const char *const names[] = {"nothing-needed", "kill", "waiting", "no-candidate"};
+
+    return (size_t)r < ARRAY_SIZE(names) ? names[r] : "?";
+}

@@ -1,0 +1,96 @@
+/* One pass of the policy and what it brought: everything that is needed to explain it later, of fixed size.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/config.h"
+#include "model/snapshot.h"
+
+enum trigger_kind {
+    TRIGGER_NONE,
+    TRIGGER_EVENT,     /* memory.events.local of a workload */
+    TRIGGER_PRESSURE,  /* a PSI trigger */
+    TRIGGER_THRESHOLD, /* the timer */
+    TRIGGER_OUTCOME,   /* an action has ended: look again, since events may have come meanwhile */
+};
+
+/* What woke the daemon. */
+struct trigger {
+    enum trigger_kind kind;
+    uint64_t at_usec;
+    const char *detail; /* a constant: "high", "max", "oom", "some", "full", "timer", … */
+};
+
+enum level {
+    LEVEL_CALM,
+    LEVEL_LOW,
+    LEVEL_MEDIUM,
+    LEVEL_CRITICAL,
+};
+
+/* How the domain stands: limit, what is used of it, and how long it lasts (DESIGN: the ladder). */
+struct room {
+    uint64_t limit;
+    uint64_t used;
+    uint64_t margin;         /* kept free for what happens between a look and its effect */
+    uint64_t swap;           /* effective swap that counts as room; 0 while swapping is felt */
+    bool felt;               /* swapping is felt: PSI says so */
+    bool by_available;       /* MemAvailable is what bounds the room, not the limit */
+    int64_t room;            /* limit − used + swap, at most MemAvailable + swap; may be negative */
+    uint64_t need;           /* bytes that must become free; 0: none */
+    uint64_t growth;         /* bytes per second */
+    uint64_t time_left_usec; /* UINT64_MAX: not growing */
+    enum level level;
+};
+
+#define DECISION_VICTIMS_MAX 16
+
+struct victim {
+    char path[GROUP_PATH_MAX];
+    uint64_t id;
+    pid_t pid;
+    char comm[16];
+    unsigned class_index;
+    uint64_t expected_bytes; /* what its end should free */
+    uint64_t age_usec;
+};
+
+enum decision_reason {
+    DECISION_NOTHING_NEEDED,
+    DECISION_KILL,
+    DECISION_WAITING,      /* an earlier victim's memory is still coming back */
+    DECISION_NO_CANDIDATE, /* something is needed and nobody may be taken */
+};
+
+struct decision {
+    uint64_t id;
+    struct trigger trigger;
+    struct room room;
+    uint64_t time_usec;
+    enum decision_reason reason;
+    unsigned groups;      /* seen */
+    unsigned candidates;  /* of these, allowed */
+    unsigned passed_over; /* groups that may be killed but would free nothing */
+    struct victim victims[DECISION_VICTIMS_MAX];
+    unsigned victim_count;
+    uint64_t expected_bytes;
+    bool dry_run;
+
+    /* The outcome. */
+    bool ended;
+    unsigned gone;   /* victims that were seen empty */
+    unsigned stuck;  /* victims that were not within KillDeadline */
+    unsigned failed; /* victims that could not be signalled */
+    uint64_t used_after;
+    uint64_t freed_bytes;  /* used before the first signal less used after, 0 where it grew */
+    uint64_t select_usec;  /* trigger → victim chosen */
+    uint64_t signal_usec;  /* trigger → kill system call done */
+    uint64_t outcome_usec; /* trigger → all victims empty, or given up */
+};
+
+const char *trigger_name(enum trigger_kind k);
+const char *level_name(enum level l);
+const char *decision_reason_name(enum decision_reason r);

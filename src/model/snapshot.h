@@ -1,0 +1,85 @@
+/* The node at one moment, as plain data: what the policy sees and nothing else. A recorded snapshot is
+ * therefore a test, and a decision can be taken again from it. Sizes in bytes, times in microseconds of
+ * CLOCK_BOOTTIME. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/config.h"
+
+#define GROUP_PATH_MAX 256
+
+/* The whole machine (or the container that we are in). */
+struct node {
+    uint64_t mem_total; /* MemTotal */
+    uint64_t
+        total; /* what can be shared out: MemTotal − huge page pool − zram's pool, at most our own limit */
+    uint64_t available;     /* MemAvailable */
+    uint64_t unreclaimable; /* in use and not to be had back by reclaim: everything but free, file pages,
+                             * reclaimable slab, the huge page pool and zram's pool */
+    uint64_t swap_total;
+    uint64_t swap_free;
+    uint64_t swap_effective; /* what can still be swapped out for good (zram bounded by what it can hold) */
+    uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
+    uint64_t psi_full_usec;
+};
+
+/* One guarded subtree of work. */
+struct workload {
+    char path[GROUP_PATH_MAX];
+    uint64_t id; /* of the cgroup; 0: it is not there now */
+    bool populated;
+    uint64_t current; /* memory.current */
+    uint64_t
+        used; /* anon + shmem + kernel − slab_reclaimable + sock: what reclaim to file cannot give back */
+    uint64_t anon;
+    uint64_t shmem;
+    uint64_t file;
+    uint64_t kernel;
+    uint64_t sock;
+    uint64_t high;         /* memory.high as it stands; UINT64_MAX: none */
+    uint64_t foreign_high; /* the tightest memory.high that others set for it; UINT64_MAX: none */
+    uint64_t max;          /* the least memory.max of it and its ancestors; UINT64_MAX: none */
+    uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
+    uint64_t psi_some_usec;
+    uint64_t psi_full_usec;
+    uint64_t refault_bytes; /* anon + file, since ever */
+};
+
+/* One unit of work that is asked, paused or killed whole. */
+struct group {
+    char path[GROUP_PATH_MAX]; /* of the cgroup, relative to the hierarchy's root */
+    uint64_t id;               /* cgroup id; higher is newer */
+    pid_t pid;                 /* of a Unit=process group, else 0 */
+    char comm[16];             /* of that process, for messages */
+    unsigned class_index;
+    unsigned workload_index;
+    uint64_t birth_usec; /* start of its oldest process */
+    uint64_t current;
+    uint64_t anon;
+    uint64_t shmem;
+    uint64_t kernel; /* less reclaimable slab, plus sock */
+    uint64_t swap;
+    bool populated;
+    bool dying; /* killed by us and not yet empty, or stuck so */
+    bool stuck; /* killed, and past KillDeadline */
+};
+
+#define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
+
+struct snapshot {
+    uint64_t now_usec;
+    bool isolate; /* domain = the workloads under one shared limit; else the host */
+    struct node node;
+    struct workload workloads[SNAPSHOT_WORKLOADS_MAX];
+    unsigned workload_count;
+    uint64_t limit_step; /* added to the limit while it steps down after a start above it */
+
+    struct group *groups; /* only read when something has to be chosen */
+    unsigned group_count;
+    unsigned group_max;
+    unsigned groups_left_out; /* did not fit into group_max */
+    bool groups_read;
+};

@@ -1,0 +1,55 @@
+/* How the daemon stands, as plain data for whoever shows it. Pointers are into the daemon and valid for one
+ * call. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/decision.h"
+#include "model/snapshot.h"
+
+#define STATUS_MONITORS_MAX 4
+#define STATUS_WARNINGS_MAX 16
+#define STATUS_WARNING_MAX 256
+
+struct status_monitor {
+    const char *name;
+    const char *state;
+    const char *message;
+    uint64_t fires;
+    uint64_t failures;
+};
+
+struct status {
+    const char *version;
+    const char *config_path; /* "" : built-in defaults */
+    const char *mode;        /* what it came to: isolate or host */
+    const char *mode_reason;
+    bool dry_run;
+    uint64_t start_usec;
+    uint64_t now_usec;
+    const struct config *config;
+    const struct snapshot *snapshot;
+    const struct room *room;
+    bool has_look; /* snapshot and room are of a look that succeeded */
+    struct status_monitor monitors[STATUS_MONITORS_MAX];
+    unsigned monitor_count;
+    uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
+    uint64_t knob_drifts;
+    uint64_t knob_failures;
+    unsigned leases;
+    bool worker_running;
+    bool guardian_running;
+    uint64_t guardian_fences;
+    uint64_t wakeups;
+    uint64_t looks;
+    uint64_t looks_failed;
+    uint64_t kills;
+    uint64_t stuck;
+    uint64_t log_dropped;
+    uint64_t groups_left_out;
+    char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */
+    unsigned warning_count;
+    const struct decision *last_decision; /* NULL: none yet */
+};

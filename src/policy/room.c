@@ -1,0 +1,218 @@
+#include "policy/room.h"
+
+#include <stdbool.h>
+
+#include "base/macros.h"
+#include "base/units.h"
+#include "policy/limit.h"
+
+/* Growth falls with this time constant once it is no longer seen: a program that allocates in steps keeps its
+ * rate between two steps. */
+#define GROWTH_FALL_USEC (2 * USEC_PER_SEC)
+#define GROWTH_PEAK_FALL_USEC (60 * USEC_PER_SEC)
+/* Looks closer than this say more about batching in the kernel (64 pages per CPU) than about growth. */
+#define GROWTH_WINDOW_USEC (20 * USEC_PER_MSEC)
+/* What happens between the look and the effect of a kill: the margin covers that much growth. */
+#define REACTION_USEC (50 * USEC_PER_MSEC)
+
+/* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and is over when it
+ * stood still for under a twentieth for 5 s. */
+#define FELT_PERMYRIAD 2000
+#define UNFELT_PERMYRIAD 500
+#define FELT_AFTER_USEC (2 * USEC_PER_SEC)
+#define UNFELT_AFTER_USEC (5 * USEC_PER_SEC)
+#define FELT_WINDOW_USEC (500 * USEC_PER_MSEC)
+
+#define LEVEL_LOW_PERMYRIAD 8000
+#define LEVEL_MEDIUM_PERMYRIAD 9000
+#define LEVEL_HYSTERESIS_PERMYRIAD 300
+#define LEVEL_HOLD_USEC USEC_PER_SEC
+
+#define LOOK_CALM_USEC USEC_PER_SEC
+#define LOOK_MIN_ISOLATE_USEC (20 * USEC_PER_MSEC)
+#define LOOK_MIN_HOST_USEC (10 * USEC_PER_MSEC)
+
+static uint64_t domain_used(const struct config *c, const struct snapshot *s)
+{
+    uint64_t inside = 0, outside;
+
+    if (!s->isolate)
+        return s->node.unreclaimable;
+
+    for (unsigned i = 0; i < s->workload_count; i++)
+        if (s->workloads[i].id != 0)
+            inside = u64_add_cap(inside, s->workloads[i].used);
+    outside = u64_sub_floor(s->node.unreclaimable, inside);
+    return u64_add_cap(inside, u64_sub_floor(outside, limit_system_reserve(c, s->node.total)));
+}
+
+static uint64_t domain_swap(const struct snapshot *s)
+{
+    uint64_t own = 0;
+    bool bounded = s->isolate && s->workload_count > 0;
+
+    if (!bounded)
+        return s->node.swap_effective;
+    for (unsigned i = 0; i < s->workload_count; i++)
+        if (s->workloads[i].id != 0)
+            own = u64_add_cap(own, s->workloads[i].swap_room);
+    return u64_min(s->node.swap_effective, own);
+}
+
+static uint64_t domain_psi_full(const struct snapshot *s)
+{
+    uint64_t most = 0;
+
+    if (!s->isolate)
+        return s->node.psi_full_usec;
+    for (unsigned i = 0; i < s->workload_count; i++)
+        most = u64_max(most, s->workloads[i].psi_full_usec);
+    return most;
+}
+
+static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t used)
+{
+    uint64_t elapsed = u64_sub_floor(now_usec, st->last_usec), rate;
+
+    if (!st->primed) {
+        st->primed = true;
+        st->last_usec = now_usec;
+        st->last_used = used;
+        return;
+    }
+    if (elapsed < GROWTH_WINDOW_USEC)
+        return;
+
+    rate = u64_mul_div(u64_sub_floor(used, st->last_used), USEC_PER_SEC, elapsed);
+    if (rate >= st->growth)
+        st->growth = rate;
+    else
+        st->growth -= u64_mul_div(st->growth - rate, u64_min(elapsed, GROWTH_FALL_USEC), GROWTH_FALL_USEC);
+    if (rate >= st->growth_peak)
+        st->growth_peak = rate;
+    else
+        st->growth_peak -= u64_mul_div(st->growth_peak - rate, u64_min(elapsed, GROWTH_PEAK_FALL_USEC),
+                                       GROWTH_PEAK_FALL_USEC);
+    st->last_usec = now_usec;
+    st->last_used = used;
+}
+
+static void felt_update(struct room_state *st, uint64_t now_usec, uint64_t full_usec)
+{
+    uint64_t elapsed, share;
+
+    if (st->psi_usec == 0 ||
+        full_usec < st->psi_full_usec) { /* first look, or a new cgroup of the same name */
+        st->psi_usec = now_usec;
+        st->psi_full_usec = full_usec;
+        return;
+    }
+    elapsed = now_usec - st->psi_usec;
+    if (elapsed < FELT_WINDOW_USEC)
+        return;
+    share = u64_mul_div(full_usec - st->psi_full_usec, PERMYRIAD, elapsed);
+    if (share < FELT_PERMYRIAD)
+        st->felt_since_usec = 0;
+    else if (st->felt_since_usec == 0)
+        st->felt_since_usec = st->psi_usec;
+    if (share > UNFELT_PERMYRIAD)
+        st->unfelt_since_usec = 0;
+    else if (st->unfelt_since_usec == 0)
+        st->unfelt_since_usec = st->psi_usec;
+
+    if (st->felt_since_usec != 0 && now_usec - st->felt_since_usec >= FELT_AFTER_USEC)
+        st->felt = true;
+    else if (st->unfelt_since_usec != 0 && now_usec - st->unfelt_since_usec >= UNFELT_AFTER_USEC)
+        st->felt = false;
+    st->psi_usec = now_usec;
+    st->psi_full_usec = full_usec;
+}
+
+static enum level level_of(uint64_t permyriad, uint64_t need, uint64_t hysteresis)
+{
+    if (need > 0)
+        return LEVEL_CRITICAL;
+    if (permyriad + hysteresis >= LEVEL_MEDIUM_PERMYRIAD)
+        return LEVEL_MEDIUM;
+    if (permyriad + hysteresis >= LEVEL_LOW_PERMYRIAD)
+        return LEVEL_LOW;
+    return LEVEL_CALM;
+}
+
+/* Up at once; down only after LEVEL_HOLD_USEC and past the hysteresis, so that a level is not left and
+ * entered again with every page. */
+static void level_update(struct room_state *st, uint64_t now_usec, const struct room *r)
+{
+    uint64_t budget = u64_add_cap(r->limit, r->swap), share;
+    enum level up, down;
+
+    share = budget == 0 ? PERMYRIAD : u64_min(u64_mul_div(r->used, PERMYRIAD, budget), PERMYRIAD);
+    up = level_of(share, r->need, 0);
+    down = level_of(share, r->need, LEVEL_HYSTERESIS_PERMYRIAD);
+    if (up >= st->level) {
+        if (up > st->level)
+            st->level = up;
+        st->level_since_usec = now_usec;
+    } else if (down < st->level && now_usec - st->level_since_usec >= LEVEL_HOLD_USEC) {
+        st->level = down;
+        st->level_since_usec = now_usec;
+    }
+}
+
+void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *st, struct room *ret)
+{
+    struct room r = {0};
+    uint64_t left, margin;
+
+    r.limit = s->isolate ? limit_isolate(c, s) : limit_host(c, s->node.total);
+    r.used = domain_used(c, s);
+    growth_update(st, s->now_usec, r.used);
+    felt_update(st, s->now_usec, domain_psi_full(s));
+    r.growth = st->growth;
+    r.felt = st->felt;
+    r.swap = r.felt ? 0 : domain_swap(s);
+
+    margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);
+    r.margin = u64_min(u64_max(margin, limit_margin(r.limit)), u64_max(r.limit / 16, limit_margin(r.limit)));
+
+    if (r.used > r.limit) {
+        r.room = -(int64_t)u64_min(r.used - r.limit, INT64_MAX);
+    } else {
+        left = r.limit - r.used;
+        r.by_available = s->node.available < left;
+        r.room = (int64_t)u64_min(u64_min(left, s->node.available), INT64_MAX);
+    }
+    if (__builtin_add_overflow(r.room, (int64_t)u64_min(r.swap, INT64_MAX), &r.room))
+        r.room = INT64_MAX;
+
+    if (r.room < (int64_t)u64_min(r.margin, INT64_MAX))
+        r.need = (uint64_t)((int64_t)r.margin - r.room);
+    if (r.room <= 0)
+        r.time_left_usec = 0;
+    else
+        r.time_left_usec = r.growth == 0 ? UINT64_MAX : u64_mul_div((uint64_t)r.room, USEC_PER_SEC, r.growth);
+
+    level_update(st, s->now_usec, &r);
+    r.level = st->level;
+    *ret = r;
+}
+
+uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *st, const struct room *r)
+{
+    uint64_t floor_usec = s->isolate ? LOOK_MIN_ISOLATE_USEC : LOOK_MIN_HOST_USEC;
+    uint64_t plausible, left, due;
+
+    if (r->need > 0)
+        return floor_usec;
+    if (s->isolate && r->level == LEVEL_CALM)
+        return LOOK_CALM_USEC;
+
+    /* Twice the fastest growth of the last minute. Without history: in isolate, where memory.high brakes
+     * whatever is faster, the whole limit in 2 s; on a host, where nothing brakes, 4 GiB/s (one core touching
+     * pages). */
+    plausible = s->isolate ? r->limit / 2 : 4 * GIB;
+    plausible = u64_max(plausible, 2 * st->growth_peak);
+    left = r->room <= 0 ? 0 : u64_sub_floor((uint64_t)r->room, r->margin);
+    due = u64_mul_div(left, USEC_PER_SEC, u64_max(plausible, 1));
+    return u64_min(u64_max(due, floor_usec), LOOK_CALM_USEC);
+}

@@ -1,0 +1,41 @@
+/* Room, need, growth, time left and level of the domain. Pure: the snapshot, the configuration and what was
+ * remembered of earlier looks go in, numbers come out.
+ *
+ *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock)
+ *           + max(0, unreclaimable memory outside them − SystemReserve)             (isolate)
+ *         = unreclaimable memory of the node                                        (host)
+ *   room  = min(limit − used, MemAvailable) + effective swap while swapping is not felt
+ *   need  = max(0, reaction margin − room)
+ *
+ * The second term of `used` is what makes shared memory that was charged elsewhere, kernel memory of nobody
+ * and a growing system count. Page cache is in none of it: it is no reason to kill. */
+#pragma once
+
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/decision.h"
+#include "model/snapshot.h"
+
+struct room_state {
+    bool primed;
+    uint64_t last_usec;
+    uint64_t last_used;
+    uint64_t growth;      /* bytes per second, fast to rise and slow to fall */
+    uint64_t growth_peak; /* the fastest seen, slowly forgotten: what is plausible between two looks */
+    uint64_t psi_usec;    /* last look at PSI `full`, and its total */
+    uint64_t psi_full_usec;
+    uint64_t felt_since_usec; /* 0: PSI `full` is under its bound */
+    uint64_t unfelt_since_usec;
+    bool felt;
+    enum level level;
+    uint64_t level_since_usec;
+};
+
+void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *state,
+                   struct room *ret);
+
+/* When the next look is due, in microseconds from now: once a second below 80 % of the limit in isolate,
+ * where memory.high and PSI cover bursts; else before the limit could be reached at the fastest plausible
+ * growth. */
+uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *state, const struct room *r);

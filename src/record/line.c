@@ -1,0 +1,52 @@
+#include "record/line.h"
+
+#include <inttypes.h>
+
+static void append_time_left(struct buffer *b, uint64_t usec)
+{
+    if (usec == UINT64_MAX)
+        buffer_append(b, " time_left_us=max");
+    else
+        buffer_appendf(b, " time_left_us=%" PRIu64, usec);
+}
+
+static void append_victims(struct buffer *b, const struct config *c, const struct decision *d)
+{
+    for (unsigned i = 0; i < d->victim_count; i++) {
+        const struct victim *v = &d->victims[i];
+
+        buffer_append(b, " victim=");
+        if (v->pid > 0)
+            buffer_appendf(b, "%d", (int)v->pid);
+        else
+            buffer_append_logfmt(b, v->path);
+        if (v->comm[0]) {
+            buffer_append(b, " comm=");
+            buffer_append_logfmt(b, v->comm);
+        }
+        buffer_append(b, " class=");
+        buffer_append_logfmt(b, c->classes[v->class_index].name);
+        buffer_appendf(b, " age_us=%" PRIu64 " expected_bytes=%" PRIu64, v->age_usec, v->expected_bytes);
+    }
+}
+
+void record_format_line(struct buffer *b, const struct config *c, const struct decision *d)
+{
+    const struct room *r = &d->room;
+
+    buffer_appendf(b, "decision=%" PRIu64 " action=%s%s", d->id, decision_reason_name(d->reason),
+                   d->dry_run ? " dry_run=yes" : "");
+    buffer_appendf(b, " trigger=%s detail=%s level=%s", trigger_name(d->trigger.kind), d->trigger.detail,
+                   level_name(r->level));
+    buffer_appendf(b, " limit=%" PRIu64 " used=%" PRIu64 " room=%" PRIi64 " need=%" PRIu64 " growth=%" PRIu64,
+                   r->limit, r->used, r->room, r->need, r->growth);
+    append_time_left(b, r->time_left_usec);
+    buffer_appendf(b, " groups=%u candidates=%u", d->groups, d->candidates);
+    append_victims(b, c, d);
+    if (!d->ended || d->victim_count == 0 || d->dry_run)
+        return;
+    buffer_appendf(b, " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " freed=%" PRIu64, d->gone, d->stuck,
+                   d->failed, d->used_after, d->freed_bytes);
+    buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
+                   d->signal_usec, d->outcome_usec);
+}

@@ -1,0 +1,9 @@
+/* A decision as one line of logfmt: bytes as plain numbers, times in microseconds (`_us`), so that a line can
+ * be counted with as well as read. */
+#pragma once
+
+#include "base/buffer.h"
+#include "model/config.h"
+#include "model/decision.h"
+
+void record_format_line(struct buffer *b, const struct config *c, const struct decision *d);

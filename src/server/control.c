@@ -1,0 +1,254 @@
+#include "server/control.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "server/status_json.h"
+#include "system/account.h"
+
+/* jansson has one allocator a process: it is pointed at the arena of the request under way. */
+static struct arena *json_arena;
+static unsigned char arena_storage[CONTROL_ARENA_SIZE] __attribute__((aligned(16)));
+
+static void *arena_malloc(size_t size)
+{
+    return json_arena ? arena_take(json_arena, size) : NULL;
+}
+
+static void arena_free(void *p)
+{
+    (void)p; /* all of it at once, after the request */
+}
+
+static const char interface_description[] =
+    "# What headroomd does and how it stands\n"
+    "interface io.headroom\n\n"
+    "# All of the daemon's state at the last look; sizes in bytes, times in microseconds\n"
+    "method Status() -> (status: object)\n\n"
+    "error PermissionDenied()\n";
+
+static json_t *error_reply(const char *error)
+{
+    return json_pack("{s:s, s:{}}", "error", error, "parameters");
+}
+
+static json_t *dispatch(struct control *c, json_t *request, bool may_read)
+{
+    const char *method = json_string_value(json_object_get(request, "method"));
+    static struct status status; /* large, and only one is made at a time */
+
+    if (!method)
+        return error_reply("org.varlink.service.InvalidParameter");
+    if (strcmp(method, "org.varlink.service.GetInfo") == 0)
+        return json_pack("{s:{s:s, s:s, s:s, s:s, s:[s, s]}}", "parameters", "vendor", "headroom", "product",
+                         "headroomd", "version", HEADROOM_VERSION, "url", "", "interfaces",
+                         "org.varlink.service", CONTROL_INTERFACE);
+    if (strcmp(method, "org.varlink.service.GetInterfaceDescription") == 0)
+        return json_pack("{s:{s:s}}", "parameters", "description", interface_description);
+    if (strcmp(method, CONTROL_INTERFACE ".Status") != 0)
+        return error_reply("org.varlink.service.MethodNotFound");
+    if (!may_read)
+        return error_reply(CONTROL_INTERFACE ".PermissionDenied");
+    memset(&status, 0, sizeof(status));
+    c->status(c->user, &status);
+    return json_pack("{s:{s:o}}", "parameters", "status", status_to_json(&status));
+}
+
+int control_handle(struct control *c, const char *request, size_t length, bool may_read, char *ret,
+                   size_t size, size_t *ret_length)
+{
+    json_error_t error;
+    json_t *in, *out;
+    size_t n;
+
+    arena_reset(&c->arena);
+    json_arena = &c->arena;
+    in = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
+    out =
+        json_is_object(in) ? dispatch(c, in, may_read) : error_reply("org.varlink.service.InvalidParameter");
+    n = out ? json_dumpb(out, ret, size, JSON_COMPACT) : 0;
+    json_arena = NULL;
+    if (n == 0 || n > size)
+        return -ENOBUFS;
+    *ret_length = n;
+    return 0;
+}
+
+static void client_close(struct control *c, struct control_client *cl)
+{
+    loop_remove(c->loop, cl->fd);
+    close_fdp(&cl->fd);
+}
+
+static void client_flush(struct control *c, struct control_client *cl)
+{
+    while (cl->reply_sent < cl->reply_length) {
+        ssize_t n = send(cl->fd, cl->reply + cl->reply_sent, cl->reply_length - cl->reply_sent,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            (void)loop_change(c->loop, cl->fd, EPOLLOUT);
+            return;
+        }
+        if (n < 0) {
+            client_close(c, cl);
+            return;
+        }
+        cl->reply_sent += (size_t)n;
+    }
+    cl->reply_length = cl->reply_sent = 0;
+    (void)loop_change(c->loop, cl->fd, EPOLLIN);
+}
+
+/* Answers the first whole request in the buffer; the next one waits until the reply has gone out. */
+static void client_serve(struct control *c, struct control_client *cl)
+{
+    char *end = memchr(cl->request, 0, cl->request_length);
+    size_t length;
+
+    if (!end) {
+        if (cl->request_length == sizeof(cl->request))
+            client_close(c, cl);
+        return;
+    }
+    length = (size_t)(end - cl->request);
+    if (control_handle(c, cl->request, length, cl->may_read, cl->reply, sizeof(cl->reply) - 1,
+                       &cl->reply_length) < 0) {
+        client_close(c, cl);
+        return;
+    }
+    cl->reply[cl->reply_length++] = 0;
+    cl->reply_sent = 0;
+    cl->request_length -= length + 1;
+    memmove(cl->request, end + 1, cl->request_length);
+    client_flush(c, cl);
+}
+
+static struct control_client *client_find(struct control *c, int fd)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (c->clients[i].fd == fd)
+            return &c->clients[i];
+    return NULL;
+}
+
+static void on_client(void *user, int fd, uint32_t events)
+{
+    struct control *c = user;
+    struct control_client *cl = client_find(c, fd);
+    ssize_t n;
+
+    if (!cl)
+        return;
+    if (events & EPOLLOUT) {
+        client_flush(c, cl);
+        if (cl->fd >= 0 && cl->reply_length == 0 && cl->request_length > 0)
+            client_serve(c, cl);
+        return;
+    }
+    n = recv(fd, cl->request + cl->request_length, sizeof(cl->request) - cl->request_length, MSG_DONTWAIT);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0) {
+        client_close(c, cl);
+        return;
+    }
+    cl->request_length += (size_t)n;
+    client_serve(c, cl);
+}
+
+static bool may_read(const struct control *c, int fd, uid_t uid, gid_t gid)
+{
+    gid_t groups[64];
+    socklen_t length = sizeof(groups);
+
+    if (uid == 0 || c->access_all || (c->group != (gid_t)-1 && gid == c->group))
+        return true;
+    if (c->group == (gid_t)-1 || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0)
+        return false;
+    for (size_t i = 0; i < length / sizeof(groups[0]); i++)
+        if (groups[i] == c->group)
+            return true;
+    return false;
+}
+
+static void on_accept(void *user, int fd, uint32_t events)
+{
+    struct control *c = user;
+    struct control_client *cl = client_find(c, -1);
+    struct ucred cred;
+    socklen_t length = sizeof(cred);
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    (void)events;
+    if (client < 0)
+        return;
+    if (!cl || getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0 ||
+        loop_add(c->loop, client, EPOLLIN, on_client, c) < 0) {
+        c->refused++;
+        (void)close(client);
+        return;
+    }
+    cl->fd = client;
+    cl->uid = cred.uid;
+    cl->may_read = may_read(c, client, cred.uid, cred.gid);
+    cl->request_length = cl->reply_length = cl->reply_sent = 0;
+}
+
+int control_init(struct control *c, struct loop *l, const char *path, bool access_all,
+                 control_status_fn status, void *user)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int r;
+
+    c->loop = l;
+    c->access_all = access_all;
+    c->status = status;
+    c->user = user;
+    c->group = account_group_id("headroom");
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        c->clients[i].fd = -1;
+    c->fd = -1;
+    arena_init(&c->arena, arena_storage, sizeof(arena_storage));
+    json_set_alloc_funcs(arena_malloc, arena_free);
+    /* jansson seeds its hash tables on first use, from /dev/urandom: now, not in the loop. */
+    json_object_seed(0);
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (c->fd < 0)
+        return -errno;
+    (void)unlink(path);
+    if (bind(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+        listen(c->fd, CONTROL_CLIENTS_MAX) < 0) {
+        r = -errno;
+        close_fdp(&c->fd);
+        return r;
+    }
+    r = loop_add(l, c->fd, EPOLLIN, on_accept, c);
+    if (r < 0)
+        close_fdp(&c->fd);
+    return r;
+}
+
+void control_deinit(struct control *c, const char *path)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (c->clients[i].fd >= 0)
+            client_close(c, &c->clients[i]);
+    if (c->fd < 0)
+        return;
+    loop_remove(c->loop, c->fd);
+    close_fdp(&c->fd);
+    (void)unlink(path);
+}

@@ -1,0 +1,60 @@
+/* The control socket: Varlink's framing (one JSON object a message, ended by NUL), so that `varlinkctl` is a
+ * client too. Who may ask is decided by SO_PEERCRED: root and the group `headroom` (or everybody, with
+ * StatusAccess=all) may read; only root may change anything.
+ *
+ * Clients cost a fixed amount: CONTROL_CLIENTS_MAX of them, one request of at most CONTROL_REQUEST_MAX and
+ * one reply buffer each. One that does not read, sends too much or vanishes is let go of; nothing waits for
+ * it. JSON is built by jansson in an arena that is emptied after each request: no heap. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/macros.h"
+#include "model/status.h"
+#include "system/loop.h"
+
+#define CONTROL_CLIENTS_MAX 8
+#define CONTROL_REQUEST_MAX 4096
+#define CONTROL_REPLY_MAX 65536
+#define CONTROL_ARENA_SIZE 262144
+#define CONTROL_PATH "run/headroom/headroom.sock"
+#define CONTROL_INTERFACE "io.headroom"
+
+typedef void (*control_status_fn)(void *user, struct status *ret);
+
+struct control_client {
+    int fd; /* -1: free */
+    uid_t uid;
+    bool may_read;
+    char request[CONTROL_REQUEST_MAX];
+    size_t request_length;
+    char reply[CONTROL_REPLY_MAX];
+    size_t reply_length;
+    size_t reply_sent;
+};
+
+struct control {
+    struct loop *loop;
+    int fd;
+    gid_t group; /* (gid_t)-1: there is none */
+    bool access_all;
+    control_status_fn status;
+    void *user;
+    struct arena arena;
+    struct control_client clients[CONTROL_CLIENTS_MAX];
+    uint64_t refused;
+};
+
+/* Listens on `path` (relative to dir_fd; an old socket of that name is replaced). */
+int control_init(struct control *c, struct loop *l, const char *path, bool access_all,
+                 control_status_fn status, void *user) _nodiscard_;
+void control_deinit(struct control *c, const char *path);
+
+/* One whole request to one whole reply (without the NUL); what a client's message goes through. -ENOBUFS: the
+ * reply did not fit. Public for tests. */
+int control_handle(struct control *c, const char *request, size_t length, bool may_read, char *ret,
+                   size_t size, size_t *ret_length) _nodiscard_;

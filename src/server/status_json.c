@@ -1,0 +1,196 @@
+#include "server/status_json.h"
+
+#include "base/macros.h"
+
+/* json_object_set_new takes the value over, and answers NULL values with an error that is seen in the end: a
+ * reply that lacks a key for want of room is refused as a whole by the arena's high-water mark. */
+static void set_u64(json_t *o, const char *key, uint64_t v)
+{
+    (void)json_object_set_new(o, key, v == UINT64_MAX ? json_null() : json_integer((json_int_t)v));
+}
+
+static void set_i64(json_t *o, const char *key, int64_t v)
+{
+    (void)json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void set_string(json_t *o, const char *key, const char *v)
+{
+    json_t *s = json_string(v);
+
+    /* A path need not be UTF-8; jansson refuses it then. */
+    (void)json_object_set_new(o, key, s ? s : json_string("(not UTF-8)"));
+}
+
+static void set_bool(json_t *o, const char *key, bool v)
+{
+    (void)json_object_set_new(o, key, json_boolean(v));
+}
+
+static json_t *room_to_json(const struct room *r)
+{
+    json_t *o = json_object();
+
+    set_string(o, "level", level_name(r->level));
+    set_u64(o, "limit_bytes", r->limit);
+    set_u64(o, "used_bytes", r->used);
+    set_i64(o, "room_bytes", r->room);
+    set_u64(o, "margin_bytes", r->margin);
+    set_u64(o, "swap_bytes", r->swap);
+    set_u64(o, "need_bytes", r->need);
+    set_u64(o, "growth_bytes_per_second", r->growth);
+    set_u64(o, "time_left_usec", r->time_left_usec);
+    set_bool(o, "swapping_felt", r->felt);
+    return o;
+}
+
+static json_t *victims_to_json(const struct config *c, const struct decision *d)
+{
+    json_t *a = json_array();
+
+    for (unsigned i = 0; i < d->victim_count; i++) {
+        const struct victim *v = &d->victims[i];
+        json_t *o = json_object();
+
+        if (v->pid > 0) {
+            set_i64(o, "pid", v->pid);
+            set_string(o, "command", v->comm);
+        } else {
+            set_string(o, "group", v->path);
+        }
+        set_string(o, "class", c->classes[v->class_index].name);
+        set_u64(o, "age_usec", v->age_usec);
+        set_u64(o, "expected_bytes", v->expected_bytes);
+        (void)json_array_append_new(a, o);
+    }
+    return a;
+}
+
+json_t *decision_to_json(const struct config *c, const struct decision *d)
+{
+    json_t *o = json_object();
+
+    set_u64(o, "id", d->id);
+    set_string(o, "action", decision_reason_name(d->reason));
+    set_bool(o, "dry_run", d->dry_run);
+    set_u64(o, "time_usec", d->time_usec);
+    set_string(o, "trigger", trigger_name(d->trigger.kind));
+    set_string(o, "detail", d->trigger.detail ? d->trigger.detail : "");
+    (void)json_object_set_new(o, "room", room_to_json(&d->room));
+    set_u64(o, "groups", d->groups);
+    set_u64(o, "candidates", d->candidates);
+    (void)json_object_set_new(o, "victims", victims_to_json(c, d));
+    set_bool(o, "ended", d->ended);
+    set_u64(o, "gone", d->gone);
+    set_u64(o, "stuck", d->stuck);
+    set_u64(o, "failed", d->failed);
+    set_u64(o, "freed_bytes", d->freed_bytes);
+    set_u64(o, "select_usec", d->select_usec);
+    set_u64(o, "signal_usec", d->signal_usec);
+    set_u64(o, "outcome_usec", d->outcome_usec);
+    return o;
+}
+
+static json_t *node_to_json(const struct node *n)
+{
+    json_t *o = json_object();
+
+    set_u64(o, "total_bytes", n->total);
+    set_u64(o, "available_bytes", n->available);
+    set_u64(o, "unreclaimable_bytes", n->unreclaimable);
+    set_u64(o, "swap_total_bytes", n->swap_total);
+    set_u64(o, "swap_free_bytes", n->swap_free);
+    set_u64(o, "swap_effective_bytes", n->swap_effective);
+    return o;
+}
+
+static json_t *workloads_to_json(const struct status *s)
+{
+    json_t *a = json_array();
+
+    for (unsigned i = 0; i < s->snapshot->workload_count; i++) {
+        const struct workload *w = &s->snapshot->workloads[i];
+        json_t *o = json_object();
+
+        set_string(o, "path", w->path);
+        set_bool(o, "present", w->id != 0);
+        set_u64(o, "current_bytes", w->current);
+        set_u64(o, "used_bytes", w->used);
+        set_u64(o, "anon_bytes", w->anon);
+        set_u64(o, "shmem_bytes", w->shmem);
+        set_u64(o, "file_bytes", w->file);
+        set_u64(o, "kernel_bytes", w->kernel);
+        set_u64(o, "sock_bytes", w->sock);
+        set_u64(o, "memory_high_bytes", w->high);
+        set_u64(o, "memory_high_wanted_bytes", s->high_wanted[i]);
+        (void)json_array_append_new(a, o);
+    }
+    return a;
+}
+
+static json_t *monitors_to_json(const struct status *s)
+{
+    json_t *a = json_array();
+
+    for (unsigned i = 0; i < s->monitor_count; i++) {
+        const struct status_monitor *m = &s->monitors[i];
+        json_t *o = json_object();
+
+        set_string(o, "name", m->name);
+        set_string(o, "state", m->state);
+        set_string(o, "message", m->message);
+        set_u64(o, "fires", m->fires);
+        set_u64(o, "failures", m->failures);
+        (void)json_array_append_new(a, o);
+    }
+    return a;
+}
+
+static json_t *counters_to_json(const struct status *s)
+{
+    json_t *o = json_object();
+
+    set_u64(o, "wakeups", s->wakeups);
+    set_u64(o, "looks", s->looks);
+    set_u64(o, "looks_failed", s->looks_failed);
+    set_u64(o, "kills", s->kills);
+    set_u64(o, "stuck", s->stuck);
+    set_u64(o, "knob_leases", s->leases);
+    set_u64(o, "knob_drifts", s->knob_drifts);
+    set_u64(o, "knob_failures", s->knob_failures);
+    set_u64(o, "guardian_fences", s->guardian_fences);
+    set_u64(o, "log_lines_dropped", s->log_dropped);
+    set_u64(o, "groups_left_out", s->groups_left_out);
+    return o;
+}
+
+json_t *status_to_json(const struct status *s)
+{
+    json_t *o = json_object(), *warnings = json_array();
+
+    set_string(o, "version", s->version);
+    set_string(o, "config", s->config_path);
+    set_string(o, "mode", s->mode);
+    set_string(o, "mode_reason", s->mode_reason);
+    set_bool(o, "dry_run", s->dry_run);
+    set_u64(o, "uptime_usec", s->now_usec - s->start_usec);
+    if (s->has_look) {
+        (void)json_object_set_new(o, "room", room_to_json(s->room));
+        (void)json_object_set_new(o, "node", node_to_json(&s->snapshot->node));
+        (void)json_object_set_new(o, "workloads", workloads_to_json(s));
+    }
+    (void)json_object_set_new(o, "monitors", monitors_to_json(s));
+    set_bool(o, "worker_running", s->worker_running);
+    set_bool(o, "guardian_running", s->guardian_running);
+    (void)json_object_set_new(o, "counters", counters_to_json(s));
+    for (unsigned i = 0; i < s->warning_count; i++)
+        (void)json_array_append_new(warnings, json_string(s->warnings[i]));
+    (void)json_object_set_new(o, "warnings", warnings);
+    if (s->last_decision) {
+        json_t *last = decision_to_json(s->config, s->last_decision);
+
+        set_u64(last, "ago_usec", s->now_usec - s->last_decision->time_usec);
+        (void)json_object_set_new(o, "last_decision", last);
+    }
+    return o;
+}

@@ -1,0 +1,73 @@
+/* From kernel files to a snapshot. Cheap things at every look (meminfo, and of each workload memory.stat,
+ * memory.current and PSI, all over held descriptors), dear ones only when something has to be chosen (the
+ * groups).
+ *
+ * A file that cannot be read makes the look fail rather than read as zero: an unreadable value is never acted
+ * on. A workload that has vanished is not an error: its id is 0 until it is back. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+#include "kernel/cgroup.h"
+#include "model/config.h"
+#include "model/snapshot.h"
+
+struct workload_handle {
+    char path[GROUP_PATH_MAX];
+    uint64_t id; /* 0: not there */
+    int dir_fd;
+    int stat_fd;
+    int current_fd;
+    int pressure_fd;          /* -1: no PSI */
+    uint64_t ancestors_max;   /* least memory.max above it */
+    uint64_t ancestors_high;  /* least memory.high above it */
+    uint64_t bounds_due_usec; /* when the two are read again */
+};
+
+/* What is remembered of a group between two readings. */
+struct group_handle {
+    uint64_t id; /* 0: free */
+    char path[GROUP_PATH_MAX];
+    int stat_fd;
+    uint64_t birth_usec;
+    unsigned class_index;
+    unsigned workload_index;
+    bool was_empty; /* its next process begins a new life */
+    bool seen;
+};
+
+struct snapshot_reader {
+    int root_fd;
+    struct hierarchy *hierarchy; /* its fd is -1 where there is no cgroup v2 */
+    int meminfo_fd;
+    int pressure_fd;
+    const struct config *config;
+    bool isolate;
+    bool processes; /* units are processes: host mode without a usable hierarchy */
+    char own_path[GROUP_PATH_MAX];
+    struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
+    unsigned workload_count;
+    struct group_handle *handles; /* storage of the caller, group_max of them */
+    unsigned handle_max;
+};
+
+int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,
+                         struct group_handle *handles, unsigned handle_max) _nodiscard_;
+void snapshot_reader_deinit(struct snapshot_reader *r);
+
+/* Workload=auto: those of kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that are
+ * populated. Otherwise what the configuration names. Opens those that exist; returns how many exist. */
+unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
+
+/* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
+ * lease. */
+int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s) _nodiscard_;
+/* The groups of the workloads, or (host) of the whole hierarchy, or processes. */
+int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodiscard_;
+
+/* In reader.c: (re)opens a workload that is missing. True where it is there. */
+bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w);
+void workload_handle_close(struct workload_handle *w);
+void group_handle_close(struct group_handle *g);

@@ -1,0 +1,7 @@
+/* One clock for everything: CLOCK_BOOTTIME in microseconds, the one in which the kernel gives start times of
+ * processes, so that an age is a plain difference. */
+#pragma once
+
+#include <stdint.h>
+
+uint64_t clock_now_usec(void);

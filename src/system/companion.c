@@ -1,0 +1,127 @@
+#include "system/companion.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/units.h"
+
+static void close_others(int fd, int keep_fd)
+{
+    int low = fd, high = keep_fd;
+
+    if (high < 0)
+        high = fd;
+    if (low > high) {
+        int t = low;
+
+        low = high;
+        high = t;
+    }
+    /* close_range: 5.9. Without it the child holds descriptors that it does not need; nothing depends on
+     * that. */
+    if (low > 3)
+        (void)syscall(SYS_close_range, 3U, (unsigned)low - 1, 0U);
+    if (high > low + 1)
+        (void)syscall(SYS_close_range, (unsigned)low + 1, (unsigned)high - 1, 0U);
+    (void)syscall(SYS_close_range, (unsigned)high + 1, ~0U, 0U);
+}
+
+static void child_prepare(const char *name, int fd, int keep_fd)
+{
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+    sigset_t none;
+
+    (void)prctl(PR_SET_NAME, name);
+    for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+        (void)signal(ignored[i], SIG_IGN);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    close_others(fd, keep_fd);
+}
+
+int companion_start(struct companion *c, const char *name, int keep_fd, companion_main_fn main_fn, void *user)
+{
+    int pair[2], r;
+    pid_t pid;
+
+    *c = (struct companion){.pidfd = -1, .fd = -1};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    pid = fork();
+    if (pid < 0) {
+        r = -errno;
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+        return r;
+    }
+    if (pid == 0) {
+        (void)close(pair[0]);
+        child_prepare(name, pair[1], keep_fd);
+        _exit(main_fn(pair[1], user));
+    }
+    (void)close(pair[1]);
+    (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    c->pid = pid;
+    c->fd = pair[0];
+    c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* 5.3 */
+    return 0;
+}
+
+void companion_stop(struct companion *c, uint64_t wait_usec)
+{
+    struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+    if (c->pid > 0) {
+        if (c->pidfd >= 0)
+            (void)poll(&p, 1, (int)(wait_usec / USEC_PER_MSEC));
+        (void)waitpid(c->pid, NULL, WNOHANG);
+    }
+    if (c->pidfd >= 0)
+        (void)close(c->pidfd);
+    c->pidfd = -1;
+    c->pid = 0;
+}
+
+int companion_send(const struct companion *c, const void *message, size_t size)
+{
+    ssize_t n;
+
+    if (c->fd < 0)
+        return -EPIPE;
+    do
+        n = send(c->fd, message, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+ssize_t companion_receive(const struct companion *c, void *ret, size_t size)
+{
+    ssize_t n;
+
+    if (c->fd < 0)
+        return 0;
+    do
+        n = recv(c->fd, ret, size, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int memory_lock(size_t stack_bytes)
+{
+    volatile char *stack = __builtin_alloca(stack_bytes);
+
+    for (size_t i = 0; i < stack_bytes; i += 4096)
+        stack[i] = 1;
+    return mlockall(MCL_CURRENT | MCL_FUTURE) < 0 ? -errno : 0;
+}

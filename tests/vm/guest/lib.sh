@@ -1,0 +1,180 @@
+# Functions for scenarios in the test VM. Sourced by PID 1 and by the scenario itself; busybox sh.
+#
+# Lines on the second serial port:
+#   started UPTIME RELEASE      ok - NAME      not ok - NAME: DETAIL      figure NAME=VALUE
+#   say TEXT      live TEXT     file NAME, base64 of a gzip, end          done      exit STATUS      timeout
+
+CGROUP=/sys/fs/cgroup
+WORKLOAD=$CGROUP/workload.slice
+SYSTEM=$CGROUP/system.slice
+
+# What the runner was given by --set; scenarios set their defaults with ${NAME:=value}.
+[ -e /vars.sh ] && . /vars.sh
+
+emit() { echo "$*" >/dev/ttyS1; }
+say() { emit "say $*"; }
+live() { emit "live $*"; }
+figure() { emit "figure $1=$2"; } # NAME VALUE
+
+bring_out() { # FILE [NAME]
+    {
+        echo "file ${2:-${1##*/}}"
+        gzip -c "$1" | base64
+        echo end
+    } >/dev/ttyS1
+}
+
+# check NAME COMMAND...: one assertion. The command with its values is the detail of a failure.
+check() {
+    check_name=$1
+    shift
+    if "$@" >/dev/null 2>&1; then
+        emit "ok - $check_name"
+    else
+        emit "not ok - $check_name: $*"
+        return 1
+    fi
+}
+
+# The closing line: a scenario that ends without it has failed.
+finish() { emit done; exit 0; }
+
+uptime_msec() {
+    read -r up_seconds _ </proc/uptime
+    echo "${up_seconds%.*}${up_seconds#*.}0"
+}
+
+sleep_msec() { usleep "$(($1 * 1000))"; }
+
+# wait_until SECONDS COMMAND...: try ten times a second; false when the time is over.
+wait_until() {
+    wait_end=$(($(uptime_msec) + $1 * 1000))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(uptime_msec)" -lt "$wait_end" ] || return 1
+        sleep_msec 100
+    done
+}
+
+bytes_of() { # 150M
+    case $1 in
+    *G) echo $((${1%G} << 30)) ;;
+    *M) echo $((${1%M} << 20)) ;;
+    *K) echo $((${1%K} << 10)) ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# json_get FILE KEY: the value of a key in flat JSON; text without its quotes, lists as they stand.
+json_get() {
+    sed -n 's/.*"'"$2"'" *: *\("[^"]*"\|\[[^]]*\]\|[^],}]*\).*/\1/p' "$1" | head -n 1 | sed 's/^"\(.*\)"$/\1/'
+}
+
+meminfo_bytes() { # KEY
+    awk -v key="$1:" '$1 == key { printf "%.0f\n", $2 * 1024 }' /proc/meminfo
+}
+
+# All kills by the kernel's OOM killer since boot, of every group and of the whole node.
+oom_kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
+
+group_event() { # GROUP EVENT: of memory.events, with everything below the group
+    awk -v key="$2" '$1 == key { print $2 }' "$1/memory.events"
+}
+
+# run_in GROUP COMMAND...: in a group of its own, made if it is missing. For a background job call `load cgroup-run`
+# itself: $! of a function is a shell around it, which would get the signals.
+run_in() {
+    run_group=$1
+    shift
+    load cgroup-run "$run_group" -- "$@"
+}
+
+start_heartbeat() { # [OPTION...]
+    load cgroup-run "$SYSTEM/heartbeat" -- load heartbeat --output /tmp/heartbeat.json "$@" &
+    heartbeat_pid=$!
+}
+
+stop_heartbeat() {
+    kill -TERM "$heartbeat_pid"
+    wait "$heartbeat_pid"
+    for key in beats p50_usec p99_usec p999_usec worst_usec worst_at_usec over_100ms over_500ms; do
+        figure "heartbeat_$key" "$(json_get /tmp/heartbeat.json $key)"
+    done
+}
+
+# The parameters of a storm; the runner's --set overrides each.
+storm_defaults() {
+    : "${TASKS:=16}" "${BYTES:=150M}" "${TASK_SECONDS:=10}" "${GROW_SECONDS:=3}" "${PARALLEL:=8}"
+    : "${STAGGER:=400ms}" "${LIMIT:=180}" "${PROFILE:=ramp}" "${DRIVER_OPTIONS:=}"
+}
+
+# The driver runs in the scenario's own group, beside what it loads.
+run_driver() { # [OPTION...]
+    # shellcheck disable=SC2086 # DRIVER_OPTIONS is a list of words
+    load driver --workload "$WORKLOAD" --tasks "$TASKS" --bytes "$BYTES" --seconds "$TASK_SECONDS" \
+        --grow-seconds "$GROW_SECONDS" --parallel "$PARALLEL" --stagger "$STAGGER" --limit "$LIMIT" \
+        --profile "$PROFILE" --output /tmp/driver.json --events /tmp/driver-events.log $DRIVER_OPTIONS "$@"
+    driver_status=$?
+    for key in tasks finished attempts killed failed cut seconds useful_seconds lost_seconds cut_seconds \
+        peak_running groups_left; do
+        figure "driver_$key" "$(json_get /tmp/driver.json $key)"
+    done
+    return $driver_status
+}
+
+# What a perfect scheduler needs that runs as many tasks side by side as fit.
+ideal_seconds() { # LIMIT-BYTES
+    ideal_fits=$(($1 / $(bytes_of "$BYTES")))
+    [ "$ideal_fits" -le "$PARALLEL" ] || ideal_fits=$PARALLEL
+    [ "$ideal_fits" -ge 1 ] || ideal_fits=1
+    echo $(((TASKS + ideal_fits - 1) / ideal_fits * TASK_SECONDS))
+}
+
+at_most() { # A B: decimals compared as numbers
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 <= b + 0) }'
+}
+
+start_headroomd() { # [OPTION...]
+    command -v headroomd >/dev/null || { check "headroomd is in the guest" false; return 1; }
+    mkdir -p /run/headroom
+    load cgroup-run "$SYSTEM/headroomd" -- headroomd "$@" 2>>/tmp/headroomd.log >&2 &
+    headroomd_pid=$!
+    if ! wait_until 10 test -S /run/headroom/headroom.sock; then
+        say "headroomd has no socket after 10 s; the end of its log: $(tail -n 3 /tmp/headroomd.log | tr '\n' '|')"
+        return 1
+    fi
+}
+
+# A dead child that nobody has waited for still takes signals, so kill -0 would not do.
+headroomd_runs() { [ -n "${headroomd_pid:-}" ] && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$headroomd_pid/status" 2>/dev/null; }
+headroomd_is_gone() { ! headroomd_runs; }
+
+stop_headroomd() {
+    headroomd_runs || { say "headroomd was not running any more when it was to be stopped"; return 1; }
+    kill -TERM "$headroomd_pid"
+    if ! wait_until 10 headroomd_is_gone; then
+        say "headroomd does not stop; killing it"
+        kill -KILL "$headroomd_pid"
+        return 1
+    fi
+    wait "$headroomd_pid"
+}
+
+# Every knob that a manager might change, as lines of "PATH VALUE".
+knobs_save() { # FILE
+    find "$CGROUP" -type f \( -name memory.high -o -name memory.max -o -name memory.low -o -name memory.min \
+        -o -name memory.swap.max -o -name memory.oom.group -o -name cgroup.freeze \) | sort |
+        while read -r knob; do
+            read -r knob_value <"$knob" && echo "$knob $knob_value"
+        done >"$1"
+}
+
+# True when every knob of A that still exists has the same value in B; differences go to the console and a file.
+knobs_compare() { # A B
+    awk 'NR == FNR { value[$1] = $2; next }
+         ($1 in value) && value[$1] != $2 { print $1 ": was " value[$1] ", is " $2; changed = 1 }
+         END { exit changed }' "$1" "$2" >/tmp/knobs-changed.txt && return 0
+    cat /tmp/knobs-changed.txt
+    say "knobs that differ: $(head -n 5 /tmp/knobs-changed.txt | tr '\n' ';')"
+    return 1
+}

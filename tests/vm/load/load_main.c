@@ -1,0 +1,68 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "load.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage;
+} commands[] = {
+    {"heartbeat", command_heartbeat,
+     "--output FILE [--interval 10ms] [--seconds N] [--mlock]\n"
+     "      a small critical service; reports the delay of its beats against their schedule"},
+    {"task", command_task,
+     "--bytes 150M --seconds 10 [--grow-seconds 3] [--profile ramp|steps|late] [--shared]\n"
+     "      [--compressible] [--touch-all-seconds N] [--status-fd N]\n"
+     "      a task that grows, works until its ticks are done, and can be run again"},
+    {"driver", command_driver,
+     "--workload DIR [--tasks 16] [--bytes 150M] [--sizes LIST] [--seconds 10] [--grow-seconds 3]\n"
+     "      [--parallel 8] [--stagger 400ms] [--limit 180] [--output FILE] [--profile P] "
+     "[--touch-all-seconds N]\n"
+     "      [--shared] [--compressible] [--xattr NAME=VALUE]... [--knob FILE=VALUE]...\n"
+     "      runs tasks in groups of their own below DIR and runs killed ones again; %n in a VALUE is the "
+     "task"},
+    {"hog", command_hog,
+     "--to 4G [--from 100M] [--rate max|50M] [--threads N] [--shared] [--populate]\n"
+     "      [--from-wait SECONDS] [--hold SECONDS]\n"
+     "      takes memory as fast as it can"},
+    {"leak", command_leak, "--rate 20M [--to SIZE] [--burn]\n      leaks steadily until it is killed"},
+    {"reader", command_reader,
+     "--file PATH [--bytes 4G] [--loop] [--seconds N] [--output FILE]\n      reads through the page cache"},
+    {"writer", command_writer,
+     "--file PATH [--bytes 1G] [--rate max] [--sync] [--loop] [--seconds N] [--output FILE]\n"
+     "      makes dirty pages"},
+    {"filler", command_filler, "--dir TMPFS --bytes 300M [--rate max] [--hold SECONDS]\n      fills a tmpfs"},
+    {"shm", command_shm,
+     "--bytes 300M [--rate max] [--memfd] [--hold SECONDS]\n      shared memory that grows, then stays"},
+    {"pipes", command_pipes,
+     "--bytes 400M [--rate max] [--hold SECONDS]\n      kernel memory in pipe buffers"},
+    {"sockets", command_sockets,
+     "--bytes 400M [--rate max] [--hold SECONDS]\n      kernel memory in socket buffers"},
+    {"cgroup-run", command_cgroup_run,
+     "DIR -- CMD...\n      runs a command in a group, made if it is missing"},
+};
+
+static void print_help(void)
+{
+    printf(
+        "load: the load generator of the VM tests\n\n"
+        "Sizes take K, M, G, T (powers of 1024); durations take us, ms, s, min (a bare number is seconds).\n"
+        "SIGTERM and SIGINT end a load and make it report.\n\n");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        printf("  load %s %s\n", commands[i].name, commands[i].usage);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        fail("no sub-command; see load --help");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help();
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fail("unknown sub-command '%s'; see load --help", argv[1]);
+}
