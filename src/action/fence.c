@@ -34,19 +34,25 @@ static int write_max(int fd, uint64_t value)
 static int lease_max(struct journal *j, struct lease_table *t, const struct lease *high, uint64_t was,
                      uint64_t ours)
 {
-    struct lease *l = lease_add(t);
+    struct lease *l = lease_find(t, high->cgroup_id, "memory.max"), before;
     int r;
 
+    if (l && l->ours == ours)
+        return 0;
+    before = l ? *l : (struct lease){.used = false};
+    if (!l)
+        l = lease_add(t);
     if (!l)
         return -ENOSPC;
     *l = *high;
-    l->was = was;
-    l->ours = l->ours_before = ours;
+    l->was = before.used ? before.was : was; /* of an earlier fence that is still up */
+    l->ours = ours;
+    l->ours_before = before.used ? before.ours : ours;
     r = text_copy(text_from("memory.max"), l->knob, sizeof(l->knob));
     if (r == 0)
         r = journal_append_lease(j, l);
     if (r < 0)
-        l->used = false;
+        *l = before;
     return r;
 }
 
@@ -68,12 +74,12 @@ static int fence_one(struct journal *j, struct lease_table *t, struct lease *hig
     if (id != high->cgroup_id || (now != high->ours && now != high->ours_before) || now == UINT64_MAX)
         return 0;
     if (max > now) {
-        r = lease_find(t, id, "memory.max") ? 0 : lease_max(j, t, high, max, now);
+        r = lease_max(j, t, high, max, now);
         if (r == 0)
             r = write_max(fd, now);
     }
     /* Even if the fence could not be raised, the brake must not stay on. */
-    if (file_write_u64_at(fd, "memory.high", high->was) == 0 && journal_append_release(j, high) == 0)
+    if (file_write_u64_at(fd, "memory.high", high->was) >= 0 && journal_append_release(j, high) == 0)
         high->used = false;
     return r < 0 ? r : 1;
 }

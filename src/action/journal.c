@@ -64,6 +64,8 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
     r = text_copy(value, l.knob, sizeof(l.knob));
     if (r < 0)
         return r;
+    if (!l.knob[0] || strchr(l.knob, '/')) /* a file of the cgroup, and nothing else, is ever written */
+        return -EBADMSG;
     if (with_values) {
         if (!text_next_word(&line, &word) || !value_of(word, "was", &value))
             return -EBADMSG;
@@ -76,7 +78,9 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
         if (r < 0)
             return r;
     }
-    if (!value_of(text_trim(line), "path", &value))
+    while (line.length > 0 && line.at[0] == ' ') /* only in front: a name may end in a blank */
+        line = (struct text){line.at + 1, line.length - 1};
+    if (!value_of(line, "path", &value))
         return -EBADMSG;
     r = text_copy(value, l.path, sizeof(l.path));
     if (r < 0)
@@ -156,34 +160,52 @@ static int read_boot_id(int root_fd, char ret[40])
  * fence. */
 static char journal_text[JOURNAL_SIZE_MAX + 1];
 
-static int load(int runtime_fd, const char *boot_id, struct lease_table *ret_table)
+/* *ret_whole: up to the end of the last line that has one. */
+static int load(int runtime_fd, const char *boot_id, struct lease_table *ret_table, size_t *ret_whole)
 {
     ssize_t n = file_read_at(runtime_fd, JOURNAL_NAME, journal_text, sizeof(journal_text));
     unsigned bad;
 
     if (n < 0 && n != -ENODATA)
         return (int)n;
-    journal_parse(journal_text, n < 0 ? 0 : (size_t)n, boot_id, ret_table, &bad);
+    n = n < 0 ? 0 : n;
+    journal_parse(journal_text, (size_t)n, boot_id, ret_table, &bad);
+    while (n > 0 && journal_text[n - 1] != '\n')
+        n--;
+    *ret_whole = (size_t)n;
+    return 0;
+}
+
+/* The guardian may have appended while the loop stood still: always go on from the real end. */
+static int seek_end(struct journal *j)
+{
+    struct stat st;
+
+    if (j->fd < 0 || fstat(j->fd, &st) < 0)
+        return j->fd < 0 ? -EBADF : -errno;
+    j->size = (uint64_t)st.st_size;
     return 0;
 }
 
 int journal_load(int root_fd, int runtime_fd, struct lease_table *ret_table)
 {
     char boot_id[40];
+    size_t whole;
     int r = read_boot_id(root_fd, boot_id);
 
-    return r < 0 ? r : load(runtime_fd, boot_id, ret_table);
+    return r < 0 ? r : load(runtime_fd, boot_id, ret_table, &whole);
 }
 
 int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
 {
+    size_t whole;
     int r;
 
     *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
     r = read_boot_id(root_fd, j->boot_id);
     if (r < 0)
         return r;
-    r = load(runtime_fd, j->boot_id, ret_table);
+    r = load(runtime_fd, j->boot_id, ret_table, &whole);
     if (r == -ENOENT)
         memset(ret_table, 0, sizeof(*ret_table));
     else if (r < 0)
@@ -193,16 +215,22 @@ int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_ta
 
 int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
 {
+    size_t whole;
     int r;
 
     *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
     r = read_boot_id(root_fd, j->boot_id);
     if (r == 0)
-        r = load(runtime_fd, j->boot_id, ret_table);
+        r = load(runtime_fd, j->boot_id, ret_table, &whole);
     if (r < 0)
         return r;
     j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    return j->fd < 0 ? -errno : 0;
+    if (j->fd < 0)
+        return -errno;
+    /* A torn last line was never acted on; what is appended must not become its tail. */
+    if (seek_end(j) == 0 && j->size > whole)
+        (void)ftruncate(j->fd, (off_t)whole);
+    return 0;
 }
 
 void journal_close(struct journal *j)
@@ -237,6 +265,8 @@ static int append_text(struct journal *j, const struct buffer *b)
         return -ENAMETOOLONG;
     if (j->fd < 0)
         return -EBADF;
+    if (j->size + b->length > JOURNAL_SIZE_MAX)
+        return -EFBIG; /* it could not be read back */
     do
         n = pwrite(j->fd, b->data, b->length, (off_t)j->size);
     while (n < 0 && errno == EINTR);
@@ -248,17 +278,6 @@ static int append_text(struct journal *j, const struct buffer *b)
     if (ftruncate(j->fd, (off_t)j->size) < 0)
         return -errno;
     return (int)n;
-}
-
-/* The guardian may have appended while the loop stood still: always go on from the real end. */
-static int seek_end(struct journal *j)
-{
-    struct stat st;
-
-    if (j->fd < 0 || fstat(j->fd, &st) < 0)
-        return j->fd < 0 ? -EBADF : -errno;
-    j->size = (uint64_t)st.st_size;
-    return 0;
 }
 
 int journal_append_lease(struct journal *j, const struct lease *l)
@@ -306,9 +325,13 @@ int journal_rewrite(struct journal *j, const struct lease_table *table)
 
         if (!l->used)
             continue;
-        buffer_init(&b, storage, sizeof(storage));
+        buffer_init(&b, storage, sizeof(storage)); /* one line at a time is what fits */
+        format_lease(&b, l, l->ours_before);
         if (l->ours_before != l->ours)
-            format_lease(&b, l, l->ours_before);
+            r = append_text(&fresh, &b);
+        if (r < 0)
+            break;
+        buffer_init(&b, storage, sizeof(storage));
         format_lease(&b, l, l->ours);
         r = append_text(&fresh, &b);
     }

@@ -11,11 +11,6 @@
 #include "kernel/kill.h"
 #include "kernel/process.h"
 
-static uint64_t op_key(uint64_t id, pid_t pid)
-{
-    return pid > 0 ? (uint64_t)pid | UINT64_C(1) << 63 : id;
-}
-
 static void op_end(struct killer *k, struct kill_op *op)
 {
     loop_remove(k->loop, op->watch_fd);
@@ -30,8 +25,10 @@ static void on_progress(void *user, int fd, uint32_t events)
 {
     struct killer *k = user;
 
-    if (events & (EPOLLERR | EPOLLHUP)) /* the cgroup is gone: it would report that for ever */
-        loop_remove(k->loop, fd);
+    /* A changed kernfs file reports EPOLLPRI together with EPOLLERR until it is read again through this
+     * descriptor, which killer_poll does. */
+    (void)fd;
+    (void)events;
     k->progress(k->user);
 }
 
@@ -165,14 +162,17 @@ unsigned killer_begin(struct killer *k, struct decision *d, uint64_t now_usec, u
  * leaves the cgroup (do_exit: exit_mm comes before cgroup_exit). */
 static bool op_is_empty(struct kill_op *op)
 {
-    struct cgroup_events events;
     struct pollfd p = {.fd = op->watch_fd, .events = POLLIN};
+    struct cgroup_events events;
+    char buf[256];
+    ssize_t n;
 
     if (op->pid > 0)
         return poll(&p, 1, 0) > 0;
-    if (cgroup_read_events(op->cgroup_fd, &events) < 0)
-        return true;
-    return !events.populated;
+    if (op->watch_fd < 0)
+        return cgroup_read_events(op->cgroup_fd, &events) < 0 || !events.populated;
+    n = file_pread(op->watch_fd, buf, sizeof(buf));
+    return n < 0 || cgroup_events_parse(buf, (size_t)n, &events) < 0 || !events.populated;
 }
 
 bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
@@ -189,7 +189,7 @@ bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
             op_end(k, op);
         } else if (now_usec >= k->deadline_usec) {
             d->stuck++;
-            k->stuck_ids[k->stuck_next++ % KILLER_STUCK_MAX] = op_key(op->id, op->pid);
+            k->stuck[k->stuck_next++ % KILLER_STUCK_MAX] = (struct kill_stuck){.id = op->id, .pid = op->pid};
             op_end(k, op);
         } else {
             if (!op->cgroup_kill && op->cgroup_fd >= 0 && k->signals)
@@ -209,14 +209,12 @@ bool killer_is_busy(const struct killer *k)
 
 bool killer_is_dying(const struct killer *k, uint64_t id, pid_t pid, bool *ret_stuck)
 {
-    uint64_t key = op_key(id, pid);
-
     *ret_stuck = false;
     for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
-        if (k->ops[i].used && op_key(k->ops[i].id, k->ops[i].pid) == key)
+        if (k->ops[i].used && k->ops[i].id == id && k->ops[i].pid == pid)
             return true;
     for (unsigned i = 0; i < KILLER_STUCK_MAX; i++)
-        if (k->stuck_ids[i] == key && key != 0) {
+        if (id != 0 && k->stuck[i].id == id && k->stuck[i].pid == pid) {
             *ret_stuck = true;
             return true;
         }

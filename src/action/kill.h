@@ -27,6 +27,11 @@ struct kill_op {
     bool cgroup_kill; /* false: before 5.14, every pid by itself at each poll */
 };
 
+struct kill_stuck {
+    uint64_t id; /* of a process its start time, since pids come again */
+    pid_t pid;
+};
+
 struct killer {
     const struct hierarchy *hierarchy;
     int root_fd;
@@ -36,8 +41,8 @@ struct killer {
     void *user;
     bool signals; /* may signal processes by pid: not in a recorded tree */
     struct kill_op ops[DECISION_VICTIMS_MAX];
-    uint64_t deadline_usec;               /* of the operation under way; 0: none is */
-    uint64_t stuck_ids[KILLER_STUCK_MAX]; /* victims that did not die, and are no candidates any more */
+    uint64_t deadline_usec;                    /* of the operation under way; 0: none is */
+    struct kill_stuck stuck[KILLER_STUCK_MAX]; /* victims that did not die, and are no candidates any more */
     unsigned stuck_next;
 };
 

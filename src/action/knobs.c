@@ -62,12 +62,16 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
     return k->fight_count >= KNOBS_FIGHT_MAX;
 }
 
+/* 1: handed over, 0: it stands, or negative errno. */
 static int write_value(struct knobs *k, int fd, const struct lease *l, uint64_t from, uint64_t value)
 {
     bool lowers = is_limit(l->knob) && value < from;
     int r = k->write ? k->write(k->user, l, value, lowers) : 0;
 
-    return r != 0 ? r : file_write_u64_at(fd, l->knob, value);
+    if (r != 0)
+        return r;
+    r = file_write_u64_at(fd, l->knob, value);
+    return r < 0 ? r : 0;
 }
 
 /* Remembers what is about to be written, in the journal first. On failure the table is as before. */
@@ -87,51 +91,115 @@ static int lease_take(struct knobs *k, struct lease *l, const struct lease *next
     return 0;
 }
 
-int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
+/* The write did not happen: what stands is what stood before, and the journal has to know it, or the value
+ * before the last one would not be ours any more. */
+static void lease_untake(struct knobs *k, struct lease *l, const struct lease *before)
 {
-    struct lease *l, next = {.used = true};
-    _cleanup_close_ int fd = -1;
-    uint64_t id, current;
-    bool fresh;
-    int r = open_and_read(k, path, knob, &id, &current, &fd);
+    int r;
+
+    if (before->used) {
+        r = journal_append_lease(k->journal, before);
+        *l = *before;
+    } else {
+        r = journal_append_release(k->journal, l);
+        l->used = false;
+    }
+    if (r < 0)
+        k->last_error = r; /* the next line will not get in either, and then nothing is written */
+}
+
+/* The lease that `value` needs, its line in the journal, then the write itself. */
+static int change(struct knobs *k, struct lease *l, const struct lease *next, int fd, uint64_t from,
+                  uint64_t now_usec)
+{
+    struct lease before = *l;
+    int r = lease_take(k, l, next);
 
     if (r < 0)
-        goto failed;
-    l = lease_find(k->table, id, knob);
-    fresh = !l;
-    if (current == value && (fresh || l->ours == value))
+        return r;
+    r = write_value(k, fd, l, from, l->ours);
+    if (r < 0)
+        lease_untake(k, l, &before);
+    else if (r == 1)
+        l->pending_until_usec = now_usec + KNOBS_PENDING_USEC;
+    return r;
+}
+
+/* A value that was handed over and does not stand yet: the next one waits for it, so that never more than two
+ * values in the file can be ours. One that takes too long is asked for once more. */
+static int wait_or_repeat(struct knobs *k, struct lease *l, int fd, uint64_t current, uint64_t now_usec)
+{
+    int r;
+
+    if (now_usec < l->pending_until_usec)
         return 0;
-    if (k->dry_run || (!fresh && l->ours == value && now_usec < l->pending_until_usec))
+    r = write_value(k, fd, l, current, l->ours);
+    if (r >= 0)
+        l->pending_until_usec = r == 1 ? now_usec + KNOBS_PENDING_USEC : 0;
+    return r;
+}
+
+static int apply_new(struct knobs *k, const char *path, const char *knob, const struct lease *next, int fd,
+                     uint64_t now_usec)
+{
+    struct lease *l, whole = *next;
+    int r = text_copy(text_from(path), whole.path, sizeof(whole.path));
+
+    if (r == 0)
+        r = text_copy(text_from(knob), whole.knob, sizeof(whole.knob));
+    if (r < 0)
+        return r;
+    l = lease_add(k->table);
+    if (!l)
+        return -ENOSPC;
+    l->used = false; /* until the journal has it */
+    return change(k, l, &whole, fd, next->was, now_usec);
+}
+
+static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd, uint64_t current,
+                       uint64_t now_usec)
+{
+    struct lease next = *l;
+
+    if (current == l->ours)
+        l->pending_until_usec = 0;
+    if (current == l->ours && value == l->ours)
         return 0;
-    if (!fresh && !is_ours(l, current)) {
+    if (l->pending_until_usec != 0 && (is_ours(l, current) || current == l->was))
+        return wait_or_repeat(k, l, fd, current, now_usec);
+    if (!is_ours(l, current)) {
         if (is_fight(k, now_usec))
             return 0;
         k->drifts++;
         k->fight_count++;
+        next.was = current;
     }
-    if (fresh) {
-        l = lease_add(k->table);
-        r = -ENOSPC;
-        if (!l)
-            goto failed;
-        l->used = false; /* until the journal has it */
-    }
-    next.cgroup_id = id;
+    next.ours_before = is_ours(l, current) ? current : l->ours;
     next.ours = value;
-    next.was = !fresh && is_ours(l, current) ? l->was : current;
-    next.ours_before = fresh ? value : l->ours;
-    r = text_copy(text_from(path), next.path, sizeof(next.path));
-    if (r == 0)
-        r = text_copy(text_from(knob), next.knob, sizeof(next.knob));
-    if (r == 0)
-        r = lease_take(k, l, &next);
-    if (r == 0)
-        r = write_value(k, fd, l, current, value);
-    if (r == 1)
-        l->pending_until_usec = now_usec + KNOBS_PENDING_USEC;
+    next.pending_until_usec = 0;
+    return change(k, l, &next, fd, current, now_usec);
+}
+
+int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
+{
+    _cleanup_close_ int fd = -1;
+    uint64_t id, current;
+    struct lease *l;
+    int r = open_and_read(k, path, knob, &id, &current, &fd);
+
+    if (r == 0 && k->dry_run)
+        return 0;
+    l = r == 0 ? lease_find(k->table, id, knob) : NULL;
+    if (l) {
+        r = apply_again(k, l, value, fd, current, now_usec);
+    } else if (r == 0 && current != value) {
+        const struct lease next = {
+            .used = true, .cgroup_id = id, .was = current, .ours = value, .ours_before = value};
+
+        r = apply_new(k, path, knob, &next, fd, now_usec);
+    }
     if (r >= 0)
         return 0;
-failed:
     k->failures++;
     k->last_error = r;
     return r;
@@ -141,8 +209,12 @@ static int release(struct knobs *k, struct lease *l, int result)
 {
     int r = journal_append_release(k->journal, l);
 
+    /* Without the line (a full file system) the lease is found again later, and its value is not ours then.
+     */
+    if (r < 0)
+        k->last_error = r;
     l->used = false;
-    return r < 0 ? r : result;
+    return result;
 }
 
 int knobs_restore(struct knobs *k, struct lease *l)

@@ -60,6 +60,7 @@ int worker_main(int fd, void *user)
     _cleanup_close_ int root_fd = open(options->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct hierarchy hierarchy = {.fd = -1};
     struct worker_request request;
+    pid_t parent = getppid();
 
     if (root_fd >= 0 && hierarchy_open(root_fd, &hierarchy) < 0)
         hierarchy.fd = -1;
@@ -74,7 +75,9 @@ int worker_main(int fd, void *user)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n != (ssize_t)sizeof(request))
+        /* What a daemon that was killed had still asked for is not done behind the back of its successor, or
+         * of an undo. */
+        if (n != (ssize_t)sizeof(request) || getppid() != parent)
             break;
         begin = clock_now_usec();
         reply.op = request.op;

@@ -17,11 +17,13 @@
 #define GIB (UINT64_C(1) << 30)
 #define PERMYRIAD UINT64_C(10000)
 
-/* "512M" → bytes; "0" needs no unit. -EINVAL: not a size or no unit, -ERANGE: over 64 bits. */
+/* "512M", "1.5G" (at most nine decimals; what is left below a byte is cut) → bytes; "0" needs no unit.
+ * -EINVAL: not a size or no unit, -ERANGE: over 64 bits. */
 int units_parse_bytes(struct text t, uint64_t *ret_bytes) _nodiscard_;
 /* "150ms" → microseconds; "0" needs no unit. Same errors. */
 int units_parse_usec(struct text t, uint64_t *ret_usec) _nodiscard_;
-/* "5%" or "0.05%" → permyriad (1/10000), at most 100 %. Same errors. */
+/* "5%" or "0.05%" → permyriad (1/10000); "0" needs no unit. -EINVAL: also what is finer than a permyriad;
+ * -ERANGE: over 100 %. */
 int units_parse_permyriad(struct text t, uint64_t *ret_permyriad) _nodiscard_;
 
 /* "812.5M", "3.2s": one decimal, for people. Always ends in NUL; 24 bytes hold any value. UINT64_MAX prints

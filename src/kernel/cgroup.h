@@ -31,9 +31,11 @@ void hierarchy_close(struct hierarchy *h);
 /* The same, on the text of a mountinfo file: fills all but fd, memory and real_root. */
 int hierarchy_parse_mountinfo(const char *buf, size_t length, struct hierarchy *ret) _nodiscard_;
 
-int cgroup_open(const struct hierarchy *h, const char *path) _nodiscard_; /* directory fd; ENOENT: gone */
+/* Directory fd. -ENOENT: gone; -EINVAL: an absolute path, or one with "..": it would leave the hierarchy. */
+int cgroup_open(const struct hierarchy *h, const char *path) _nodiscard_;
 int cgroup_read_id(int cgroup_fd, uint64_t *ret_id) _nodiscard_;
-/* Our own path in the hierarchy, from <root>/proc/self/cgroup ("0::/…"). */
+/* Our own path in the hierarchy, from <root>/proc/self/cgroup ("0::/…"). -ENOENT: no such line; -EXDEV:
+ * outside of our cgroup namespace; -ENAMETOOLONG. */
 int cgroup_read_own_path(int root_fd, char ret[static CGROUP_PATH_MAX]) _nodiscard_;
 int cgroup_parse_proc_cgroup(const char *buf, size_t length, char ret[static CGROUP_PATH_MAX]) _nodiscard_;
 

@@ -103,7 +103,7 @@ int file_write_at(int dir_fd, const char *path, const char *value)
     n = write(fd, value, length);
     if (n < 0)
         return -errno;
-    return (size_t)n == length ? (int)n : -EIO;
+    return (size_t)n == length ? 0 : -EIO;
 }
 
 int file_write_u64_at(int dir_fd, const char *path, uint64_t value)

@@ -10,7 +10,8 @@
 
 #include "base/macros.h"
 
-/* SIGKILL to everything in the cgroup and below it. -EOPNOTSUPP: threaded; -ENOENT: kernel before 5.14. */
+/* SIGKILL to everything in the cgroup and below it. -EOPNOTSUPP: threaded; -ENOENT: kernel before 5.14, or
+ * the cgroup is gone (kill_cgroup_procs then says -ENOENT, too). */
 int kill_cgroup(int cgroup_fd) _nodiscard_;
 /* One pass of pidfd + SIGKILL over cgroup.procs of this one cgroup (not below). Returns how many were
  * signalled. Our own process is passed over. */

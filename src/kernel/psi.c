@@ -192,8 +192,8 @@ static int arm_trigger(int fd, const struct psi_trigger_config *config)
     return (size_t)n == length ? 0 : -EIO;
 }
 
-/* Did the kernel refuse what was asked for, so that asking for less may help? EINVAL: the window; EPERM: 6.3
- * and older (though those refuse the opening already). */
+/* Did the kernel refuse what was asked for, so that asking for less may help? EINVAL: the window; EPERM:
+ * before 6.4 (which refuse the opening already; the 6.1 of Debian 12 has the newer rule). */
 static bool is_refusal(int r)
 {
     return r == -EINVAL || r == -EPERM || r == -EACCES;

@@ -24,8 +24,8 @@ struct psi {
     bool has_full;
 };
 
-/* -EBADMSG: no "some" line with avg10 and total, or a number that is none. Unknown lines and keys are passed
- * over; of a line or key that comes twice the first one counts. */
+/* -EBADMSG: no "some" line with avg10 and total, a "full" line without them, or a number that is none.
+ * Unknown lines and keys are passed over; of a line or key that comes twice the first one counts. */
 int psi_parse(const char *buf, size_t length, struct psi *ret) _nodiscard_;
 /* -EOPNOTSUPP or -ENOENT: PSI is off (psi=0, cgroup.pressure 0, or not built in). */
 int psi_pread(int fd, struct psi *ret) _nodiscard_;

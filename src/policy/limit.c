@@ -1,5 +1,7 @@
 #include "policy/limit.h"
 
+#include <stdbool.h>
+
 #include "base/macros.h"
 #include "base/units.h"
 
@@ -46,29 +48,39 @@ static uint64_t own_bound(const struct workload *w)
     return bound;
 }
 
-uint64_t limit_isolate(const struct config *c, const struct snapshot *s)
+uint64_t limit_node_share(const struct config *c, const struct snapshot *s)
 {
-    uint64_t limit = u64_sub_floor(s->node.total, limit_system_reserve(c, s->node.total));
+    uint64_t share = u64_sub_floor(s->node.total, limit_system_reserve(c, s->node.total));
+
+    return u64_min(u64_add_cap(share, s->limit_step), s->node.total) / PAGE_BYTES * PAGE_BYTES;
+}
+
+uint64_t limit_own(const struct snapshot *s)
+{
     uint64_t sum = 0;
+    bool any = false;
 
     for (unsigned i = 0; i < s->workload_count; i++)
-        if (s->workloads[i].id != 0)
+        if (s->workloads[i].id != 0) {
             sum = u64_add_cap(sum, own_bound(&s->workloads[i]));
-    if (sum > 0)
-        limit = u64_min(limit, sum);
-    limit = u64_min(u64_add_cap(limit, s->limit_step), s->node.total);
-    return limit / PAGE_BYTES * PAGE_BYTES;
+            any = true;
+        }
+    return any ? sum : UINT64_MAX;
+}
+
+uint64_t limit_isolate(const struct config *c, const struct snapshot *s)
+{
+    return u64_min(limit_node_share(c, s), limit_own(s)) / PAGE_BYTES * PAGE_BYTES;
 }
 
 uint64_t limit_workload_high(const struct config *c, const struct snapshot *s, unsigned i)
 {
-    uint64_t high = limit_isolate(c, s), others = 0;
+    uint64_t limit = limit_isolate(c, s), others = 0, high;
 
     for (unsigned j = 0; j < s->workload_count; j++)
         if (j != i && s->workloads[j].id != 0)
             others = u64_add_cap(others, s->workloads[j].used);
-    high = u64_sub_floor(high, others);
-    /* Never squeezed below a 64th of its share by a neighbour that is over: the kill is the cure for that. */
-    high = u64_max(high, limit_margin(high));
+    /* Never squeezed below a 64th of the limit by a neighbour that is over: the kill is the cure for that. */
+    high = u64_max(u64_sub_floor(limit, others), limit_margin(limit));
     return u64_min(high, own_bound(&s->workloads[i])) / PAGE_BYTES * PAGE_BYTES;
 }

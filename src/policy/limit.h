@@ -13,6 +13,13 @@ uint64_t limit_system_reserve(const struct config *c, uint64_t total_bytes);
  * MinFree). */
 uint64_t limit_host(const struct config *c, uint64_t total_bytes);
 
+/* The two bounds that make up the shared limit, since different things count against them: the node's share
+ * (total − SystemReserve), against which shared memory charged elsewhere and a growing system count, too; and what
+ * others allow the workloads themselves (memory.high, memory.max less the margin; UINT64_MAX: nothing said), against
+ * which only what is charged to them does. */
+uint64_t limit_node_share(const struct config *c, const struct snapshot *s);
+uint64_t limit_own(const struct snapshot *s);
+
 /* The shared limit of all workloads: min(total − SystemReserve, an existing memory.high, memory.max of it and
  * its ancestors less the reaction margin), rounded down to a page. With several workloads an own limit bounds
  * only the one that has it, so the shared limit is total − SystemReserve and at most the sum of what each may

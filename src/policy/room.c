@@ -32,18 +32,34 @@
 #define LOOK_MIN_ISOLATE_USEC (20 * USEC_PER_MSEC)
 #define LOOK_MIN_HOST_USEC (10 * USEC_PER_MSEC)
 
-static uint64_t domain_used(const struct config *c, const struct snapshot *s)
+/* Limit and use of the domain: of the two bounds in isolate the one that leaves less. */
+/* True where it is the one that others have set for the workloads. */
+static bool domain_balance(const struct config *c, const struct snapshot *s, uint64_t *ret_limit,
+                           uint64_t *ret_used)
 {
-    uint64_t inside = 0, outside;
+    uint64_t inside = 0, outside, shared, share, own;
 
-    if (!s->isolate)
-        return s->node.unreclaimable;
-
+    if (!s->isolate) {
+        *ret_limit = limit_host(c, s->node.total);
+        *ret_used = s->node.unreclaimable;
+        return false;
+    }
     for (unsigned i = 0; i < s->workload_count; i++)
         if (s->workloads[i].id != 0)
             inside = u64_add_cap(inside, s->workloads[i].used);
     outside = u64_sub_floor(s->node.unreclaimable, inside);
-    return u64_add_cap(inside, u64_sub_floor(outside, limit_system_reserve(c, s->node.total)));
+    shared = u64_add_cap(inside, u64_sub_floor(outside, limit_system_reserve(c, s->node.total)));
+    share = limit_node_share(c, s);
+    own = limit_own(s);
+    /* own − inside < share − shared, without going below zero. */
+    if (own < share && u64_add_cap(own, shared - inside) < share) {
+        *ret_limit = own;
+        *ret_used = inside;
+        return true;
+    }
+    *ret_limit = share;
+    *ret_used = shared;
+    return false;
 }
 
 static uint64_t domain_swap(const struct snapshot *s)
@@ -59,23 +75,35 @@ static uint64_t domain_swap(const struct snapshot *s)
     return u64_min(s->node.swap_effective, own);
 }
 
-static uint64_t domain_psi_full(const struct snapshot *s)
+/* How long the domain stood still since the window began: of several workloads the one that did so longest. Each is
+ * compared with its own total: the greatest total may be that of one that stalled long ago. A new cgroup, also one of
+ * an old name, begins with this window. */
+static uint64_t domain_stall(struct room_state *st, const struct snapshot *s)
 {
+    unsigned count = s->isolate ? s->workload_count : 1;
     uint64_t most = 0;
 
-    if (!s->isolate)
-        return s->node.psi_full_usec;
-    for (unsigned i = 0; i < s->workload_count; i++)
-        most = u64_max(most, s->workloads[i].psi_full_usec);
+    for (unsigned i = 0; i < count; i++) {
+        const struct room_psi now = {
+            .id = s->isolate ? s->workloads[i].id : 1,
+            .full_usec = s->isolate ? s->workloads[i].psi_full_usec : s->node.psi_full_usec,
+        };
+
+        if (now.id != 0 && now.id == st->psi[i].id)
+            most = u64_max(most, u64_sub_floor(now.full_usec, st->psi[i].full_usec));
+        st->psi[i] = now;
+    }
     return most;
 }
 
-static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t used)
+static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t used, bool own)
 {
     uint64_t elapsed = u64_sub_floor(now_usec, st->last_usec), rate;
 
-    if (!st->primed) {
+    /* When the other bound becomes the tighter one, use is counted otherwise: that is no growth. */
+    if (!st->primed || own != st->last_own) {
         st->primed = true;
+        st->last_own = own;
         st->last_usec = now_usec;
         st->last_used = used;
         return;
@@ -97,20 +125,18 @@ static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t use
     st->last_used = used;
 }
 
-static void felt_update(struct room_state *st, uint64_t now_usec, uint64_t full_usec)
+static void felt_update(struct room_state *st, const struct snapshot *s)
 {
-    uint64_t elapsed, share;
+    uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share;
 
-    if (st->psi_usec == 0 ||
-        full_usec < st->psi_full_usec) { /* first look, or a new cgroup of the same name */
+    if (st->psi_usec == 0) {
+        (void)domain_stall(st, s);
         st->psi_usec = now_usec;
-        st->psi_full_usec = full_usec;
         return;
     }
-    elapsed = now_usec - st->psi_usec;
     if (elapsed < FELT_WINDOW_USEC)
         return;
-    share = u64_mul_div(full_usec - st->psi_full_usec, PERMYRIAD, elapsed);
+    share = u64_mul_div(domain_stall(st, s), PERMYRIAD, elapsed);
     if (share < FELT_PERMYRIAD)
         st->felt_since_usec = 0;
     else if (st->felt_since_usec == 0)
@@ -125,7 +151,6 @@ static void felt_update(struct room_state *st, uint64_t now_usec, uint64_t full_
     else if (st->unfelt_since_usec != 0 && now_usec - st->unfelt_since_usec >= UNFELT_AFTER_USEC)
         st->felt = false;
     st->psi_usec = now_usec;
-    st->psi_full_usec = full_usec;
 }
 
 static enum level level_of(uint64_t permyriad, uint64_t need, uint64_t hysteresis)
@@ -153,7 +178,7 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
         if (up > st->level)
             st->level = up;
         st->level_since_usec = now_usec;
-    } else if (down < st->level && now_usec - st->level_since_usec >= LEVEL_HOLD_USEC) {
+    } else if (down < st->level && u64_sub_floor(now_usec, st->level_since_usec) >= LEVEL_HOLD_USEC) {
         st->level = down;
         st->level_since_usec = now_usec;
     }
@@ -163,11 +188,11 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
 {
     struct room r = {0};
     uint64_t left, margin;
+    bool own;
 
-    r.limit = s->isolate ? limit_isolate(c, s) : limit_host(c, s->node.total);
-    r.used = domain_used(c, s);
-    growth_update(st, s->now_usec, r.used);
-    felt_update(st, s->now_usec, domain_psi_full(s));
+    own = domain_balance(c, s, &r.limit, &r.used);
+    growth_update(st, s->now_usec, r.used, own);
+    felt_update(st, s);
     r.growth = st->growth;
     r.felt = st->felt;
     r.swap = r.felt ? 0 : domain_swap(s);
@@ -185,8 +210,10 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     if (__builtin_add_overflow(r.room, (int64_t)u64_min(r.swap, INT64_MAX), &r.room))
         r.room = INT64_MAX;
 
-    if (r.room < (int64_t)u64_min(r.margin, INT64_MAX))
-        r.need = (uint64_t)((int64_t)r.margin - r.room);
+    if (r.room < 0)
+        r.need = u64_add_cap(r.margin, (uint64_t)-r.room);
+    else
+        r.need = u64_sub_floor(r.margin, (uint64_t)r.room);
     if (r.room <= 0)
         r.time_left_usec = 0;
     else
@@ -211,7 +238,7 @@ uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *
      * whatever is faster, the whole limit in 2 s; on a host, where nothing brakes, 4 GiB/s (one core touching
      * pages). */
     plausible = s->isolate ? r->limit / 2 : 4 * GIB;
-    plausible = u64_max(plausible, 2 * st->growth_peak);
+    plausible = u64_max(plausible, u64_add_cap(st->growth_peak, st->growth_peak));
     left = r->room <= 0 ? 0 : u64_sub_floor((uint64_t)r->room, r->margin);
     due = u64_mul_div(left, USEC_PER_SEC, u64_max(plausible, 1));
     return u64_min(u64_max(due, floor_usec), LOOK_CALM_USEC);

@@ -4,6 +4,8 @@
  *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock)
  *           + max(0, unreclaimable memory outside them − SystemReserve)             (isolate)
  *         = unreclaimable memory of the node                                        (host)
+ *           or, where others have set a tighter memory.high or memory.max: Σ workloads alone, against that limit;
+ *           whichever leaves less
  *   room  = min(limit − used, MemAvailable) + effective swap while swapping is not felt
  *   need  = max(0, reaction margin − room)
  *
@@ -11,20 +13,28 @@
  * and a growing system count. Page cache is in none of it: it is no reason to kill. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/config.h"
 #include "model/decision.h"
 #include "model/snapshot.h"
 
+/* PSI `full` of one source (a workload, or the host) when the window of "felt" began. */
+struct room_psi {
+    uint64_t id; /* of the cgroup; 0: it was not there */
+    uint64_t full_usec;
+};
+
 struct room_state {
     bool primed;
     uint64_t last_usec;
     uint64_t last_used;
+    bool last_own;            /* which bound last_used was counted against */
     uint64_t growth;      /* bytes per second, fast to rise and slow to fall */
     uint64_t growth_peak; /* the fastest seen, slowly forgotten: what is plausible between two looks */
-    uint64_t psi_usec;    /* last look at PSI `full`, and its total */
-    uint64_t psi_full_usec;
+    uint64_t psi_usec;    /* when that window began; 0: not yet */
+    struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
     uint64_t felt_since_usec; /* 0: PSI `full` is under its bound */
     uint64_t unfelt_since_usec;
     bool felt;

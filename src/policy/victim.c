@@ -110,7 +110,10 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct deci
 {
     bool dying = false;
 
+    d->reason = DECISION_NOTHING_NEEDED;
     d->groups = s->group_count;
+    d->candidates = d->passed_over = d->victim_count = 0;
+    d->expected_bytes = 0;
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
 
@@ -122,6 +125,8 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct deci
         else
             d->candidates++;
     }
+    if (d->room.need == 0) /* the margin alone is no reason to end anybody */
+        return;
     if (dying) {
         d->reason = DECISION_WAITING;
         return;

@@ -36,8 +36,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
 
     buffer_appendf(b, "decision=%" PRIu64 " action=%s%s", d->id, decision_reason_name(d->reason),
                    d->dry_run ? " dry_run=yes" : "");
-    buffer_appendf(b, " trigger=%s detail=%s level=%s", trigger_name(d->trigger.kind), d->trigger.detail,
-                   level_name(r->level));
+    buffer_appendf(b, " trigger=%s detail=%s level=%s", trigger_name(d->trigger.kind),
+                   d->trigger.detail ? d->trigger.detail : "none", level_name(r->level));
     buffer_appendf(b, " limit=%" PRIu64 " used=%" PRIu64 " room=%" PRIi64 " need=%" PRIu64 " growth=%" PRIu64,
                    r->limit, r->used, r->room, r->need, r->growth);
     append_time_left(b, r->time_left_usec);

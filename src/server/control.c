@@ -14,11 +14,15 @@
 
 /* jansson has one allocator a process: it is pointed at the arena of the request under way. */
 static struct arena *json_arena;
+static bool json_starved; /* it did not suffice */
 static unsigned char arena_storage[CONTROL_ARENA_SIZE] __attribute__((aligned(16)));
 
 static void *arena_malloc(size_t size)
 {
-    return json_arena ? arena_take(json_arena, size) : NULL;
+    void *p = json_arena ? arena_take(json_arena, size) : NULL;
+
+    json_starved = json_starved || !p;
+    return p;
 }
 
 static void arena_free(void *p)
@@ -69,12 +73,13 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
 
     arena_reset(&c->arena);
     json_arena = &c->arena;
+    json_starved = false;
     in = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
     out =
         json_is_object(in) ? dispatch(c, in, may_read) : error_reply("org.varlink.service.InvalidParameter");
     n = out ? json_dumpb(out, ret, size, JSON_COMPACT) : 0;
     json_arena = NULL;
-    if (n == 0 || n > size)
+    if (n == 0 || n > size || json_starved)
         return -ENOBUFS;
     *ret_length = n;
     return 0;
@@ -86,8 +91,12 @@ static void client_close(struct control *c, struct control_client *cl)
     close_fdp(&cl->fd);
 }
 
+/* With EPOLLOUT a request that came together with the one before it is served in the next turn of the loop.
+ */
 static void client_flush(struct control *c, struct control_client *cl)
 {
+    bool more = memchr(cl->request, 0, cl->request_length) != NULL;
+
     while (cl->reply_sent < cl->reply_length) {
         ssize_t n = send(cl->fd, cl->reply + cl->reply_sent, cl->reply_length - cl->reply_sent,
                          MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -105,7 +114,7 @@ static void client_flush(struct control *c, struct control_client *cl)
         cl->reply_sent += (size_t)n;
     }
     cl->reply_length = cl->reply_sent = 0;
-    (void)loop_change(c->loop, cl->fd, EPOLLIN);
+    (void)loop_change(c->loop, cl->fd, more ? EPOLLOUT : EPOLLIN);
 }
 
 /* Answers the first whole request in the buffer; the next one waits until the reply has gone out. */
@@ -119,6 +128,7 @@ static void client_serve(struct control *c, struct control_client *cl)
             client_close(c, cl);
         return;
     }
+    cl->last_use = ++c->uses;
     length = (size_t)(end - cl->request);
     if (control_handle(c, cl->request, length, cl->may_read, cl->reply, sizeof(cl->reply) - 1,
                        &cl->reply_length) < 0) {
@@ -180,26 +190,54 @@ static bool may_read(const struct control *c, int fd, uid_t uid, gid_t gid)
     return false;
 }
 
+/* A place for a new client. NULL: those who may read hold them all, and this one may not. */
+static struct control_client *client_place(struct control *c, bool reads)
+{
+    struct control_client *least = NULL, *vacant = client_find(c, -1);
+
+    if (vacant)
+        return vacant;
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        struct control_client *cl = &c->clients[i];
+
+        if (cl->may_read && !reads)
+            continue;
+        if (!least || cl->may_read < least->may_read ||
+            (cl->may_read == least->may_read && cl->last_use < least->last_use))
+            least = cl;
+    }
+    if (least) {
+        c->refused++;
+        client_close(c, least);
+    }
+    return least;
+}
+
 static void on_accept(void *user, int fd, uint32_t events)
 {
     struct control *c = user;
-    struct control_client *cl = client_find(c, -1);
+    struct control_client *cl = NULL;
     struct ucred cred;
     socklen_t length = sizeof(cred);
+    bool reads = false;
     int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     (void)events;
     if (client < 0)
         return;
-    if (!cl || getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0 ||
-        loop_add(c->loop, client, EPOLLIN, on_client, c) < 0) {
+    if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0) {
+        reads = may_read(c, client, cred.uid, cred.gid);
+        cl = client_place(c, reads);
+    }
+    if (!cl || loop_add(c->loop, client, EPOLLIN, on_client, c) < 0) {
         c->refused++;
         (void)close(client);
         return;
     }
     cl->fd = client;
     cl->uid = cred.uid;
-    cl->may_read = may_read(c, client, cred.uid, cred.gid);
+    cl->may_read = reads;
+    cl->last_use = ++c->uses;
     cl->request_length = cl->reply_length = cl->reply_sent = 0;
 }
 

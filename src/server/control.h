@@ -3,8 +3,10 @@
  * StatusAccess=all) may read; only root may change anything.
  *
  * Clients cost a fixed amount: CONTROL_CLIENTS_MAX of them, one request of at most CONTROL_REQUEST_MAX and
- * one reply buffer each. One that does not read, sends too much or vanishes is let go of; nothing waits for
- * it. JSON is built by jansson in an arena that is emptied after each request: no heap. */
+ * one reply buffer each. One that sends too much or vanishes is let go of; nothing waits for one that does
+ * not read. When the table is full a new client takes the place of the one that has been silent longest, of
+ * those who may not read the status first, so that nobody can keep others out by sitting there. JSON is built
+ * by jansson in an arena that is emptied after each request: no heap. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,6 +37,7 @@ struct control_client {
     char reply[CONTROL_REPLY_MAX];
     size_t reply_length;
     size_t reply_sent;
+    uint64_t last_use; /* of control.uses; the least one has been silent longest */
 };
 
 struct control {
@@ -46,7 +49,8 @@ struct control {
     void *user;
     struct arena arena;
     struct control_client clients[CONTROL_CLIENTS_MAX];
-    uint64_t refused;
+    uint64_t uses;
+    uint64_t refused; /* turned away, or let go of for another one */
 };
 
 /* Listens on `path` (relative to dir_fd; an old socket of that name is replaced). */

@@ -2,8 +2,8 @@
 
 #include "base/macros.h"
 
-/* json_object_set_new takes the value over, and answers NULL values with an error that is seen in the end: a
- * reply that lacks a key for want of room is refused as a whole by the arena's high-water mark. */
+/* json_object_set_new takes the value over, and answers a NULL value with an error that nobody looks at here:
+ * where that is for want of room, control_handle refuses the reply as a whole. */
 static void set_u64(json_t *o, const char *key, uint64_t v)
 {
     (void)json_object_set_new(o, key, v == UINT64_MAX ? json_null() : json_integer((json_int_t)v));
@@ -14,12 +14,17 @@ static void set_i64(json_t *o, const char *key, int64_t v)
     (void)json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-static void set_string(json_t *o, const char *key, const char *v)
+/* A path need not be UTF-8; jansson refuses it then. */
+static json_t *any_string(const char *v)
 {
     json_t *s = json_string(v);
 
-    /* A path need not be UTF-8; jansson refuses it then. */
-    (void)json_object_set_new(o, key, s ? s : json_string("(not UTF-8)"));
+    return s ? s : json_string("(not UTF-8)");
+}
+
+static void set_string(json_t *o, const char *key, const char *v)
+{
+    (void)json_object_set_new(o, key, any_string(v));
 }
 
 static void set_bool(json_t *o, const char *key, bool v)
@@ -184,7 +189,7 @@ json_t *status_to_json(const struct status *s)
     set_bool(o, "guardian_running", s->guardian_running);
     (void)json_object_set_new(o, "counters", counters_to_json(s));
     for (unsigned i = 0; i < s->warning_count; i++)
-        (void)json_array_append_new(warnings, json_string(s->warnings[i]));
+        (void)json_array_append_new(warnings, any_string(s->warnings[i]));
     (void)json_object_set_new(o, "warnings", warnings);
     if (s->last_decision) {
         json_t *last = decision_to_json(s->config, s->last_decision);

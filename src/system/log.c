@@ -77,7 +77,8 @@ bool log_flush(void)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN) { /* closed, full disk: nobody will ever read these */
-            the_log.dropped++;
+            for (size_t i = 0; i < the_log.length; i++)
+                the_log.dropped += the_log.ring[(the_log.start + i) % RING_SIZE] == '\n';
             the_log.length = 0;
             return true;
         }

@@ -3,8 +3,8 @@
  * held: an answer is success or one of the errors that the header names; a failure leaves the result as it
  * was; and what was there before plays no part in a success.
  *
- * clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -std=gnu17 -Isrc tests/fuzz/fuzz_kernel.c
- * src/base/[*].c src/kernel/[*].c or, without clang, with replay_main.c. */
+ * With clang: -fsanitize=fuzzer,address,undefined -std=gnu17 -D_GNU_SOURCE -Isrc, this file and all of
+ * src/base and src/kernel; without it: replay_main.c (meson builds that). */
 #include "fuzz.h"
 
 #include <errno.h>

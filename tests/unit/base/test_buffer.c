@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base/buffer.h"
 
@@ -69,6 +70,20 @@ static void test_nothing_after_a_cut(void **state _unused_)
     assert_string_equal(b.data, "1234567");
 }
 
+/* A conversion that the C library refuses leaves what was there, and counts as cut. */
+static void test_failed_conversion(void **state _unused_)
+{
+    char storage[32];
+    struct buffer b;
+
+    buffer_init(&b, storage, sizeof(storage));
+    buffer_append(&b, "a=1");
+    buffer_appendf(&b, " b=%lc", (wint_t)0x7fffffff);
+    buffer_append(&b, " c=3");
+    assert_true(b.cut);
+    assert_string_equal(b.data, "a=1");
+}
+
 static void test_logfmt(void **state _unused_)
 {
     static const struct {
@@ -107,6 +122,7 @@ int main(void)
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_every_size),
         cmocka_unit_test(test_nothing_after_a_cut),
+        cmocka_unit_test(test_failed_conversion),
         cmocka_unit_test(test_logfmt),
     };
 

@@ -178,3 +178,29 @@ knobs_compare() { # A B
     say "knobs that differ: $(head -n 5 /tmp/knobs-changed.txt | tr '\n' ';')"
     return 1
 }
+
+# The configuration that most scenarios guard with: everything in the workload may be killed. Others by --set.
+guard_config() { # FILE
+    cat >"$1" <<CONFIG
+[Node]
+Mode=${MODE:-isolate}
+Workload=workload.slice
+Protect=system.slice
+SystemReserve=${RESERVE:-140M}
+[Class batch]
+Match=workload.slice/*
+Priority=300
+Retriable=yes
+Actions=${ACTIONS:-kill}
+CONFIG
+}
+
+# Decisions of headroomd's log that killed, as whole lines; or how many.
+kill_lines() { grep 'action=kill' /tmp/headroomd.log; }
+kills() { grep -c 'action=kill' /tmp/headroomd.log; }
+kill_count_is_more() { [ "$(kills)" -gt "$1" ]; }
+
+# No decision may kill for a need that is not there.
+needless_kills() { kill_lines | grep -c ' need=0 '; }
+
+not() { ! "$@"; }

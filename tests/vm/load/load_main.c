@@ -12,7 +12,7 @@ static const struct {
      "--output FILE [--interval 10ms] [--seconds N] [--mlock]\n"
      "      a small critical service; reports the delay of its beats against their schedule"},
     {"task", command_task,
-     "--bytes 150M --seconds 10 [--grow-seconds 3] [--profile ramp|steps|late] [--shared]\n"
+     "--bytes 150M --seconds 10 [--grow-seconds 3] [--profile ramp|steps|late|creep] [--shared]\n"
      "      [--compressible] [--touch-all-seconds N] [--status-fd N]\n"
      "      a task that grows, works until its ticks are done, and can be run again"},
     {"driver", command_driver,

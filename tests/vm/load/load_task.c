@@ -11,7 +11,7 @@
  */
 enum { TICK_USEC = 10000, PAGES_PER_TICK = 64, BURN_ROUNDS_PER_TICK = 20000, STEPS = 5 };
 
-enum growth_profile { PROFILE_RAMP, PROFILE_STEPS, PROFILE_LATE };
+enum growth_profile { PROFILE_RAMP, PROFILE_STEPS, PROFILE_LATE, PROFILE_CREEP };
 
 struct task {
     uint64_t bytes;
@@ -35,7 +35,9 @@ static enum growth_profile profile_parse(const char *name)
         return PROFILE_STEPS;
     if (strcmp(name, "late") == 0)
         return PROFILE_LATE;
-    fail("task: --profile: '%s' is none of ramp, steps, late", name);
+    if (strcmp(name, "creep") == 0)
+        return PROFILE_CREEP;
+    fail("task: --profile: '%s' is none of ramp, steps, late, creep", name);
 }
 
 /* What the task holds after `tick` of `ticks`. */
@@ -57,6 +59,12 @@ static uint64_t task_target_bytes(const struct task *task, uint64_t tick, uint64
         return early_bytes + (task->bytes - early_bytes) * grown / grow_ticks;
     }
     uint64_t grown = tick < grow_ticks ? tick : grow_ticks;
+    if (task->profile == PROFILE_CREEP) {
+        /* Most of it in the growing time, the last tenth until the end: the most advanced is the largest. */
+        uint64_t late_bytes = task->bytes / 10;
+
+        return (task->bytes - late_bytes) * grown / grow_ticks + late_bytes * tick / ticks;
+    }
     if (task->profile == PROFILE_STEPS)
         return task->bytes * (grown * STEPS / grow_ticks) / STEPS;
     return task->bytes * grown / grow_ticks;

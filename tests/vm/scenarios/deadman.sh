@@ -1,0 +1,54 @@
+# vm: memory=1024 cpus=2 swap=none timeout=240
+# headroomd is stopped by SIGSTOP, and killed and not restarted, in the middle of the storm: within 5 s the work goes
+# on behind a fence, and the protected side does not notice.
+. /lib.sh
+: "${LIMIT:=40}" "${WAYS:=stop kill}"
+storm_defaults
+
+full_usec() { sed -n 's/^full.*total=//p' "$WORKLOAD/memory.pressure"; }
+limits() { echo "$(cat "$WORKLOAD/memory.high") $(cat "$WORKLOAD/memory.max")"; }
+limits_are() { [ "$(limits)" = "$1" ]; }
+
+guard_config /tmp/headroom.conf
+check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
+limit=$(cat "$WORKLOAD/memory.high")
+start_heartbeat
+
+for way in $WAYS; do
+    run_driver >/tmp/driver-figures.txt 2>&1 &
+    driver=$!
+    check "$way: the storm is on" wait_until 20 kill_count_is_more "$(($(kills) + 2))"
+    began=$(uptime_msec)
+    case $way in
+    stop) kill -STOP "$headroomd_pid" ;;
+    kill) kill -KILL "$headroomd_pid" ;;
+    esac
+    check "$way: within 5 s there is a fence in the brake's place" wait_until 5 limits_are "max $limit"
+    figure "${way}_fence_msec" $(($(uptime_msec) - began))
+    sleep 1
+    before=$(full_usec)
+    sleep 8
+    stalled=$((($(full_usec) - before) / 80000))
+    figure "${way}_full_percent_behind_the_fence" $stalled
+    check "$way: nothing stays throttled (full under 50 %)" [ $stalled -lt 50 ]
+    frozen=$(find "$WORKLOAD" -name cgroup.freeze -exec cat {} + | grep -c 1)
+    check "$way: nothing stays frozen" [ "$frozen" -eq 0 ]
+    check "$way: every kernel kill is inside the workload" [ "$(oom_kills)" -le "$(group_event "$WORKLOAD" oom_kill)" ]
+    figure "${way}_oom_kills" "$(oom_kills)"
+    if [ "$way" = stop ]; then
+        kill -CONT "$headroomd_pid"
+        check "stop: woken up, headroomd has the brake again" wait_until 10 limits_are "$limit max"
+    else
+        wait "$headroomd_pid" 2>/dev/null
+        check "kill: a late successor starts" start_headroomd --config /tmp/headroom.conf
+        check "kill: and takes the fence down" wait_until 10 limits_are "$limit max"
+    fi
+    wait $driver
+    figure "${way}_finished" "$(json_get /tmp/driver.json finished)"
+    check "$way: the work went on" [ "$(json_get /tmp/driver.json finished)" -ge 1 ]
+done
+stop_heartbeat
+check "the heartbeat's p99.9 is at most 100 ms" at_most "$(json_get /tmp/heartbeat.json p999_usec)" 100000
+check "headroomd stops when it is told to" stop_headroomd
+check "the brake and the fence are gone" limits_are "max max"
+finish

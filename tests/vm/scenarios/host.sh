@@ -1,0 +1,24 @@
+# vm: memory=1024 cpus=2 swap=none timeout=120
+# Without a brake (Mode=host): the threshold monitor alone is ahead of growth at a speed that programs have.
+. /lib.sh
+: "${RATE:=150M}"
+MODE=host
+guard_config /tmp/headroom.conf
+check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
+check "it says why there is no brake" sh -c 'headroom status | grep -q "^mode: *host: Mode=host"'
+check "memory.high is left alone" [ "$(cat "$WORKLOAD/memory.high")" = max ]
+start_heartbeat
+load cgroup-run "$WORKLOAD/keeper" -- load task --bytes 100M --seconds 600 --grow-seconds 1 &
+keeper=$!
+sleep 2
+for round in 1 2 3; do
+    load cgroup-run "$WORKLOAD/hog-$round" -- load hog --from 10M --to 4G --rate "$RATE" >/dev/null 2>&1
+    check "hog $round is killed" [ $? -eq 137 ]
+done
+check "by headroomd" [ "$(kills)" -ge 3 ]
+check "and nobody else" [ -d /proc/$keeper ]
+check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
+stop_heartbeat
+check "no heartbeat later than 500 ms" at_most "$(json_get /tmp/heartbeat.json worst_usec)" 500000
+check "headroomd stops when it is told to" stop_headroomd
+finish
