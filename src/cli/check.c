@@ -184,8 +184,11 @@ static void check_psi(struct check *c)
 
 static void check_workloads(struct check *c)
 {
-    unsigned n = c->hierarchy.fd < 0 ? 0 : snapshot_reader_find_workloads(&c->reader);
-
+    if (c->hierarchy.fd >= 0)
+        (void)snapshot_reader_find_workloads(&c->reader);
+    /* From here on the groups and the limit are those that headroomd would see. */
+    c->reader.isolate = c->config.mode != MODE_HOST && c->hierarchy.fd >= 0 && c->hierarchy.memory &&
+                        c->reader.workload_count > 0;
     if (c->reader.workload_count == 0) {
         add(c, VERDICT_WARN, "workload",
             "none of kubepods.slice, kubepods, workload.slice, user.slice, machine.slice holds processes: "
@@ -207,7 +210,6 @@ static void check_workloads(struct check *c)
         else
             add(c, VERDICT_OK, "workload", "%s", w->path);
     }
-    (void)n;
 }
 
 static void check_classes(struct check *c)
@@ -267,7 +269,6 @@ static void check_limit(struct check *c)
     static struct snapshot s;
     uint64_t reserve;
 
-    c->reader.isolate = c->reader.workload_count > 0;
     if (snapshot_read_node(&c->reader, 0, &s) < 0) {
         add(c, VERDICT_FAIL, "memory", "the node's memory cannot be read");
         return;

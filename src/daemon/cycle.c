@@ -16,6 +16,8 @@
 #define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
 #define QUIET_USEC (5 * USEC_PER_SEC)
 #define WATCH_USEC (2 * USEC_PER_SEC)
+#define PRESSED_USEC (2 * USEC_PER_SEC)
+#define PRESSED_LOOK_USEC (250 * USEC_PER_MSEC)
 /* Walking the groups again is not free: not with every look where the last time brought nobody. */
 #define NO_CANDIDATE_PAUSE_USEC (200 * USEC_PER_MSEC)
 #define DRY_RUN_PAUSE_USEC USEC_PER_SEC
@@ -169,6 +171,11 @@ static void schedule(struct daemon *d, const struct trigger *t)
     uint64_t now = clock_now_usec(), wait = room_next_look_usec(&d->snapshot, &d->room_state, &d->room);
     struct monitor *event = &d->monitors.monitors[MONITOR_EVENT];
 
+    /* A trigger fires once a window at the most: after one, look often until a while has passed without. */
+    if (t->kind == TRIGGER_PRESSURE)
+        d->pressed_until_usec = now + PRESSED_USEC;
+    if (now < d->pressed_until_usec)
+        wait = u64_min(wait, PRESSED_LOOK_USEC);
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
     if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {
@@ -188,13 +195,12 @@ void cycle_on_hold_timer(void *user)
 static void refresh(struct daemon *d)
 {
     struct monitor_target targets[MONITOR_TARGETS_MAX];
-    static uint64_t due_usec;
     unsigned n = 0;
 
     isolate_refresh(d, false);
-    if (d->snapshot.now_usec < due_usec)
+    if (d->snapshot.now_usec < d->watch_due_usec)
         return;
-    due_usec = d->snapshot.now_usec + WATCH_USEC;
+    d->watch_due_usec = d->snapshot.now_usec + WATCH_USEC;
     for (unsigned i = 0; d->reader.isolate && i < d->reader.workload_count; i++)
         targets[n++] = (struct monitor_target){
             .path = d->reader.workloads[i].path,

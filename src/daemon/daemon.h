@@ -86,6 +86,8 @@ struct daemon {
     bool knobs_open;
     uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
     uint64_t knobs_due_usec;
+    uint64_t watch_due_usec;     /* when the monitors' targets are gone through again */
+    uint64_t pressed_until_usec; /* a PSI trigger has fired lately: looks are frequent until then */
 
     struct worker_options worker_options;
     struct guardian_options guardian_options;
@@ -126,6 +128,7 @@ void cycle_on_hold_timer(void *user);
 /* isolate.c */
 int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an earlier daemon left */
 void isolate_refresh(struct daemon *d, bool force);
+bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);
 void isolate_close(struct daemon *d);

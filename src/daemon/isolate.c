@@ -122,6 +122,22 @@ static void apply_high(struct daemon *d, unsigned i)
                        high_knob, strerror(-r));
 }
 
+bool isolate_stands(struct daemon *d)
+{
+    if (!d->reader.isolate || d->dry_run || !d->knobs_open)
+        return true;
+    for (unsigned i = 0; i < d->snapshot.workload_count; i++) {
+        struct knob_state s;
+
+        if (d->snapshot.workloads[i].id == 0 || d->high_wanted[i] == 0)
+            continue;
+        if (knobs_read(&d->knobs, d->snapshot.workloads[i].path, high_knob, &s) == 0 &&
+            s.value > d->high_wanted[i])
+            return false;
+    }
+    return true;
+}
+
 static void apply_low(struct daemon *d, const char *path)
 {
     uint64_t reserve = limit_system_reserve(&d->config, d->snapshot.node.total) / 4096 * 4096;

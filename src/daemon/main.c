@@ -25,6 +25,7 @@
 #define STACK_BYTES 262144
 #define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
 #define DESCRIPTORS 4096
+#define SETTLE_USEC (2 * USEC_PER_SEC)
 
 static struct daemon the_daemon;
 
@@ -274,14 +275,21 @@ static int start(struct daemon *d)
     return DAEMON_EXIT_OK;
 }
 
+/* Ready means guarded: the brake is on its way through the worker, and is waited for, though not for ever. */
+static void settle(struct daemon *d)
+{
+    uint64_t until = clock_now_usec() + SETTLE_USEC;
+
+    while (!isolate_stands(d) && clock_now_usec() < until && !d->loop.stop)
+        if (loop_turn(&d->loop, SETTLE_USEC / 50) < 0)
+            return;
+}
+
 static void run(struct daemon *d)
 {
     struct trigger t = {.kind = TRIGGER_THRESHOLD, .at_usec = clock_now_usec(), .detail = "start"};
     int r;
 
-    r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
-    if (r < 0)
-        report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
     monitor_set_init(&d->monitors, &d->loop, &d->config,
                      monitor_factory_kinds(&d->config, d->reader.isolate, d->dry_run), cycle_on_trigger,
                      report_monitor, d);
@@ -298,6 +306,10 @@ static void run(struct daemon *d)
              (uintmax_t)d->room.limit);
     guardian_beat(d, clock_now_usec());
     cycle_look(d, &t);
+    settle(d);
+    r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
+    if (r < 0)
+        report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
     notify_send("READY=1");
     r = loop_run(&d->loop);
     if (r < 0)

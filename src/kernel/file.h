@@ -25,9 +25,9 @@ ssize_t file_pread(int fd, char *buf, size_t size) _nodiscard_;
 /* Opens, reads as above, closes. */
 ssize_t file_read_at(int dir_fd, const char *path, char *buf, size_t size) _nodiscard_;
 
-/* One write of the whole text, as cgroup files want it. -EIO for a short write. The call blocks as long as the kernel works (lowering a limit reclaims in the writer's context):
- * only the companions may use it for memory.high, memory.max and memory.reclaim. EINTR is returned, so that
- * it can be interrupted. */
+/* One write of the whole text, as cgroup files want it. -EIO for a short write. The call blocks as long as
+ * the kernel works (lowering a limit reclaims in the writer's context): only the companions may use it for
+ * memory.high, memory.max and memory.reclaim. EINTR is returned, so that it can be interrupted. */
 int file_write_at(int dir_fd, const char *path, const char *value) _nodiscard_;
 int file_write_u64_at(int dir_fd, const char *path, uint64_t value); /* UINT64_MAX writes "max" */
 

@@ -38,9 +38,15 @@ static const char *rise(const struct memory_events *before, const struct memory_
     return NULL;
 }
 
+static bool is_gone(int error)
+{
+    return error == -ENOENT || error == -ENODEV;
+}
+
 static void read_counters(struct monitor *m)
 {
     const char *risen = NULL;
+    int r;
 
     for (unsigned i = 0; i < MONITOR_TARGETS_MAX; i++) {
         struct event_watch *w = &m->event.watches[i];
@@ -49,8 +55,13 @@ static void read_counters(struct monitor *m)
 
         if (w->wd < 0)
             continue;
-        if (memory_events_pread(w->events_fd, &now) < 0) {
-            watch_drop(m, w); /* the cgroup is gone; a refresh finds its successor */
+        r = memory_events_pread(w->events_fd, &now);
+        if (is_gone(r)) {
+            watch_drop(m, w); /* a refresh finds its successor */
+            continue;
+        }
+        if (r < 0) { /* short of memory, say: what rose cannot be told, so look; the old baseline stays */
+            risen = risen ? risen : "unreadable";
             continue;
         }
         what = rise(&w->last, &now);
@@ -152,7 +163,8 @@ void event_monitor_refresh(struct monitor *m, const struct monitor_target *targe
         if (!there || w->wd >= 0)
             continue;
         r = watch_add(m, w, &targets[i]);
-        if (r < 0 && r != -ENOENT && r != -ENODEV) {
+        /* No news where the whole cgroup has gone; but not to be passed over where it is there without it. */
+        if (r < 0 && (!is_gone(r) || file_exists_at(targets[i].dir_fd, "cgroup.procs"))) {
             missing = targets[i].path;
             error = r;
         }

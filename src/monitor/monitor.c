@@ -37,10 +37,10 @@ void monitor_set_state(struct monitor *m, enum monitor_state state, const char *
     va_start(ap, format);
     (void)vsnprintf(message, sizeof(message), format, ap);
     va_end(ap);
+    if (state == MONITOR_FAILED) /* each attempt counts, also where it is no news */
+        m->failures++;
     if (m->state == state && strcmp(m->message, message) == 0)
         return;
-    if (state == MONITOR_FAILED)
-        m->failures++;
     m->state = state;
     memcpy(m->message, message, sizeof(m->message));
     if (m->report && !(before == MONITOR_OFF && state == MONITOR_RUNNING))

@@ -36,6 +36,7 @@ static int trigger_add(struct monitor *m, struct pressure_watch *w, int dir_fd, 
     int fd, r;
 
     fd = psi_trigger_open(dir_fd, name, &m->pressure.config, &w->armed);
+    w->id = id;
     w->failed = fd < 0;
     if (fd < 0)
         return fd;
@@ -46,7 +47,6 @@ static int trigger_add(struct monitor *m, struct pressure_watch *w, int dir_fd, 
         return r;
     }
     w->fd = fd;
-    w->id = id;
     return 0;
 }
 
@@ -69,6 +69,7 @@ void pressure_monitor_refresh(struct monitor *m, const struct monitor_target *ta
 
         if (w->fd >= 0 && (dir_fd < 0 || w->id != id))
             trigger_drop(m, w);
+        w->failed = w->failed && dir_fd >= 0 && w->id == id; /* another cgroup is tried at once */
         if (dir_fd >= 0 && w->fd < 0 && (!w->failed || retry)) {
             r = trigger_add(m, w, dir_fd, host ? "pressure/memory" : "memory.pressure", id);
             if (r < 0)

@@ -14,9 +14,9 @@ uint64_t limit_system_reserve(const struct config *c, uint64_t total_bytes);
 uint64_t limit_host(const struct config *c, uint64_t total_bytes);
 
 /* The two bounds that make up the shared limit, since different things count against them: the node's share
- * (total − SystemReserve), against which shared memory charged elsewhere and a growing system count, too; and what
- * others allow the workloads themselves (memory.high, memory.max less the margin; UINT64_MAX: nothing said), against
- * which only what is charged to them does. */
+ * (total − SystemReserve), against which shared memory charged elsewhere and a growing system count, too; and
+ * what others allow the workloads themselves (memory.high, memory.max less the margin; UINT64_MAX: nothing
+ * said), against which only what is charged to them does. */
 uint64_t limit_node_share(const struct config *c, const struct snapshot *s);
 uint64_t limit_own(const struct snapshot *s);
 

@@ -75,9 +75,9 @@ static uint64_t domain_swap(const struct snapshot *s)
     return u64_min(s->node.swap_effective, own);
 }
 
-/* How long the domain stood still since the window began: of several workloads the one that did so longest. Each is
- * compared with its own total: the greatest total may be that of one that stalled long ago. A new cgroup, also one of
- * an old name, begins with this window. */
+/* How long the domain stood still since the window began: of several workloads the one that did so longest.
+ * Each is compared with its own total: the greatest total may be that of one that stalled long ago. A new
+ * cgroup, also one of an old name, begins with this window. */
 static uint64_t domain_stall(struct room_state *st, const struct snapshot *s)
 {
     unsigned count = s->isolate ? s->workload_count : 1;

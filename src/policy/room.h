@@ -4,10 +4,9 @@
  *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock)
  *           + max(0, unreclaimable memory outside them − SystemReserve)             (isolate)
  *         = unreclaimable memory of the node                                        (host)
- *           or, where others have set a tighter memory.high or memory.max: Σ workloads alone, against that limit;
- *           whichever leaves less
- *   room  = min(limit − used, MemAvailable) + effective swap while swapping is not felt
- *   need  = max(0, reaction margin − room)
+ *           or, where others have set a tighter memory.high or memory.max: Σ workloads alone, against that
+ * limit; whichever leaves less room  = min(limit − used, MemAvailable) + effective swap while swapping is not
+ * felt need  = max(0, reaction margin − room)
  *
  * The second term of `used` is what makes shared memory that was charged elsewhere, kernel memory of nobody
  * and a growing system count. Page cache is in none of it: it is no reason to kill. */
@@ -30,7 +29,7 @@ struct room_state {
     bool primed;
     uint64_t last_usec;
     uint64_t last_used;
-    bool last_own;            /* which bound last_used was counted against */
+    bool last_own;        /* which bound last_used was counted against */
     uint64_t growth;      /* bytes per second, fast to rise and slow to fall */
     uint64_t growth_peak; /* the fastest seen, slowly forgotten: what is plausible between two looks */
     uint64_t psi_usec;    /* when that window began; 0: not yet */

@@ -139,11 +139,68 @@ static void read_node_psi(struct snapshot_reader *r, struct node *n)
     n->psi_full_usec = psi.full.total_usec;
 }
 
+/* A limit that is not there (the root has none, swap accounting is off) is none; one that cannot be read is
+ * not taken for none. */
+static int read_limit(int dir_fd, const char *name, uint64_t *ret)
+{
+    int r = file_read_u64_at(dir_fd, name, ret);
+
+    if (r != -ENOENT)
+        return r;
+    *ret = UINT64_MAX;
+    return 0;
+}
+
+static int read_swap_room(int dir_fd, uint64_t *ret)
+{
+    uint64_t max, current = 0;
+    int r = read_limit(dir_fd, "memory.swap.max", &max);
+
+    if (r == 0 && max != UINT64_MAX)
+        r = file_read_u64_at(dir_fd, "memory.swap.current", &current);
+    if (r < 0)
+        return r;
+    *ret = max == UINT64_MAX ? UINT64_MAX : u64_sub_floor(max, current);
+    return 0;
+}
+
+/* Anonymous and shared memory, kernel memory and sockets: what reclaim to file cannot give back. */
+static uint64_t stat_used(const struct memory_stat *m)
+{
+    uint64_t kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
+
+    return u64_add_cap(u64_add_cap(m->anon, m->shmem), kernel);
+}
+
+/* Not the real root: a container. Where its own limit is the tighter one, what is used and available must be
+ * seen from inside it, too: /proc/meminfo tells of the whole host. */
+static int read_container(struct snapshot_reader *r, struct node *n)
+{
+    struct memory_stat m;
+    uint64_t own, swap;
+    int e = read_limit(r->hierarchy->fd, "memory.max", &own);
+
+    if (e == 0)
+        e = read_swap_room(r->hierarchy->fd, &swap);
+    if (e < 0)
+        return e;
+    n->swap_effective = u64_min(n->swap_effective, swap);
+    if (own >= n->total)
+        return 0;
+    e = memory_stat_read_at(r->hierarchy->fd, &m);
+    if (e < 0)
+        return e;
+    n->total = own;
+    n->unreclaimable = stat_used(&m);
+    n->available = u64_min(n->available, u64_sub_floor(own, n->unreclaimable));
+    return 0;
+}
+
 static int read_node(struct snapshot_reader *r, struct node *n)
 {
     struct swap_areas areas = {0};
     struct meminfo m;
-    uint64_t taken, own;
+    uint64_t taken, file;
     int e = meminfo_pread(r->meminfo_fd, &m);
 
     if (e < 0)
@@ -156,53 +213,45 @@ static int read_node(struct snapshot_reader *r, struct node *n)
     taken = u64_add_cap(m.hugetlb, areas.zram_pool);
     n->mem_total = m.total;
     n->total = u64_sub_floor(m.total, taken);
-    /* Not the real root: a container, whose own limit may be the tighter one. */
-    if (r->hierarchy->fd >= 0 && !r->hierarchy->real_root &&
-        file_read_u64_at(r->hierarchy->fd, "memory.max", &own) == 0)
-        n->total = u64_min(n->total, own);
     n->available = m.available;
-    n->unreclaimable =
-        u64_sub_floor(m.total, m.free + m.active_file + m.inactive_file + m.kreclaimable + taken);
+    file = u64_add_cap(m.active_file, m.inactive_file);
+    n->unreclaimable = u64_sub_floor(n->total, u64_add_cap(u64_add_cap(m.free, file), m.kreclaimable));
     n->swap_total = m.swap_total;
     n->swap_free = m.swap_free;
     n->swap_effective = u64_min(swap_effective_bytes(&areas, m.available), m.swap_free);
     read_node_psi(r, n);
-    return 0;
+    return r->hierarchy->fd >= 0 && !r->hierarchy->real_root ? read_container(r, n) : 0;
 }
 
 /* The least memory.max and memory.high of all that is above the workload. */
-static void read_bounds(struct snapshot_reader *r, struct workload_handle *w)
+static int read_bounds(struct snapshot_reader *r, struct workload_handle *w)
 {
+    uint64_t max = UINT64_MAX, high = UINT64_MAX;
     char path[GROUP_PATH_MAX];
     char *slash;
 
-    w->ancestors_max = w->ancestors_high = UINT64_MAX;
     memcpy(path, w->path, sizeof(path));
     while ((slash = strrchr(path, '/')) != NULL) {
         _cleanup_close_ int fd = -1;
         uint64_t v;
+        int e;
 
         *slash = 0;
         fd = cgroup_open(r->hierarchy, path);
-        if (fd < 0)
-            return;
-        if (file_read_u64_at(fd, "memory.max", &v) == 0)
-            w->ancestors_max = u64_min(w->ancestors_max, v);
-        if (file_read_u64_at(fd, "memory.high", &v) == 0)
-            w->ancestors_high = u64_min(w->ancestors_high, v);
+        if (fd < 0) /* an ancestor goes last: then the workload is gone, too */
+            return fd == -ENOENT ? -ENODEV : fd;
+        e = read_limit(fd, "memory.max", &v);
+        if (e < 0)
+            return e;
+        max = u64_min(max, v);
+        e = read_limit(fd, "memory.high", &v);
+        if (e < 0)
+            return e;
+        high = u64_min(high, v);
     }
-}
-
-static uint64_t read_swap_room(int dir_fd)
-{
-    uint64_t max, current;
-
-    /* Absent where swap accounting is off: then the cgroup has no limit of its own. */
-    if (file_read_u64_at(dir_fd, "memory.swap.max", &max) < 0 || max == UINT64_MAX)
-        return UINT64_MAX;
-    if (file_read_u64_at(dir_fd, "memory.swap.current", &current) < 0)
-        return 0;
-    return u64_sub_floor(max, current);
+    w->ancestors_max = max;
+    w->ancestors_high = high;
+    return 0;
 }
 
 static int read_workload(struct snapshot_reader *r, struct workload_handle *h, uint64_t now_usec,
@@ -210,30 +259,34 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
 {
     struct memory_stat m;
     struct psi psi;
-    uint64_t v;
     int e;
 
     e = file_pread_u64(h->current_fd, &w->current);
     if (e == 0)
         e = memory_stat_pread(h->stat_fd, &m);
-    if (e < 0)
-        return e;
+    if (e == 0)
+        e = read_limit(h->dir_fd, "memory.high", &w->high);
+    if (e == 0)
+        e = read_limit(h->dir_fd, "memory.max", &w->max);
+    if (e == 0)
+        e = read_swap_room(h->dir_fd, &w->swap_room);
+    if (e == 0 && now_usec >= h->bounds_due_usec) {
+        e = read_bounds(r, h);
+        if (e == 0)
+            h->bounds_due_usec = now_usec + BOUNDS_AGE_USEC;
+    }
+    if (e < 0) /* a file that has gone since the descriptors were opened went with its cgroup */
+        return e == -ENOENT ? -ENODEV : e;
     w->anon = m.anon;
     w->shmem = m.shmem;
     w->file = m.file;
     w->kernel = u64_sub_floor(m.kernel, m.slab_reclaimable);
     w->sock = m.sock;
-    w->used = w->anon + w->shmem + w->kernel + w->sock;
-    w->refault_bytes = (m.workingset_refault_anon + m.workingset_refault_file) * PAGE_BYTES;
-    w->high = file_read_u64_at(h->dir_fd, "memory.high", &v) == 0 ? v : UINT64_MAX;
-    w->max = file_read_u64_at(h->dir_fd, "memory.max", &v) == 0 ? v : UINT64_MAX;
-    if (now_usec >= h->bounds_due_usec) {
-        read_bounds(r, h);
-        h->bounds_due_usec = now_usec + BOUNDS_AGE_USEC;
-    }
+    w->used = stat_used(&m);
+    w->refault_bytes =
+        u64_mul_div(u64_add_cap(m.workingset_refault_anon, m.workingset_refault_file), PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
     w->foreign_high = u64_min(w->high, h->ancestors_high);
-    w->swap_room = read_swap_room(h->dir_fd);
     if (h->pressure_fd >= 0 && psi_pread(h->pressure_fd, &psi) == 0) {
         w->psi_some_usec = psi.some.total_usec;
         w->psi_full_usec = psi.full.total_usec;
@@ -241,32 +294,35 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     return 0;
 }
 
-int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s)
+/* What a workload reads as that is not there. */
+static void reset_workload(struct workload *w, const char path[static GROUP_PATH_MAX])
 {
-    struct group *groups = s->groups;
-    unsigned group_max = s->group_max;
-    int e;
+    *w = (struct workload){
+        .high = UINT64_MAX,
+        .foreign_high = UINT64_MAX,
+        .max = UINT64_MAX,
+        .swap_room = UINT64_MAX,
+    };
+    memcpy(w->path, path, sizeof(w->path));
+}
 
-    memset(s, 0, sizeof(*s));
-    s->groups = groups;
-    s->group_max = group_max;
-    s->now_usec = now_usec;
-    s->isolate = r->isolate;
-    e = read_node(r, &s->node);
+static int read_look(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s)
+{
+    int e = read_node(r, &s->node);
+
     if (e < 0)
         return e;
-    s->workload_count = r->workload_count;
     for (unsigned i = 0; i < r->workload_count; i++) {
         struct workload_handle *h = &r->workloads[i];
         struct workload *w = &s->workloads[i];
 
-        memcpy(w->path, h->path, sizeof(w->path));
-        w->high = w->foreign_high = w->max = w->swap_room = UINT64_MAX;
+        reset_workload(w, h->path);
         if (h->id == 0 && !workload_handle_open(r, h))
             continue;
         e = read_workload(r, h, now_usec, w);
         if (e == -ENODEV) { /* removed under us; another one of that name may come */
             workload_handle_close(h);
+            reset_workload(w, h->path);
             continue;
         }
         if (e < 0)
@@ -275,4 +331,20 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         w->populated = true;
     }
     return 0;
+}
+
+int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s)
+{
+    struct snapshot look = {
+        .now_usec = now_usec,
+        .isolate = r->isolate,
+        .workload_count = r->workload_count,
+        .groups = s->groups,
+        .group_max = s->group_max,
+    };
+    int e = read_look(r, now_usec, &look);
+
+    if (e == 0) /* the last good look stays where this one fails */
+        *s = look;
+    return e;
 }

@@ -12,6 +12,18 @@
 #include <sys/wait.h>
 
 #include "base/units.h"
+#include "system/log.h"
+
+#define DESCRIPTORS_MAX 4096U /* what the daemon sets as its limit */
+
+/* They must go: with a copy of the daemon's lock a companion would take itself for its successor. */
+static void close_span(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0U) == 0) /* 5.9 */
+        return;
+    for (unsigned fd = first; fd <= last && fd < DESCRIPTORS_MAX; fd++)
+        (void)close((int)fd);
+}
 
 static void close_others(int fd, int keep_fd)
 {
@@ -25,13 +37,10 @@ static void close_others(int fd, int keep_fd)
         low = high;
         high = t;
     }
-    /* close_range: 5.9. Without it the child holds descriptors that it does not need; nothing depends on
-     * that. */
     if (low > 3)
-        (void)syscall(SYS_close_range, 3U, (unsigned)low - 1, 0U);
-    if (high > low + 1)
-        (void)syscall(SYS_close_range, (unsigned)low + 1, (unsigned)high - 1, 0U);
-    (void)syscall(SYS_close_range, (unsigned)high + 1, ~0U, 0U);
+        close_span(3, (unsigned)low - 1);
+    close_span((unsigned)(low < 2 ? 2 : low) + 1, (unsigned)high - 1);
+    close_span((unsigned)high + 1, ~0U);
 }
 
 static void child_prepare(const char *name, int fd, int keep_fd)
@@ -45,6 +54,7 @@ static void child_prepare(const char *name, int fd, int keep_fd)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     close_others(fd, keep_fd);
+    log_after_fork();
 }
 
 int companion_start(struct companion *c, const char *name, int keep_fd, companion_main_fn main_fn, void *user)

@@ -14,13 +14,14 @@
 
 /* One log a process: stderr is one a process, too. */
 static struct {
+    int given; /* to log_init */
     int fd;
     bool journal; /* stderr is a stream of journald's: say the priority */
     enum log_priority least;
     char ring[RING_SIZE];
     size_t start, length;
     uint64_t dropped, dropped_said;
-} the_log = {.fd = 2, .least = LOG_PRIO_INFO};
+} the_log = {.given = 2, .fd = 2, .least = LOG_PRIO_INFO};
 
 static bool is_journal(int fd)
 {
@@ -39,7 +40,7 @@ void log_init(int fd)
     char path[32];
     int own;
 
-    the_log.fd = fd;
+    the_log.given = the_log.fd = fd;
     the_log.journal = is_journal(fd);
     /* O_NONBLOCK belongs to the open file, which the shell that started us shares. Opening it anew gives one
      * of our own; sockets cannot be opened so, but take MSG_DONTWAIT (see write_some). */
@@ -47,6 +48,12 @@ void log_init(int fd)
     own = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (own >= 0)
         the_log.fd = own;
+}
+
+void log_after_fork(void)
+{
+    the_log.start = the_log.length = 0;
+    log_init(the_log.given);
 }
 
 void log_set_least(enum log_priority least)

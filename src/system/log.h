@@ -22,6 +22,9 @@ enum log_priority {
 /* fd: usually 2; made non-blocking through a description of our own where that can be had, so that others who
  * share stderr keep theirs as it was. */
 void log_init(int fd);
+/* In a child whose descriptors from 3 on were closed: a description of its own again, and without the lines
+ * that wait in the parent's ring, which the parent says itself. */
+void log_after_fork(void);
 void log_set_least(enum log_priority least);
 void log_line(enum log_priority priority, const char *format, ...) _printf_(2, 3);
 /* Writes what is waiting, as far as it goes without blocking. True when nothing is left. */

@@ -57,8 +57,8 @@ static void test_example(void **state _unused_)
                         TEST_FILE ":14: QoS=burstable is understood but has no effect in this version.");
     assert_string_equal(loaded.messages.text[1], TEST_FILE
                         ":18: Actions=notify reclaim pause is understood but has no effect in this version.");
-    assert_string_equal(loaded.messages.text[2],
-                        TEST_FILE ":19: Order=least-progress is understood but has no effect in this version.");
+    assert_string_equal(loaded.messages.text[2], TEST_FILE
+                        ":19: Order=least-progress is understood but has no effect in this version.");
     assert_int_equal(loaded.config.class_count, 2);
     assert_string_equal(batch->name, "batch");
     assert_int_equal(batch->line, 10);

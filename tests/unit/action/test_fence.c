@@ -1,0 +1,183 @@
+/* The brake turned into a fence, over a tree of plain files. */
+#include "tree.h"
+
+#include "action/fence.h"
+
+#define HIGH SLICE "/memory.high"
+#define MAX SLICE "/memory.max"
+
+static void brake(struct tree *t, uint64_t value)
+{
+    assert_int_equal(knobs_apply(&t->knobs, "workload.slice", "memory.high", value, 1), 0);
+}
+
+static int raise_fence(struct tree *t)
+{
+    return fence_raise(t->f->fd, t->runtime_fd, &t->hierarchy);
+}
+
+static void test_no_journal(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    assert_int_equal(unlinkat(t.runtime_fd, "journal", 0), 0);
+    assert_int_equal(raise_fence(&t), -ENOENT);
+    tree_deinit(&t);
+}
+
+static void test_raise(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    brake(&t, 8192);
+    assert_int_equal(raise_fence(&t), 1);
+    tree_assert(&t, HIGH, "max");
+    tree_assert(&t, MAX, "8192");
+    /* The journal knows what is changed now: the fence, and not the brake any more. */
+    tree_restart(&t);
+    assert_int_equal(tree_leases(&t), 1);
+    assert_non_null(lease_find(&t.table, tree_id(&t, "workload.slice"), "memory.max"));
+    assert_int_equal(raise_fence(&t), 0);
+    tree_deinit(&t);
+}
+
+static void test_lowered_again_by_the_next_daemon(void **state)
+{
+    unsigned left, failed;
+    struct tree t;
+
+    tree_init(&t, *state);
+    fixture_write(t.f, MAX, "1048576\n");
+    brake(&t, 8192);
+    assert_int_equal(raise_fence(&t), 1);
+    tree_restart(&t);
+    assert_int_equal(knobs_restore_all(&t.knobs, &left, &failed), 1);
+    assert_int_equal(left + failed, 0);
+    tree_assert(&t, HIGH, "max");
+    tree_assert(&t, MAX, "1048576");
+    tree_deinit(&t);
+}
+
+/* A brake that is put on while an earlier fence still stands. */
+static void test_second_fence(void **state)
+{
+    unsigned left, failed;
+    struct tree t;
+
+    tree_init(&t, *state);
+    brake(&t, 16384);
+    assert_int_equal(raise_fence(&t), 1);
+    tree_restart(&t);
+    brake(&t, 8192);
+    assert_int_equal(raise_fence(&t), 1);
+    tree_assert(&t, MAX, "8192");
+    tree_assert(&t, HIGH, "max");
+    tree_restart(&t);
+    assert_int_equal(knobs_restore_all(&t.knobs, &left, &failed), 1);
+    assert_int_equal(left + failed, 0);
+    tree_assert(&t, MAX, "max"); /* what was there before the first one */
+    tree_deinit(&t);
+}
+
+static void test_tighter_max_is_left(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    fixture_write(t.f, MAX, "4096\n");
+    brake(&t, 8192);
+    assert_int_equal(raise_fence(&t), 1);
+    tree_assert(&t, HIGH, "max");
+    tree_assert(&t, MAX, "4096");
+    tree_restart(&t);
+    assert_int_equal(tree_leases(&t), 0);
+    tree_deinit(&t);
+}
+
+static void test_not_ours(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    brake(&t, 8192);
+    fixture_write(t.f, HIGH, "5000\n");
+    assert_int_equal(raise_fence(&t), 0);
+    tree_assert(&t, HIGH, "5000");
+    tree_assert(&t, MAX, "max");
+    tree_deinit(&t);
+}
+
+static void test_gone_or_new(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    brake(&t, 8192);
+    assert_int_equal(renameat(t.f->fd, SLICE, t.f->fd, "sys/fs/cgroup/aside"), 0);
+    assert_int_equal(raise_fence(&t), 0);
+    tree_add(&t, "workload.slice", "8192\n");
+    assert_int_equal(raise_fence(&t), 0);
+    tree_assert(&t, HIGH, "8192");
+    tree_deinit(&t);
+}
+
+/* Even where no fence can be raised, nothing stays throttled. */
+static void test_no_fence_but_no_brake(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    brake(&t, 8192);
+    fixture_write(t.f, MAX, "max\n");
+    assert_int_equal(fchmodat(t.f->fd, MAX, 0444, 0), 0);
+    if (faccessat(t.f->fd, MAX, W_OK, 0) ==
+        0) { /* root may write it all the same: a full table does as well */
+        for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
+            struct lease l = {.used = true, .cgroup_id = 1000 + i, .knob = "memory.low", .path = "elsewhere"};
+
+            if (i > 0)
+                assert_int_equal(journal_append_lease(&t.journal, &l), 0);
+        }
+    }
+    assert_true(raise_fence(&t) < 0);
+    tree_assert(&t, HIGH, "max");
+    tree_assert(&t, MAX, "max");
+    tree_deinit(&t);
+}
+
+static void test_several(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    tree_add(&t, "user.slice", "12288\n");
+    brake(&t, 8192);
+    assert_int_equal(knobs_apply(&t.knobs, "user.slice", "memory.high", 4096, 1), 0);
+    assert_int_equal(knobs_apply(&t.knobs, "user.slice", "memory.low", 4096, 1), 0);
+    assert_int_equal(raise_fence(&t), 2);
+    tree_assert(&t, MAX, "8192");
+    tree_assert(&t, "sys/fs/cgroup/user.slice/memory.max", "4096");
+    tree_assert(&t, "sys/fs/cgroup/user.slice/memory.high", "12288");
+    tree_assert(&t, "sys/fs/cgroup/user.slice/memory.low", "4096"); /* no brake: it stays */
+    tree_deinit(&t);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_no_journal),
+        TEST(test_raise),
+        TEST(test_lowered_again_by_the_next_daemon),
+        TEST(test_second_fence),
+        TEST(test_tighter_max_is_left),
+        TEST(test_not_ours),
+        TEST(test_gone_or_new),
+        TEST(test_no_fence_but_no_brake),
+        TEST(test_several),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
