@@ -105,7 +105,7 @@ stop_heartbeat() {
 # The parameters of a storm; the runner's --set overrides each.
 storm_defaults() {
     : "${TASKS:=16}" "${BYTES:=150M}" "${TASK_SECONDS:=10}" "${GROW_SECONDS:=3}" "${PARALLEL:=8}"
-    : "${STAGGER:=400ms}" "${LIMIT:=180}" "${PROFILE:=ramp}" "${DRIVER_OPTIONS:=}"
+    : "${STAGGER:=400ms}" "${LIMIT:=180}" "${PROFILE:=creep}" "${DRIVER_OPTIONS:=}"
 }
 
 # The driver runs in the scenario's own group, beside what it loads.

@@ -190,7 +190,7 @@ def _probe_boots(kernel, base, accelerator):
     archive.file("init", b"""#!/bin/busybox sh
 /bin/busybox mkdir -p /dev
 /bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox dd if=/dev/zero of=/work bs=1M count=32 2>/dev/null
+/bin/busybox dd if=/dev/zero of=/filled bs=1M count=32 2>/dev/null
 /bin/busybox sleep 0.2
 echo alive >/dev/ttyS1
 /bin/busybox poweroff -f
