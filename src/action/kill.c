@@ -1,12 +1,14 @@
 #include "action/kill.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "action/worker.h"
+#include "base/text.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
 #include "kernel/process.h"
@@ -76,7 +78,63 @@ static int kill_by_pid(int cgroup_fd)
     return n;
 }
 
-static int begin_cgroup(struct killer *k, const struct victim *v, struct kill_op *op)
+/* Adds to a counter that is kept as an attribute, as systemd-oomd does: its unit then says Result=oom-kill. */
+static void count_up(int cgroup_fd, const char *name, uint64_t by)
+{
+    char value[32];
+    uint64_t before = 0;
+
+    if (cgroup_read_xattr(cgroup_fd, name, value, sizeof(value)) >= 0 &&
+        text_parse_u64(text_from(value), &before) < 0)
+        before = 0;
+    (void)snprintf(value, sizeof(value), "%" PRIu64, u64_add_cap(before, by));
+    (void)cgroup_write_xattr(cgroup_fd, name, value);
+}
+
+static int count_proc(void *user, pid_t pid)
+{
+    (void)pid;
+    (*(uint64_t *)user)++;
+    return 0;
+}
+
+/* SIGKILL to all of an open cgroup. */
+static int kill_now(struct killer *k, struct kill_op *op)
+{
+    uint64_t processes = 0;
+    int r;
+
+    op->term_until_usec = 0;
+    if (op->pid > 0) {
+        r = kill_pidfd_signal(op->watch_fd, SIGKILL);
+        if (r == 0)
+            release_memory(k, -1, op->pid);
+        return r;
+    }
+    count_up(op->cgroup_fd, "user.oomd_ooms", 1);
+    (void)cgroup_each_proc(op->cgroup_fd, count_proc, &processes);
+    r = kill_cgroup(op->cgroup_fd);
+    op->cgroup_kill = r == 0;
+    if (r < 0 && k->signals)
+        r = kill_by_pid(op->cgroup_fd);
+    if (r < 0)
+        return r;
+    release_memory(k, op->cgroup_fd, 0);
+    count_up(op->cgroup_fd, "user.oomd_kill", processes);
+    return 0;
+}
+
+static int term_proc(void *user, pid_t pid)
+{
+    _cleanup_close_ int pidfd = pid == getpid() ? -1 : kill_pidfd_open(pid);
+
+    (void)user;
+    if (pidfd >= 0)
+        (void)kill_pidfd_signal(pidfd, SIGTERM);
+    return 0;
+}
+
+static int open_cgroup(struct killer *k, const struct victim *v, struct kill_op *op)
 {
     uint64_t id;
     int r;
@@ -90,17 +148,10 @@ static int begin_cgroup(struct killer *k, const struct victim *v, struct kill_op
     if (id != v->id)
         return -ENOENT;
     op->watch_fd = file_open_read(op->cgroup_fd, "cgroup.events");
-    r = kill_cgroup(op->cgroup_fd);
-    op->cgroup_kill = r == 0;
-    if (r < 0 && k->signals)
-        r = kill_by_pid(op->cgroup_fd);
-    if (r < 0)
-        return r;
-    release_memory(k, op->cgroup_fd, 0);
     return 0;
 }
 
-static int begin_process(struct killer *k, const struct victim *v, struct kill_op *op)
+static int open_process(struct killer *k, const struct victim *v, struct kill_op *op)
 {
     struct process_stat st;
     int r;
@@ -115,36 +166,51 @@ static int begin_process(struct killer *k, const struct victim *v, struct kill_o
     r = process_read_stat(k->root_fd, v->pid, &st);
     if (r < 0)
         return r;
-    if (st.start_usec != v->id)
-        return -ESRCH;
-    r = kill_pidfd_signal(op->watch_fd, SIGKILL);
-    if (r < 0)
-        return r;
-    release_memory(k, -1, v->pid);
-    return 0;
+    return st.start_usec == v->id ? 0 : -ESRCH;
 }
 
-static int begin_one(struct killer *k, const struct victim *v, struct kill_op *op)
+static int begin_one(struct killer *k, const struct victim *v, struct kill_op *op, uint64_t now_usec,
+                     uint64_t grace_usec)
 {
     int r;
 
     *op = (struct kill_op){.used = true, .id = v->id, .pid = v->pid, .cgroup_fd = -1, .watch_fd = -1};
-    r = v->pid > 0 ? begin_process(k, v, op) : begin_cgroup(k, v, op);
+    r = v->pid > 0 ? open_process(k, v, op) : open_cgroup(k, v, op);
+    if (r == 0 && grace_usec > 0 && k->signals) {
+        op->term_until_usec = now_usec + grace_usec;
+        if (v->pid > 0)
+            r = kill_pidfd_signal(op->watch_fd, SIGTERM);
+        else
+            (void)cgroup_each_proc(op->cgroup_fd, term_proc, NULL);
+    } else if (r == 0) {
+        r = kill_now(k, op);
+    }
     if (r < 0) {
         op_end(k, op);
         return r;
     }
+    op->deadline_usec = now_usec + grace_usec + k->deadline_after_usec;
     if (op->watch_fd >= 0)
         (void)loop_add(k->loop, op->watch_fd, op->pid > 0 ? EPOLLIN : EPOLLPRI, on_progress, k);
     return 0;
 }
 
-unsigned killer_begin(struct killer *k, struct decision *d, uint64_t now_usec, uint64_t deadline_usec)
+bool killer_wants_term(const struct config *c, const struct decision *d)
+{
+    for (unsigned i = 0; i < d->victim_count; i++)
+        if (c->classes[d->victims[i].class_index].term_grace_usec > 0)
+            return true;
+    return false;
+}
+
+unsigned killer_begin(struct killer *k, const struct config *c, struct decision *d, uint64_t now_usec)
 {
     unsigned signalled = 0;
 
+    k->deadline_after_usec = c->kill_deadline_usec;
     for (unsigned i = 0; i < d->victim_count; i++) {
-        int r = begin_one(k, &d->victims[i], &k->ops[i]);
+        uint64_t grace = c->classes[d->victims[i].class_index].term_grace_usec;
+        int r = begin_one(k, &d->victims[i], &k->ops[i], now_usec, grace);
 
         if (r == -ENOENT || r == -ENODEV || r == -ESRCH)
             d->gone++;
@@ -153,8 +219,7 @@ unsigned killer_begin(struct killer *k, struct decision *d, uint64_t now_usec, u
         else
             signalled++;
     }
-    if (signalled > 0)
-        k->deadline_usec = now_usec + deadline_usec;
+    k->busy = signalled > 0;
     return signalled;
 }
 
@@ -187,7 +252,11 @@ bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
         if (op_is_empty(op)) {
             d->gone++;
             op_end(k, op);
-        } else if (now_usec >= k->deadline_usec) {
+        } else if (op->term_until_usec != 0) {
+            if (now_usec >= op->term_until_usec && kill_now(k, op) < 0)
+                op->term_until_usec = 0; /* the deadline has the last word */
+            waiting = true;
+        } else if (now_usec >= op->deadline_usec) {
             d->stuck++;
             k->stuck[k->stuck_next++ % KILLER_STUCK_MAX] = (struct kill_stuck){.id = op->id, .pid = op->pid};
             op_end(k, op);
@@ -197,14 +266,13 @@ bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
             waiting = true;
         }
     }
-    if (!waiting)
-        k->deadline_usec = 0;
+    k->busy = waiting;
     return waiting;
 }
 
 bool killer_is_busy(const struct killer *k)
 {
-    return k->deadline_usec != 0;
+    return k->busy;
 }
 
 bool killer_is_dying(const struct killer *k, uint64_t id, pid_t pid, bool *ret_stuck)
@@ -226,5 +294,5 @@ void killer_deinit(struct killer *k)
     for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
         if (k->ops[i].used)
             op_end(k, &k->ops[i]);
-    k->deadline_usec = 0;
+    k->busy = false;
 }

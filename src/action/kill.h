@@ -10,6 +10,7 @@
 
 #include "base/macros.h"
 #include "kernel/cgroup.h"
+#include "model/config.h"
 #include "model/decision.h"
 #include "system/companion.h"
 #include "system/loop.h"
@@ -25,6 +26,8 @@ struct kill_op {
     int cgroup_fd;    /* -1: a process */
     int watch_fd;     /* cgroup.events, or the pidfd */
     bool cgroup_kill; /* false: before 5.14, every pid by itself at each poll */
+    uint64_t term_until_usec; /* asked by SIGTERM, and killed then; 0: killed */
+    uint64_t deadline_usec;   /* stuck after that */
 };
 
 struct kill_stuck {
@@ -46,9 +49,12 @@ struct killer {
     unsigned stuck_next;
 };
 
-/* Sends the signal to every victim of *d whose cgroup is still the same. Returns how many were signalled, and
- * sets d->failed; 0 where all of them had gone already. */
-unsigned killer_begin(struct killer *k, struct decision *d, uint64_t now_usec, uint64_t deadline_usec);
+/* Sends the signal to every victim of *d whose cgroup is still the same: SIGKILL, or, where its class has TermGrace=,
+ * SIGTERM first and SIGKILL when that time is over. Returns how many were signalled, and sets d->failed; 0 where all of
+ * them had gone already. The victim's cgroup gets systemd's user.oomd_ooms and user.oomd_kill counted up. */
+unsigned killer_begin(struct killer *k, const struct config *c, struct decision *d, uint64_t now_usec);
+/* Whether a victim of the decision is asked by SIGTERM: then it needs memory to end by itself. */
+bool killer_wants_term(const struct config *c, const struct decision *d);
 /* Looks after the victims. True while any is still to be waited for; on false d->gone and d->stuck are set.
  */
 bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec);

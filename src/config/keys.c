@@ -394,7 +394,7 @@ static const struct choice host_limits[] = {
     {"auto", HOST_LIMIT_AUTO, false}, {"ray", HOST_LIMIT_RAY, false}, {NULL, 0, false}};
 static const struct choice accesses[] = {{"group", 0, false}, {"all", 1, false}, {NULL, 0, false}};
 static const struct choice unit_kinds[] = {
-    {"cgroup", UNIT_CGROUP, false}, {"process", UNIT_PROCESS, true}, {NULL, 0, false}};
+    {"cgroup", UNIT_CGROUP, false}, {"process", UNIT_PROCESS, false}, {NULL, 0, false}};
 static const struct choice qos_tiers[] = {{"guaranteed", QOS_GUARANTEED, false},
                                           {"burstable", QOS_BURSTABLE, false},
                                           {"besteffort", QOS_BESTEFFORT, false},
@@ -406,7 +406,7 @@ static const struct choice actions[] = {{"notify", ACTION_NOTIFY, true},
                                         {NULL, 0, false}};
 /* An order that is not built yet gives the default one. */
 static const struct choice orders[] = {{"newest", ORDER_NEWEST, false},
-                                       {"least-progress", ORDER_LEAST_PROGRESS, true},
+                                       {"least-progress", ORDER_LEAST_PROGRESS, false},
                                        {"oldest", ORDER_NEWEST, true},
                                        {"largest", ORDER_NEWEST, true},
                                        {"growth", ORDER_NEWEST, true},

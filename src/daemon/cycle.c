@@ -21,6 +21,10 @@
 /* Walking the groups again is not free: not with every look where the last time brought nobody. */
 #define NO_CANDIDATE_PAUSE_USEC (200 * USEC_PER_MSEC)
 #define DRY_RUN_PAUSE_USEC USEC_PER_SEC
+/* How often the groups are read while nothing has to be chosen, for their growth. */
+#define SAMPLE_CALM_USEC (5 * USEC_PER_SEC)
+/* By how much memory.high is raised while a victim that was asked to end does so: what an exit handler may touch. */
+#define TERM_ALLOWANCE_BYTES (64 * MIB)
 
 static int read_and_judge(struct daemon *d)
 {
@@ -49,31 +53,37 @@ static void say_look_failed(struct daemon *d, int error)
              strerror(-error));
 }
 
-static void mark_dying(struct daemon *d)
+/* What only the daemon knows of a group. */
+static void mark_groups(struct daemon *d)
 {
     for (unsigned i = 0; i < d->snapshot.group_count; i++) {
         struct group *g = &d->snapshot.groups[i];
 
         g->dying = killer_is_dying(&d->killer, g->id, g->pid, &g->stuck);
+        g->lineage_kills = victim_lineage_kills(&d->victim_state, g->claims.task);
     }
 }
 
 /* The victims are empty, or given up: what did it bring? */
 static void finish(struct daemon *d)
 {
-    struct decision *e = d->decision;
+    struct decision *e = &d->decision;
     struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
 
-    d->decision = NULL;
+    d->deciding = false;
     loop_timer_arm(d->kill_timer, 0);
     e->ended = true;
     e->outcome_usec = clock_now_usec() - e->trigger.at_usec;
     d->ring.stuck += e->stuck;
     if (read_and_judge(d) == 0) {
         e->used_after = d->room.used;
+        e->need_after = d->room.need;
         e->freed_bytes = u64_sub_floor(e->room.used, e->used_after);
     }
+    victim_note_outcome(e, &d->victim_state);
+    record_ring_set_outcome(&d->ring, e);
     report_decision(d, e);
+    isolate_allow(d, 0);
     cycle_look(d, &t);
 }
 
@@ -81,9 +91,9 @@ static void check_victims(struct daemon *d)
 {
     uint64_t now = clock_now_usec();
 
-    if (!d->decision)
+    if (!d->deciding)
         return;
-    if (killer_poll(&d->killer, d->decision, now))
+    if (killer_poll(&d->killer, &d->decision, now))
         loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
     else
         finish(d);
@@ -104,62 +114,64 @@ static bool act(struct daemon *d, struct decision *e)
 {
     uint64_t now = clock_now_usec();
 
-    if (killer_begin(&d->killer, e, now, d->config.kill_deadline_usec) == 0)
+    if (killer_wants_term(&d->config, e))
+        isolate_allow(d, TERM_ALLOWANCE_BYTES);
+    if (killer_begin(&d->killer, &d->config, e, now) == 0)
         return false;
     e->signal_usec = clock_now_usec() - e->trigger.at_usec;
     d->ring.kills += e->victim_count - e->gone - e->failed;
-    d->decision = e;
+    d->deciding = true;
     loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
     return true;
 }
 
-/* A decision that acts is always recorded; one that says the same again (dry-run, nobody to take) every few
- * seconds. */
-static struct decision *record(struct daemon *d, const struct decision *choice, bool acts)
+/* A decision that acts is always recorded; one that says the same again (dry-run, nobody to take) every few seconds. */
+static bool record(struct daemon *d, struct decision *e, bool acts)
 {
-    struct decision *e;
-    uint64_t id;
-
-    if (!acts && choice->time_usec < d->quiet_until_usec)
-        return NULL;
+    if (!acts && e->time_usec < d->quiet_until_usec)
+        return false;
     if (!acts)
-        d->quiet_until_usec = choice->time_usec + QUIET_USEC;
-    e = record_ring_add(&d->ring);
-    id = e->id;
-    *e = *choice;
-    e->id = id;
-    return e;
+        d->quiet_until_usec = e->time_usec + QUIET_USEC;
+    (void)record_ring_add(&d->ring, e, d->scratch.candidates, &d->snapshot);
+    return true;
+}
+
+static int read_groups(struct daemon *d)
+{
+    int r = snapshot_read_groups(&d->reader, &d->snapshot);
+
+    if (r < 0) {
+        say_look_failed(d, r);
+        return r;
+    }
+    d->sample_due_usec =
+        d->snapshot.now_usec + (d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC);
+    mark_groups(d);
+    return 0;
 }
 
 static void decide(struct daemon *d, const struct trigger *t)
 {
-    static struct decision choice; /* large; one is made at a time */
+    struct decision *e = &d->decision;
     uint64_t now = clock_now_usec();
     bool acts;
-    struct decision *e;
-    int r;
 
-    if (now < d->decide_due_usec)
+    if (now < d->decide_due_usec || read_groups(d) < 0)
         return;
-    r = snapshot_read_groups(&d->reader, &d->snapshot);
-    if (r < 0) {
-        say_look_failed(d, r);
-        return;
-    }
-    mark_dying(d);
-    choice = (struct decision){.trigger = *t, .room = d->room, .time_usec = now, .dry_run = d->dry_run};
-    victim_choose(&d->config, &d->snapshot, &choice);
-    choice.select_usec = clock_now_usec() - t->at_usec;
-    acts = choice.reason == DECISION_KILL && !d->dry_run;
+    *e = (struct decision){
+        .trigger = *t, .room = d->room, .time_usec = now, .wall_usec = clock_wall_usec(), .dry_run = d->dry_run};
+    victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
+    e->select_usec = clock_now_usec() - t->at_usec;
+    acts = e->reason == DECISION_KILL && !d->dry_run;
     if (!acts)
         d->decide_due_usec = now + (d->dry_run ? DRY_RUN_PAUSE_USEC : NO_CANDIDATE_PAUSE_USEC);
     /* The choice took its time: is it still needed? */
     if (acts && (read_and_judge(d) < 0 || d->room.need == 0))
         return;
-    e = record(d, &choice, acts);
-    if (!e || (acts && act(d, e)))
+    if (!record(d, e, acts) || (acts && act(d, e)))
         return;
     e->ended = true;
+    record_ring_set_outcome(&d->ring, e);
     if (!acts || e->failed > 0)
         report_decision(d, e);
     if (e->failed > 0)
@@ -222,10 +234,13 @@ void cycle_look(struct daemon *d, const struct trigger *t)
         return;
     }
     refresh(d);
-    if (d->decision)
+    victim_note_need(&d->victim_state, d->room.need);
+    if (d->deciding)
         check_victims(d);
     else if (d->room.need > 0)
         decide(d, t);
+    else if (d->snapshot.now_usec >= d->sample_due_usec)
+        (void)read_groups(d); /* so that growth is known when it matters */
     schedule(d, t);
     (void)log_flush();
 }

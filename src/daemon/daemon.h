@@ -22,6 +22,7 @@
 #include "model/status.h"
 #include "monitor/monitor.h"
 #include "policy/room.h"
+#include "policy/victim.h"
 #include "record/ring.h"
 #include "server/control.h"
 #include "snapshot/reader.h"
@@ -102,7 +103,14 @@ struct daemon {
     struct monitor_set monitors;
     struct killer killer;
     struct record_ring ring;
-    struct decision *decision; /* the one whose action is under way */
+    struct decision decision; /* the one that is being taken, or whose action is under way */
+    bool deciding;            /* its action is under way */
+    struct victim_state victim_state;
+    struct victim_scratch scratch;
+    struct candidate candidates[DAEMON_GROUPS_MAX];
+    struct cover_item items[DAEMON_GROUPS_MAX];
+    uint64_t sample_due_usec;
+    uint64_t allowance_bytes; /* memory.high stands this much above the limit while a victim ends by itself */
     uint64_t quiet_until_usec; /* dry-run and no-candidate decisions are not recorded again before */
     uint64_t decide_due_usec;  /* nor is anybody looked for before */
 
@@ -128,6 +136,8 @@ void cycle_on_hold_timer(void *user);
 /* isolate.c */
 int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an earlier daemon left */
 void isolate_refresh(struct daemon *d, bool force);
+/* Raises every workload's memory.high above its limit by this much, within MemAvailable; 0 takes it back. */
+void isolate_allow(struct daemon *d, uint64_t bytes);
 bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);

@@ -106,7 +106,8 @@ void isolate_note_foreign(struct daemon *d)
 static void apply_high(struct daemon *d, unsigned i)
 {
     const struct workload *w = &d->snapshot.workloads[i];
-    uint64_t wanted = limit_workload_high(&d->config, &d->snapshot, i), before = d->high_wanted[i];
+    uint64_t wanted = u64_add_cap(limit_workload_high(&d->config, &d->snapshot, i), d->allowance_bytes);
+    uint64_t before = d->high_wanted[i];
     int r;
 
     if (w->id == 0)
@@ -120,6 +121,15 @@ static void apply_high(struct daemon *d, unsigned i)
     if (r < 0 && r != -ENOENT && r != -ENODEV)
         report_warning(d, "%s/%s cannot be set: %s; the timer and PSI guard it without a brake", w->path,
                        high_knob, strerror(-r));
+}
+
+void isolate_allow(struct daemon *d, uint64_t bytes)
+{
+    bytes = u64_min(bytes, d->snapshot.node.available / 2) / 4096 * 4096;
+    if (bytes == d->allowance_bytes)
+        return;
+    d->allowance_bytes = bytes;
+    isolate_refresh(d, true);
 }
 
 bool isolate_stands(struct daemon *d)

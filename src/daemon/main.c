@@ -265,6 +265,7 @@ static int start(struct daemon *d)
         .signals = d->real_root,
     };
     record_ring_init(&d->ring);
+    d->scratch = (struct victim_scratch){.candidates = d->candidates, .items = d->items, .max = DAEMON_GROUPS_MAX};
     r = isolate_open(d);
     if (r < 0)
         report_warning(

@@ -394,6 +394,35 @@ int cgroup_read_xattr(int cgroup_fd, const char *name, char *ret, size_t size)
     return 0;
 }
 
+bool cgroup_has_xattrs(int cgroup_fd)
+{
+    return flistxattr(cgroup_fd, NULL, 0) > 0;
+}
+
+int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid)
+{
+    struct stat st;
+
+    if (fstat(cgroup_fd, &st) < 0)
+        return -errno;
+    *ret_uid = st.st_uid;
+    return 0;
+}
+
+int cgroup_read_cpu_usec(int cgroup_fd, uint64_t *ret_usec)
+{
+    char buf[FILE_BUFFER_SIZE];
+    ssize_t n = file_read_at(cgroup_fd, "cpu.stat", buf, sizeof(buf));
+    struct text rest = {buf, n > 0 ? (size_t)n : 0}, line, word;
+
+    if (n < 0)
+        return (int)n;
+    while (text_next_line(&rest, &line))
+        if (text_next_word(&line, &word) && text_equal(word, "usage_usec"))
+            return text_next_word(&line, &word) ? text_parse_u64(word, ret_usec) : -EBADMSG;
+    return -EBADMSG;
+}
+
 int cgroup_write_xattr(int cgroup_fd, const char *name, const char *value)
 {
     return fsetxattr(cgroup_fd, name, value, strlen(value), 0) < 0 ? -errno : 0;

@@ -59,7 +59,12 @@ bool cgroup_list_has(const char *buf, size_t length,
 
 /* An extended attribute of the cgroup's directory as a string. -ENODATA: not set, -ERANGE: too long. */
 int cgroup_read_xattr(int cgroup_fd, const char *name, char *ret, size_t size) _nodiscard_;
-int cgroup_write_xattr(int cgroup_fd, const char *name, const char *value) _nodiscard_;
+bool cgroup_has_xattrs(int cgroup_fd);
+/* Who owns the cgroup's directory: who may create below it and set its attributes. */
+int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid) _nodiscard_;
+/* CPU time that was used in it and below, since it was made (cpu.stat: usage_usec; needs no controller). */
+int cgroup_read_cpu_usec(int cgroup_fd, uint64_t *ret_usec) _nodiscard_;
+int cgroup_write_xattr(int cgroup_fd, const char *name, const char *value);
 
 /* "a/b" is below "a" and equals "a"; "ab" is not below "a"; everything is below "". */
 bool cgroup_path_is_below(const char *path, const char *ancestor);

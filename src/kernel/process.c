@@ -1,5 +1,7 @@
 #include "kernel/process.h"
 
+#include <sys/stat.h>
+#include <stdio.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -184,4 +186,16 @@ int process_each(int root_fd, process_fn fn, void *user)
     struct process_walk walk = {fn, user};
 
     return fd < 0 ? fd : file_each_entry(fd, walk_entry, &walk);
+}
+
+int process_read_uid(int root_fd, pid_t pid, uid_t *ret_uid)
+{
+    char path[32];
+    struct stat st;
+
+    (void)snprintf(path, sizeof(path), "proc/%d", (int)pid);
+    if (fstatat(root_fd, path, &st, 0) < 0)
+        return -errno;
+    *ret_uid = st.st_uid;
+    return 0;
 }

@@ -22,6 +22,9 @@ struct process_stat {
     unsigned threads;
 };
 
+/* Whose it is (the owner of /proc/PID: its effective uid; root's for one that may not be traced). */
+int process_read_uid(int root_fd, pid_t pid, uid_t *ret_uid) _nodiscard_;
+
 struct process_memory {
     uint64_t rss_anon;
     uint64_t rss_shmem;

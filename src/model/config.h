@@ -73,6 +73,9 @@ struct class_config {
     unsigned priority; /* 0 … 1000; lower is given up first; 1000 is protected */
     unsigned actions;  /* ACTION_BITs */
     enum unit_kind unit;
+    char match_command[CONFIG_PATH_MAX]; /* Unit=process: a pattern of the command's name; "": any */
+    bool match_user;                     /* Unit=process: only of match_uid */
+    uint32_t match_uid;
     enum qos qos;
     enum order order;
     struct amount request;

@@ -46,7 +46,37 @@ struct room {
     enum level level;
 };
 
-#define DECISION_VICTIMS_MAX 16
+#define DECISION_VICTIMS_MAX 32
+
+/* Why a group was or was not chosen. */
+enum verdict {
+    VERDICT_CHOSEN,
+    VERDICT_CULPRIT,       /* chosen: over its share, and the cause of most of the growth */
+    VERDICT_NOT_NEEDED,    /* its tier was reached, and others were cheaper */
+    VERDICT_TIER,          /* a lower tier was enough */
+    VERDICT_PROTECTED,     /* its class is, or it asked to be left out and may */
+    VERDICT_ACTIONS,       /* its class does not name the action */
+    VERDICT_DYING,
+    VERDICT_NOTHING,       /* it would free nothing */
+    VERDICT_NO_ROOM,       /* more victims than one decision takes */
+};
+
+/* What the policy saw in one group. */
+struct candidate {
+    uint64_t id;
+    pid_t pid;
+    unsigned group_index; /* into the snapshot */
+    unsigned class_index;
+    unsigned priority;
+    bool retriable;
+    bool over_request; /* or none declared */
+    uint64_t request_bytes; /* GROUP_REQUEST_NONE: none */
+    bool last;         /* asked to be avoided, or of a task that was killed often */
+    uint64_t freed_bytes;    /* what its end should free */
+    uint64_t progress_usec;  /* what its end throws away */
+    uint64_t growth_bytes;
+    enum verdict verdict;
+};
 
 struct victim {
     char path[GROUP_PATH_MAX];
@@ -54,15 +84,30 @@ struct victim {
     pid_t pid;
     char comm[16];
     unsigned class_index;
+    uint64_t task;           /* lineage; 0: none */
     uint64_t expected_bytes; /* what its end should free */
+    uint64_t shmem_bytes;
     uint64_t age_usec;
+    uint64_t progress_usec;
+    bool culprit;
 };
 
 enum decision_reason {
     DECISION_NOTHING_NEEDED,
     DECISION_KILL,
-    DECISION_WAITING,      /* an earlier victim's memory is still coming back */
-    DECISION_NO_CANDIDATE, /* something is needed and nobody may be taken */
+    DECISION_WAITING,       /* an earlier victim's memory is still coming back */
+    DECISION_NO_CANDIDATE,  /* something is needed and nobody may be taken */
+    DECISION_FRUITLESS,     /* the last kills left the need as it was: killing has stopped */
+    DECISION_KILL_LIMIT,    /* KillLimit is used up, and it is not critical enough to go beyond it */
+};
+
+enum decision_method {
+    METHOD_NONE,
+    METHOD_ALL,        /* everything that may be taken, or all of a tier */
+    METHOD_EXACT,      /* the cheapest set that covers the need */
+    METHOD_QUANTISED,  /* the same over rounded sizes */
+    METHOD_CULPRIT,
+    METHOD_ORDER,      /* Order= of the class, from the front */
 };
 
 struct decision {
@@ -70,9 +115,11 @@ struct decision {
     struct trigger trigger;
     struct room room;
     uint64_t time_usec;
+    uint64_t wall_usec;   /* CLOCK_REALTIME, for people */
     enum decision_reason reason;
+    enum decision_method method;
     unsigned groups;      /* seen */
-    unsigned candidates;  /* of these, allowed */
+    unsigned candidates;  /* of these, allowed and worth something */
     unsigned passed_over; /* groups that may be killed but would free nothing */
     struct victim victims[DECISION_VICTIMS_MAX];
     unsigned victim_count;
@@ -81,16 +128,19 @@ struct decision {
 
     /* The outcome. */
     bool ended;
-    unsigned gone;   /* victims that were seen empty */
-    unsigned stuck;  /* victims that were not within KillDeadline */
-    unsigned failed; /* victims that could not be signalled */
+    unsigned gone;        /* victims that were seen empty */
+    unsigned stuck;       /* victims that were not within KillDeadline */
+    unsigned failed;      /* victims that could not be signalled */
     uint64_t used_after;
-    uint64_t freed_bytes;  /* used before the first signal less used after, 0 where it grew */
-    uint64_t select_usec;  /* trigger → victim chosen */
-    uint64_t signal_usec;  /* trigger → kill system call done */
+    uint64_t need_after;
+    uint64_t freed_bytes; /* used before the first signal less used after, 0 where it grew */
+    uint64_t select_usec; /* trigger → victim chosen */
+    uint64_t signal_usec; /* trigger → kill system call done */
     uint64_t outcome_usec; /* trigger → all victims empty, or given up */
 };
 
 const char *trigger_name(enum trigger_kind k);
 const char *level_name(enum level l);
 const char *decision_reason_name(enum decision_reason r);
+const char *verdict_name(enum verdict v);
+const char *decision_method_name(enum decision_method m);

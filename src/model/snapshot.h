@@ -48,24 +48,49 @@ struct workload {
     uint64_t refault_bytes; /* anon + file, since ever */
 };
 
+/* What a group says of itself by extended attributes of its cgroup's directory (user.headroom.*, and systemd's
+ * user.oomd_avoid and user.oomd_omit). Whether it is believed is for the policy to say (policy/claims). */
+struct group_claims {
+    bool has_priority;
+    bool has_retriable;
+    bool has_request;
+    bool has_started;
+    bool avoid; /* last of its tier */
+    bool omit;  /* never */
+    bool retriable;
+    unsigned priority;
+    uint64_t request_bytes;
+    uint64_t started_usec; /* CLOCK_BOOTTIME */
+    uint64_t task;         /* a hash of the lineage's name; 0: none */
+};
+
+#define GROUP_REQUEST_NONE UINT64_MAX
+
 /* One unit of work that is asked, paused or killed whole. */
 struct group {
     char path[GROUP_PATH_MAX]; /* of the cgroup, relative to the hierarchy's root */
-    uint64_t id;               /* cgroup id; higher is newer */
+    uint64_t id;               /* cgroup id, higher is newer; of a process its start time */
     pid_t pid;                 /* of a Unit=process group, else 0 */
     char comm[16];             /* of that process, for messages */
     unsigned class_index;
     unsigned workload_index;
-    uint64_t birth_usec; /* start of its oldest process */
-    uint64_t current;
+    uint32_t owner_uid;        /* who owns the cgroup's directory (of a process: whose it is) */
+    struct group_claims claims;
+    unsigned lineage_kills;    /* how often its task was killed before */
+    uint64_t birth_usec;       /* start of its oldest process */
+    uint64_t cpu_usec;         /* used since its birth */
+    uint64_t paused_usec;      /* frozen since its birth */
     uint64_t anon;
     uint64_t shmem;
-    uint64_t kernel; /* less reclaimable slab, plus sock */
+    uint64_t kernel;           /* less reclaimable slab, plus sock */
     uint64_t swap;
+    uint64_t growth_bytes;     /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is less) */
     bool populated;
-    bool dying; /* killed by us and not yet empty, or stuck so */
-    bool stuck; /* killed, and past KillDeadline */
+    bool dying;                /* killed by us and not yet empty, or stuck so */
+    bool stuck;                /* killed, and past KillDeadline */
 };
+
+#define GROUP_GROWTH_USEC UINT64_C(5000000)
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
 

@@ -1,138 +1,417 @@
 #include "policy/victim.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/units.h"
+#include "policy/claims.h"
 
-static const struct class_config *class_of(const struct config *c, const struct group *g)
+#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
+/* Growth below this is noise, and nobody is to blame for it. */
+#define CULPRIT_LEAST_BYTES UINT64_C(4194304)
+
+struct choice {
+    const struct config *config;
+    const struct snapshot *snapshot;
+    struct victim_state *state;
+    struct victim_scratch *scratch;
+    struct decision *decision;
+    uint64_t left; /* of the need */
+};
+
+static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
 {
-    return &c->classes[g->class_index];
+    uint64_t shmem = u64_mul_div(g->shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
+
+    return u64_add_cap(u64_add_cap(g->anon, g->kernel), shmem);
 }
 
-static bool may_be_killed(const struct config *c, const struct group *g)
+static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st, uint64_t freed)
 {
-    const struct class_config *class = class_of(c, g);
+    const struct class_config *class = &ch->config->classes[g->class_index];
 
-    return class->priority < CONFIG_PRIORITY_PROTECTED && (class->actions & ACTION_BIT(ACTION_KILL)) != 0 &&
-           g->populated && !g->dying;
+    if (g->dying || !g->populated)
+        return VERDICT_DYING;
+    if (st->priority >= CONFIG_PRIORITY_PROTECTED || st->omit)
+        return VERDICT_PROTECTED;
+    if ((class->actions & ACTION_BIT(ACTION_KILL)) == 0)
+        return VERDICT_ACTIONS;
+    return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
 
-static uint64_t freed_bytes(const struct group *g, bool count_shmem)
+/* One row a group. Returns true while somebody is dying. */
+static bool survey(struct choice *ch)
 {
-    uint64_t freed = u64_add_cap(g->anon, g->kernel);
-
-    return count_shmem ? u64_add_cap(freed, g->shmem) : freed;
-}
-
-/* True where a goes before b. A total order: ids of cgroups are unique, and pids are within a moment. */
-static bool goes_before(const struct config *c, const struct group *a, const struct group *b)
-{
-    const struct class_config *ca = class_of(c, a), *cb = class_of(c, b);
-
-    if (ca->priority != cb->priority)
-        return ca->priority < cb->priority;
-    if (ca->retriable != cb->retriable)
-        return ca->retriable;
-    if (a->birth_usec != b->birth_usec)
-        return a->birth_usec > b->birth_usec;
-    if (a->id != b->id)
-        return a->id > b->id;
-    return a->pid > b->pid;
-}
-
-/* The first allowed group in order that comes after `previous` (NULL: the first of all). Repeated for the few
- * victims of one decision this is cheaper than sorting thousands, and needs no storage. */
-static const struct group *next_in_order(const struct config *c, const struct snapshot *s,
-                                         const struct group *previous, bool count_shmem)
-{
-    const struct group *best = NULL;
+    const struct snapshot *s = ch->snapshot;
+    bool one_owner = claims_one_owner(s), dying = false;
 
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
+        struct candidate *k = &ch->scratch->candidates[i];
+        struct standing st;
 
-        if (!may_be_killed(c, g) || freed_bytes(g, count_shmem) < VICTIM_USEFUL_BYTES)
-            continue;
-        if (previous && (g == previous || !goes_before(c, previous, g)))
-            continue;
-        if (!best || goes_before(c, g, best))
-            best = g;
+        claims_resolve(ch->config, s, g, one_owner, &st);
+        *k = (struct candidate){
+            .id = g->id,
+            .pid = g->pid,
+            .group_index = i,
+            .class_index = g->class_index,
+            .priority = st.priority,
+            .retriable = st.retriable,
+            .over_request = st.over_request,
+            .last = st.last,
+            .request_bytes = st.request_bytes,
+            .freed_bytes = freed_bytes(ch, g),
+            .progress_usec = st.progress_usec,
+            .growth_bytes = g->growth_bytes,
+        };
+        k->verdict = admit(ch, g, &st, k->freed_bytes);
+        dying = dying || (g->dying && !g->stuck);
+        ch->decision->candidates += k->verdict == VERDICT_TIER;
+        ch->decision->passed_over += k->verdict == VERDICT_NOTHING;
     }
-    return best;
+    return dying;
 }
 
-static void take(struct decision *d, const struct snapshot *s, const struct group *g, bool count_shmem)
+/* The tier as one number: smaller goes first. */
+static unsigned tier_of(const struct candidate *k)
 {
-    struct victim *v = &d->victims[d->victim_count++];
+    return k->priority * 8 + (k->retriable ? 0 : 4) + (k->over_request ? 0 : 2) + (k->last ? 1 : 0);
+}
 
+static void take(struct choice *ch, struct candidate *k, enum verdict why)
+{
+    const struct group *g = &ch->snapshot->groups[k->group_index];
+    struct decision *d = ch->decision;
+    struct victim *v;
+
+    if (d->victim_count >= DECISION_VICTIMS_MAX) {
+        k->verdict = VERDICT_NO_ROOM;
+        return;
+    }
+    v = &d->victims[d->victim_count++];
     *v = (struct victim){
         .id = g->id,
         .pid = g->pid,
         .class_index = g->class_index,
-        .expected_bytes = freed_bytes(g, count_shmem),
-        .age_usec = u64_sub_floor(s->now_usec, g->birth_usec),
+        .task = g->claims.task,
+        .expected_bytes = k->freed_bytes,
+        .shmem_bytes = g->shmem,
+        .age_usec = u64_sub_floor(ch->snapshot->now_usec, g->birth_usec),
+        .progress_usec = k->progress_usec,
+        .culprit = why == VERDICT_CULPRIT,
     };
     memcpy(v->path, g->path, sizeof(v->path));
     memcpy(v->comm, g->comm, sizeof(v->comm));
-    d->expected_bytes = u64_add_cap(d->expected_bytes, v->expected_bytes);
+    k->verdict = why;
+    d->expected_bytes = u64_add_cap(d->expected_bytes, k->freed_bytes);
+    ch->left = u64_sub_floor(ch->left, k->freed_bytes);
 }
 
-/* Gives back what the cover does not need. Victims stand in order, so that the last ones cost most. */
-static void prune(struct decision *d, uint64_t cover_bytes)
+/* ---- the culprit ---- */
+
+static uint64_t fair_share(const struct choice *ch)
 {
-    for (unsigned i = d->victim_count; i-- > 0;) {
-        if (d->expected_bytes - d->victims[i].expected_bytes < cover_bytes)
+    uint64_t requests = 0, without = 0;
+
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        const struct candidate *k = &ch->scratch->candidates[i];
+
+        if (k->request_bytes == GROUP_REQUEST_NONE)
+            without++;
+        else
+            requests = u64_add_cap(requests, k->request_bytes);
+    }
+    return u64_sub_floor(ch->decision->room.limit, requests) / u64_max(without, 1);
+}
+
+static uint64_t held_bytes(const struct group *g)
+{
+    return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
+}
+
+/* Without a declared request only the odd one out is to blame: over its share, and larger than its likes. */
+static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
+{
+    const struct group *g = &ch->snapshot->groups[k->group_index];
+
+    if (k->request_bytes != GROUP_REQUEST_NONE)
+        return held_bytes(g) > k->request_bytes;
+    if (held_bytes(g) <= share)
+        return false;
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        const struct group *other = &ch->snapshot->groups[i];
+
+        if (other != g && other->class_index == g->class_index && held_bytes(other) >= held_bytes(g))
+            return false;
+    }
+    return true;
+}
+
+static struct candidate *find_culprit(struct choice *ch)
+{
+    struct candidate *most = NULL;
+    unsigned lowest = CONFIG_PRIORITY_PROTECTED;
+    uint64_t growth = 0;
+
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        struct candidate *k = &ch->scratch->candidates[i];
+
+        growth = u64_add_cap(growth, k->growth_bytes);
+        if (k->verdict != VERDICT_TIER && k->verdict != VERDICT_NOTHING)
             continue;
+        if (k->verdict == VERDICT_TIER && k->priority < lowest)
+            lowest = k->priority;
+        if (!most || k->growth_bytes > most->growth_bytes)
+            most = k;
+    }
+    if (!most || most->priority > lowest || most->growth_bytes < CULPRIT_LEAST_BYTES ||
+        most->growth_bytes <= growth / 2)
+        return NULL;
+    return is_over_share(ch, most, fair_share(ch)) ? most : NULL;
+}
+
+/* ---- the tiers ---- */
+
+static bool next_tier(const struct choice *ch, unsigned from, unsigned *ret)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        const struct candidate *k = &ch->scratch->candidates[i];
+        unsigned tier = tier_of(k);
+
+        if (k->verdict != VERDICT_TIER || tier < from || (found && tier >= *ret))
+            continue;
+        *ret = tier;
+        found = true;
+    }
+    return found;
+}
+
+static bool wants_newest(const struct choice *ch, const struct candidate *k)
+{
+    return ch->config->classes[k->class_index].order == ORDER_NEWEST;
+}
+
+/* The cost of an item in a tier whose classes say Order=newest: what makes the cheapest cover the newest groups is that
+ * each older one costs more than all newer ones together could. */
+static void cost_by_age(struct cover_item *items, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        unsigned newer = 0;
+
+        for (unsigned j = 0; j < n; j++)
+            newer += items[j].cost < items[i].cost || (items[j].cost == items[i].cost && items[j].tie > items[i].tie);
+        items[i].tie = newer;
+    }
+}
+
+/* Order=newest: from the newest on until it is enough, then the oldest that are not needed are given back. */
+static void choose_newest(struct cover_item *items, unsigned n, uint64_t need)
+{
+    uint64_t freed = 0;
+
+    cost_by_age(items, n);
+    for (unsigned rank = 0; rank < n && freed < need; rank++)
+        for (unsigned i = 0; i < n; i++)
+            if (items[i].tie == rank) {
+                items[i].taken = true;
+                freed = u64_add_cap(freed, items[i].bytes);
+            }
+    for (unsigned rank = n; rank-- > 0;)
+        for (unsigned i = 0; i < n; i++)
+            if (items[i].tie == rank && items[i].taken && freed - items[i].bytes >= need) {
+                items[i].taken = false;
+                freed -= items[i].bytes;
+            }
+}
+
+static enum decision_method method_of(enum cover_method m)
+{
+    return m == COVER_EXACT ? METHOD_EXACT : m == COVER_QUANTISED ? METHOD_QUANTISED : METHOD_ALL;
+}
+
+static void choose_in_tier(struct choice *ch, unsigned tier)
+{
+    struct cover_item *items = ch->scratch->items;
+    bool newest = false;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        const struct candidate *k = &ch->scratch->candidates[i];
+
+        if (k->verdict != VERDICT_TIER || tier_of(k) != tier)
+            continue;
+        newest = newest || wants_newest(ch, k);
+        /* One microsecond each, so that of two sets that cost the same the smaller one is taken. */
+        items[n++] = (struct cover_item){
+            .bytes = k->freed_bytes,
+            .cost = k->progress_usec + 1,
+            .tie = k->pid > 0 ? (uint64_t)k->pid : k->id,
+            .index = i,
+        };
+    }
+    if (newest) {
+        choose_newest(items, n, ch->left);
+        ch->decision->method = METHOD_ORDER;
+    } else {
+        ch->decision->method = method_of(cover_choose(items, n, ch->left));
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct candidate *k = &ch->scratch->candidates[items[i].index];
+
+        if (items[i].taken)
+            take(ch, k, VERDICT_CHOSEN);
+        else
+            k->verdict = VERDICT_NOT_NEEDED;
+    }
+}
+
+static struct candidate *candidate_of(const struct choice *ch, const struct victim *v)
+{
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++)
+        if (ch->scratch->candidates[i].id == v->id && ch->scratch->candidates[i].pid == v->pid)
+            return &ch->scratch->candidates[i];
+    return NULL;
+}
+
+/* A later tier may have made an earlier one's small ones superfluous. Victims stand in the order of their tiers: the
+ * last ones are given back first. */
+static void give_back(struct choice *ch)
+{
+    struct decision *d = ch->decision;
+
+    for (unsigned i = d->victim_count; i-- > 0;) {
+        struct candidate *k;
+
+        if (d->expected_bytes - d->victims[i].expected_bytes < d->room.need)
+            continue;
+        k = candidate_of(ch, &d->victims[i]);
+        if (k)
+            k->verdict = VERDICT_NOT_NEEDED;
         d->expected_bytes -= d->victims[i].expected_bytes;
         memmove(&d->victims[i], &d->victims[i + 1], (d->victim_count - i - 1) * sizeof(d->victims[0]));
         d->victim_count--;
     }
 }
 
-static void choose(const struct config *c, const struct snapshot *s, struct decision *d, bool count_shmem)
-{
-    uint64_t cover = u64_add_cap(d->room.need, d->room.margin);
-    const struct group *g = NULL;
+/* ---- what stops a kill ---- */
 
-    d->victim_count = 0;
-    d->expected_bytes = 0;
-    while (d->victim_count < DECISION_VICTIMS_MAX && d->expected_bytes < cover) {
-        g = next_in_order(c, s, g, count_shmem);
-        if (!g)
-            break;
-        take(d, s, g, count_shmem);
-    }
-    if (d->expected_bytes >= cover)
-        prune(d, cover);
+/* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone. */
+static bool is_limited(const struct choice *ch)
+{
+    struct victim_state *st = ch->state;
+    const struct room *r = &ch->decision->room;
+    uint64_t full = (uint64_t)ch->config->kill_limit_per_minute * PERMYRIAD, now = ch->snapshot->now_usec;
+
+    if (st->tokens_usec == 0)
+        st->tokens_permyriad = full;
+    else
+        st->tokens_permyriad = u64_min(
+            full, st->tokens_permyriad + u64_mul_div(full, u64_sub_floor(now, st->tokens_usec), USEC_PER_MINUTE));
+    st->tokens_usec = now;
+    return st->tokens_permyriad < PERMYRIAD && r->need < r->margin / 2;
 }
 
-void victim_choose(const struct config *c, const struct snapshot *s, struct decision *d)
+void victim_choose(const struct config *c, const struct snapshot *s, struct victim_state *state,
+                   struct victim_scratch *scratch, struct decision *d)
 {
-    bool dying = false;
+    struct choice ch = {.config = c, .snapshot = s, .state = state, .scratch = scratch, .decision = d};
+    struct candidate *culprit;
+    unsigned tier = 0;
 
-    d->reason = DECISION_NOTHING_NEEDED;
     d->groups = s->group_count;
-    d->candidates = d->passed_over = d->victim_count = 0;
-    d->expected_bytes = 0;
-    for (unsigned i = 0; i < s->group_count; i++) {
-        const struct group *g = &s->groups[i];
-
-        dying = dying || (g->dying && !g->stuck);
-        if (!may_be_killed(c, g))
-            continue;
-        if (freed_bytes(g, true) < VICTIM_USEFUL_BYTES)
-            d->passed_over++;
-        else
-            d->candidates++;
-    }
-    if (d->room.need == 0) /* the margin alone is no reason to end anybody */
-        return;
-    if (dying) {
+    ch.left = d->room.need;
+    if (survey(&ch)) {
         d->reason = DECISION_WAITING;
         return;
     }
-    choose(c, s, d, false);
-    if (d->expected_bytes < d->room.need)
-        choose(c, s, d, true);
+    if (state->fruitless >= VICTIM_FRUITLESS_MAX && s->now_usec < state->fruitless_until_usec) {
+        d->reason = DECISION_FRUITLESS;
+        return;
+    }
+    culprit = find_culprit(&ch);
+    if (culprit) {
+        d->method = METHOD_CULPRIT;
+        take(&ch, culprit, VERDICT_CULPRIT);
+    } else {
+        while (ch.left > 0 && d->victim_count < DECISION_VICTIMS_MAX && next_tier(&ch, tier, &tier)) {
+            choose_in_tier(&ch, tier);
+            tier++;
+        }
+        give_back(&ch);
+    }
     d->reason = d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE;
+    if (d->victim_count > 0 && is_limited(&ch)) {
+        d->reason = DECISION_KILL_LIMIT;
+        d->victim_count = 0;
+    }
+}
+
+unsigned victim_lineage_kills(const struct victim_state *state, uint64_t task)
+{
+    for (unsigned i = 0; task != 0 && i < VICTIM_LINEAGES_MAX; i++)
+        if (state->lineages[i].task == task)
+            return state->lineages[i].kills;
+    return 0;
+}
+
+static void note_lineage(struct victim_state *state, uint64_t task, uint64_t now_usec)
+{
+    unsigned slot = 0;
+
+    if (task == 0)
+        return;
+    for (unsigned i = 0; i < VICTIM_LINEAGES_MAX; i++) {
+        if (state->lineages[i].task == task) {
+            state->lineages[i].kills++;
+            state->lineages[i].last_usec = now_usec;
+            return;
+        }
+        if (state->lineages[i].last_usec < state->lineages[slot].last_usec)
+            slot = i;
+    }
+    state->lineages[slot].task = task; /* in place of the one that was not heard of for longest */
+    state->lineages[slot].kills = 1;
+    state->lineages[slot].last_usec = now_usec;
+}
+
+/* What came back beyond the private memory that was expected came from shmem. */
+static void learn_shmem(const struct decision *d, struct victim_state *state)
+{
+    const struct victim *v = &d->victims[0];
+    uint64_t *fraction = &state->shmem_permyriad[v->class_index];
+    uint64_t counted = u64_mul_div(v->shmem_bytes, *fraction, PERMYRIAD);
+    uint64_t owned = u64_sub_floor(v->expected_bytes, counted), came;
+
+    if (d->victim_count != 1 || v->shmem_bytes < u64_max(owned / 4, VICTIM_USEFUL_BYTES))
+        return; /* too little to tell it from the growth of others */
+    came = u64_min(u64_mul_div(u64_sub_floor(d->freed_bytes, owned), PERMYRIAD, v->shmem_bytes), PERMYRIAD);
+    *fraction = (*fraction + came) / 2;
+}
+
+void victim_note_outcome(const struct decision *d, struct victim_state *state)
+{
+    uint64_t now = d->time_usec + d->outcome_usec, spent;
+
+    if (d->victim_count == 0)
+        return;
+    learn_shmem(d, state);
+    for (unsigned i = 0; i < d->victim_count; i++)
+        note_lineage(state, d->victims[i].task, now);
+    spent = (uint64_t)d->victim_count * PERMYRIAD;
+    state->tokens_permyriad = u64_sub_floor(state->tokens_permyriad, spent);
+    if (d->need_after >= d->room.need && d->freed_bytes < d->expected_bytes / 4 + VICTIM_USEFUL_BYTES)
+        state->fruitless++;
+    else
+        state->fruitless = 0;
+    if (state->fruitless >= VICTIM_FRUITLESS_MAX)
+        state->fruitless_until_usec = now + VICTIM_FRUITLESS_USEC;
+}
+
+void victim_note_need(struct victim_state *state, uint64_t need_bytes)
+{
+    if (need_bytes == 0)
+        state->fruitless = 0;
 }

@@ -26,7 +26,8 @@ static void append_victims(struct buffer *b, const struct config *c, const struc
         }
         buffer_append(b, " class=");
         buffer_append_logfmt(b, c->classes[v->class_index].name);
-        buffer_appendf(b, " age_us=%" PRIu64 " expected_bytes=%" PRIu64, v->age_usec, v->expected_bytes);
+        buffer_appendf(b, " age_us=%" PRIu64 " progress_us=%" PRIu64 " expected_bytes=%" PRIu64, v->age_usec,
+                       v->progress_usec, v->expected_bytes);
     }
 }
 
@@ -41,12 +42,13 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
     buffer_appendf(b, " limit=%" PRIu64 " used=%" PRIu64 " room=%" PRIi64 " need=%" PRIu64 " growth=%" PRIu64,
                    r->limit, r->used, r->room, r->need, r->growth);
     append_time_left(b, r->time_left_usec);
-    buffer_appendf(b, " groups=%u candidates=%u", d->groups, d->candidates);
+    buffer_appendf(b, " groups=%u candidates=%u method=%s", d->groups, d->candidates,
+                   decision_method_name(d->method));
     append_victims(b, c, d);
     if (!d->ended || d->victim_count == 0 || d->dry_run)
         return;
-    buffer_appendf(b, " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " freed=%" PRIu64, d->gone, d->stuck,
-                   d->failed, d->used_after, d->freed_bytes);
+    buffer_appendf(b, " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
+                   d->gone, d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);
 }

@@ -1,22 +1,77 @@
-/* The last decisions, kept for whoever asks, in storage of the caller. */
+/* The last decisions with every candidate, kept for whoever asks, in a ring of bytes of fixed size: a decision among
+ * three groups takes a few hundred bytes, one among a thousand two hundred thousand, and pushes out older ones. What
+ * does not fit at all keeps its head and its victims and says how many candidates were cut. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/decision.h"
+#include "model/snapshot.h"
 
-#define RECORD_RING_SIZE 64
+#define RECORD_RING_BYTES (256 * 1024)
+#define RECORD_IDS_MAX 256
+
+/* One candidate as it is kept; its name (path, and "#PID COMMAND" behind it for a process) follows. */
+struct record_row {
+    uint64_t id;
+    uint64_t freed_bytes;
+    uint64_t progress_usec;
+    uint64_t growth_bytes;
+    uint64_t request_bytes;
+    uint64_t age_usec;
+    int32_t pid;
+    uint16_t class_index;
+    uint16_t priority;
+    uint16_t name_length;
+    uint8_t verdict;
+    uint8_t retriable : 1, over_request : 1, last : 1;
+};
+
+/* A decision as it is kept. The victims are the rows whose verdict is chosen or culprit. */
+struct record_head {
+    uint32_t size; /* of all of it, rounded up to 8 */
+    uint32_t row_count;
+    uint32_t rows_cut;
+    uint32_t padding;
+    uint64_t id;
+    uint64_t time_usec;
+    uint64_t wall_usec;
+    struct room room;
+    struct trigger trigger;
+    uint32_t reason;
+    uint32_t method;
+    uint32_t groups, candidates, passed_over, victim_count;
+    uint64_t expected_bytes;
+    bool dry_run, ended;
+    uint32_t gone, stuck, failed;
+    uint64_t used_after, need_after, freed_bytes;
+    uint64_t select_usec, signal_usec, outcome_usec;
+};
 
 struct record_ring {
-    struct decision decisions[RECORD_RING_SIZE];
+    uint64_t data[RECORD_RING_BYTES / 8];
+    uint32_t begin;  /* offset of the oldest */
+    uint32_t end;    /* where the next one goes */
+    uint32_t wrap;   /* where the records before the wrap end; 0: not wrapped */
+    uint64_t oldest_id;
     uint64_t next_id; /* the first decision is 1 */
     uint64_t kills;   /* victims signalled since start */
     uint64_t stuck;
+    uint32_t offsets[RECORD_IDS_MAX]; /* of id % RECORD_IDS_MAX */
 };
 
 void record_ring_init(struct record_ring *r);
-/* The slot of a new decision, emptied but for its id. It stays valid until RECORD_RING_SIZE further ones. */
-struct decision *record_ring_add(struct record_ring *r);
-/* NULL: never was, or is forgotten. */
-const struct decision *record_ring_get(const struct record_ring *r, uint64_t id);
-const struct decision *record_ring_last(const struct record_ring *r);
+/* Keeps *d and the candidates (one a group of the snapshot), and gives it its id. */
+uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct candidate *candidates,
+                         const struct snapshot *s);
+/* The outcome of a decision that was added before; nothing where it is forgotten. */
+void record_ring_set_outcome(struct record_ring *r, const struct decision *d);
+/* NULL: never was, or is forgotten. Valid until the next add. */
+const struct record_head *record_ring_get(const struct record_ring *r, uint64_t id);
+const struct record_head *record_ring_last(const struct record_ring *r);
+uint64_t record_ring_oldest_id(const struct record_ring *r); /* 0: empty */
+
+/* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the first). */
+const struct record_row *record_next_row(const struct record_head *h, const struct record_row *previous,
+                                         const char **ret_name);

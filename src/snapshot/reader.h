@@ -26,14 +26,27 @@ struct workload_handle {
     uint64_t bounds_due_usec; /* when the two are read again */
 };
 
+/* How much a group held at a moment: growth is told from a few of them, a second apart. */
+struct group_sample {
+    uint64_t at_usec;
+    uint64_t bytes;
+};
+
+#define GROUP_SAMPLES 6
+#define GROUP_SAMPLE_USEC UINT64_C(1000000)
+
 /* What is remembered of a group between two readings. */
 struct group_handle {
-    uint64_t id; /* 0: free */
+    uint64_t id; /* 0: free; of a process its start time */
+    pid_t pid;
     char path[GROUP_PATH_MAX];
-    int stat_fd;
+    int stat_fd; /* -1: a process */
     uint64_t birth_usec;
+    uint64_t cpu_base_usec; /* what an earlier life of the cgroup had used */
     unsigned class_index;
     unsigned workload_index;
+    struct group_sample samples[GROUP_SAMPLES]; /* a ring */
+    unsigned sample_next;
     bool was_empty; /* its next process begins a new life */
     bool seen;
 };
@@ -64,7 +77,8 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */
 int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s) _nodiscard_;
-/* The groups of the workloads, or (host) of the whole hierarchy, or processes. */
+/* The groups of the workloads, or (host) of the whole hierarchy, or processes. Also takes the samples from which the
+ * next reading tells growth: at most one a second. */
 int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodiscard_;
 
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */

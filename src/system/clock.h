@@ -5,3 +5,4 @@
 #include <stdint.h>
 
 uint64_t clock_now_usec(void);
+uint64_t clock_wall_usec(void); /* CLOCK_REALTIME, for people only */

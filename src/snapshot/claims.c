@@ -1,0 +1,88 @@
+#include "snapshot/claims.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "kernel/cgroup.h"
+
+#define VALUE_MAX 256
+
+static uint64_t hash(const char *text)
+{
+    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a, 64 bits */
+
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return h ? h : 1;
+}
+
+static bool parse_bool(struct text t, bool *ret)
+{
+    static const char *const yes[] = {"yes", "true", "1", "on"}, *const no[] = {"no", "false", "0", "off"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+        if (text_equal(t, yes[i])) {
+            *ret = true;
+            return true;
+        }
+        if (text_equal(t, no[i])) {
+            *ret = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_started(struct text t, uint64_t real_offset_usec, uint64_t *ret)
+{
+    uint64_t hundredths;
+
+    if (text_parse_hundredths(t, &hundredths) < 0 || hundredths > UINT64_MAX / 10000)
+        return false;
+    *ret = u64_sub_floor(hundredths * 10000, real_offset_usec);
+    return true;
+}
+
+bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec, struct group_claims *claims)
+{
+    struct text t = text_trim(text_from(value));
+    uint64_t number;
+
+    if (strcmp(name, "user.headroom.priority") == 0) {
+        if (text_parse_u64(t, &number) < 0 || number > CONFIG_PRIORITY_PROTECTED)
+            return false;
+        claims->priority = (unsigned)number;
+        return claims->has_priority = true;
+    }
+    if (strcmp(name, "user.headroom.retriable") == 0)
+        return claims->has_retriable = parse_bool(t, &claims->retriable);
+    if (strcmp(name, "user.headroom.request") == 0)
+        return claims->has_request = units_parse_bytes(t, &claims->request_bytes) == 0 ||
+                                     text_parse_u64(t, &claims->request_bytes) == 0;
+    if (strcmp(name, "user.headroom.started") == 0)
+        return claims->has_started = parse_started(t, real_offset_usec, &claims->started_usec);
+    if (strcmp(name, "user.headroom.task") == 0)
+        return (claims->task = t.length > 0 ? hash(value) : 0) != 0;
+    if (strcmp(name, "user.oomd_avoid") == 0)
+        return parse_bool(t, &claims->avoid) && claims->avoid;
+    if (strcmp(name, "user.oomd_omit") == 0)
+        return parse_bool(t, &claims->omit) && claims->omit;
+    return false;
+}
+
+void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *ret)
+{
+    static const char *const names[] = {
+        "user.headroom.priority", "user.headroom.retriable", "user.headroom.request", "user.headroom.started",
+        "user.headroom.task",     "user.oomd_avoid",         "user.oomd_omit",
+    };
+    char value[VALUE_MAX];
+
+    memset(ret, 0, sizeof(*ret));
+    if (!cgroup_has_xattrs(cgroup_fd))
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
+            (void)claims_parse(names[i], value, real_offset_usec, ret);
+}
