@@ -53,6 +53,7 @@ struct daemon_options {
 struct guardian_options {
     const char *sysroot;
     bool act; /* false in dry-run and in a recorded tree */
+    pid_t daemon_pid;
 };
 
 struct daemon {

@@ -50,6 +50,7 @@ struct guardian {
     int fd;
     int root_fd;
     int runtime_fd;
+    pid_t daemon_pid;
     bool act;
     struct hierarchy hierarchy;
     bool fenced; /* since the last beat */
@@ -142,21 +143,32 @@ static void fence(struct guardian *g)
         tell(g, MESSAGE_FENCED, NULL);
 }
 
-/* The daemon is gone. Whoever holds the lock now is its successor and takes over; while nobody does, the lock
- * is ours for as long as the fence takes, so that a successor reads a journal that is whole. */
+static bool lock_names(int lock_fd, pid_t pid)
+{
+    char text[32] = "", own[32];
+
+    if (pread(lock_fd, text, sizeof(text) - 1, 0) < 0)
+        return false;
+    (void)snprintf(own, sizeof(own), "%d\n", (int)pid);
+    return strcmp(text, own) == 0;
+}
+
+/* The daemon is gone. Whoever takes the lock and writes his pid into it is its successor and takes over. A lock that
+ * still names the dead one is only not let go of yet: the kernel closes the descriptors of a dying process in no
+ * certain order. While nobody has it, it is ours for as long as the fence takes, so that a successor finds a journal
+ * that is whole. */
 static void mourn(struct guardian *g)
 {
     uint64_t until = clock_now_usec() + SUCCESSOR_USEC;
     _cleanup_close_ int lock_fd = openat(g->runtime_fd, "lock", O_RDWR | O_CLOEXEC);
 
-    while (lock_fd >= 0 && clock_now_usec() < until) {
-        if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+    while (clock_now_usec() < until)
+        (void)usleep(50000);
+    while (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (!lock_names(lock_fd, g->daemon_pid))
             return;
-        (void)flock(lock_fd, LOCK_UN);
         (void)usleep(50000);
     }
-    if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return;
     fence(g);
 }
 
@@ -214,7 +226,7 @@ static int guardian_main(int fd, void *user)
     const struct guardian_options *o = user;
     static struct guardian g;
 
-    g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1};
+    g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1, .daemon_pid = o->daemon_pid};
     g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
     g.runtime_fd =
         g.root_fd < 0 ? -1 : openat(g.root_fd, DAEMON_RUNTIME_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -267,6 +279,7 @@ int guardian_start(struct daemon *d)
     d->guardian_options = (struct guardian_options){
         .sysroot = d->options.sysroot,
         .act = d->real_root && !d->dry_run,
+        .daemon_pid = getpid(),
     };
     r = companion_start(&d->guardian, "headroomd-guard", -1, guardian_main, &d->guardian_options);
     if (r < 0)

@@ -17,7 +17,7 @@ static void test_trigger_names(void **state _unused_)
     assert_string_equal(trigger_name(TRIGGER_THRESHOLD), "threshold");
     assert_string_equal(trigger_name(TRIGGER_OUTCOME), "outcome");
     assert_string_equal(trigger_name((enum trigger_kind)(TRIGGER_OUTCOME + 1)), "?");
-    assert_string_equal(trigger_name((enum trigger_kind)-1), "?");
+    assert_string_equal(trigger_name((enum trigger_kind) - 1), "?");
 }
 
 static void test_level_names(void **state _unused_)
@@ -27,7 +27,7 @@ static void test_level_names(void **state _unused_)
     assert_string_equal(level_name(LEVEL_MEDIUM), "medium");
     assert_string_equal(level_name(LEVEL_CRITICAL), "critical");
     assert_string_equal(level_name((enum level)(LEVEL_CRITICAL + 1)), "?");
-    assert_string_equal(level_name((enum level)-1), "?");
+    assert_string_equal(level_name((enum level) - 1), "?");
 }
 
 static void test_reason_names(void **state _unused_)
@@ -37,7 +37,7 @@ static void test_reason_names(void **state _unused_)
     assert_string_equal(decision_reason_name(DECISION_WAITING), "waiting");
     assert_string_equal(decision_reason_name(DECISION_NO_CANDIDATE), "no-candidate");
     assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_NO_CANDIDATE + 1)), "?");
-    assert_string_equal(decision_reason_name((enum decision_reason)-1), "?");
+    assert_string_equal(decision_reason_name((enum decision_reason) - 1), "?");
 }
 
 int main(void)

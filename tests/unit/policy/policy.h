@@ -1,4 +1,5 @@
-/* What the tests of this layer share: a generator whose seed is the test's, a node as plain data, and groups on it. */
+/* What the tests of this layer share: a generator whose seed is the test's, a node as plain data, and groups
+ * on it. */
 #pragma once
 
 #include <setjmp.h>
@@ -59,7 +60,8 @@ static inline uint64_t page_floor(uint64_t bytes)
     return bytes / 4096 * 4096;
 }
 
-/* A node of 10 GiB with a reserve of 2 GiB, so that the limit of its workloads is 8 GiB and the margin 128 MiB. */
+/* A node of 10 GiB with a reserve of 2 GiB, so that the limit of its workloads is 8 GiB and the margin 128
+ * MiB. */
 #define NODE_TOTAL (10 * GIB)
 #define NODE_RESERVE (2 * GIB)
 #define NODE_LIMIT (8 * GIB)

@@ -60,22 +60,30 @@ static void test_host_auto(void **state _unused_)
         assert_int_equal(limit_host(&c, rows[i].total), rows[i].limit);
 }
 
-/* Restates Ray's TestGetMemoryThresholdTakeGreaterOfTheTwoValues: of a total of 100, the greater of the share and of
- * what is left when MinFree is kept. Ray's cases vary the share, too; ours is 95 %, so that those of another share
- * have their other half here (nothing free, more free than the share leaves, all free, not set). */
+/* Restates Ray's TestGetMemoryThresholdTakeGreaterOfTheTwoValues: of a total of 100, the greater of the share
+ * and of what is left when MinFree is kept. Ray's cases vary the share, too; ours is 95 %, so that those of
+ * another share have their other half here (nothing free, more free than the share leaves, all free, not
+ * set). */
 static void test_host_ray(void **state _unused_)
 {
     static const struct {
         struct amount min_free;
         uint64_t total, limit;
     } rows[] = {
-        {{AMOUNT_BYTES, 0}, 100, 100},          {{AMOUNT_BYTES, 3}, 100, 97},
-        {{AMOUNT_BYTES, 5}, 100, 95},           {{AMOUNT_BYTES, 10}, 100, 95},
-        {{AMOUNT_BYTES, 60}, 100, 95},          {{AMOUNT_BYTES, 100}, 100, 95},
-        {{AMOUNT_BYTES, 101}, 100, 95},         {{AMOUNT_BYTES, UINT64_MAX}, 100, 95},
-        {{AMOUNT_UNSET, 7}, 100, 95},           {{AMOUNT_PERMYRIAD, 200}, 100, 98},
-        {{AMOUNT_PERMYRIAD, 9000}, 100, 95},    {{AMOUNT_UNSET, 0}, 0, 0},
-        {{AMOUNT_BYTES, 0}, 0, 0},              {{AMOUNT_BYTES, GIB}, 64 * GIB, 63 * GIB},
+        {{AMOUNT_BYTES, 0}, 100, 100},
+        {{AMOUNT_BYTES, 3}, 100, 97},
+        {{AMOUNT_BYTES, 5}, 100, 95},
+        {{AMOUNT_BYTES, 10}, 100, 95},
+        {{AMOUNT_BYTES, 60}, 100, 95},
+        {{AMOUNT_BYTES, 100}, 100, 95},
+        {{AMOUNT_BYTES, 101}, 100, 95},
+        {{AMOUNT_BYTES, UINT64_MAX}, 100, 95},
+        {{AMOUNT_UNSET, 7}, 100, 95},
+        {{AMOUNT_PERMYRIAD, 200}, 100, 98},
+        {{AMOUNT_PERMYRIAD, 9000}, 100, 95},
+        {{AMOUNT_UNSET, 0}, 0, 0},
+        {{AMOUNT_BYTES, 0}, 0, 0},
+        {{AMOUNT_BYTES, GIB}, 64 * GIB, 63 * GIB},
         {{AMOUNT_BYTES, 0}, UINT64_MAX, UINT64_MAX},
         {{AMOUNT_UNSET, 0}, UINT64_MAX, UINT64_MAX / 100 * 95 + 14},
     };
@@ -101,8 +109,8 @@ static void test_margin(void **state _unused_)
 #define NONE UINT64_MAX
 
 /* Of one workload and of two on the node of 10 GiB with 2 GiB reserved. The fourth is
- * TestGetMemoryThresholdWithResourceIsolationUsesUpperBoundConstraintToComputeThreshold of Ray's: what memory.high
- * says is the limit, and no share of the host's memory. */
+ * TestGetMemoryThresholdWithResourceIsolationUsesUpperBoundConstraintToComputeThreshold of Ray's: what
+ * memory.high says is the limit, and no share of the host's memory. */
 static const struct isolate_row {
     unsigned count;
     struct {
