@@ -35,7 +35,7 @@ int text_parse_hundredths(struct text t, uint64_t *ret) _nodiscard_;
 
 /* Copies into a C string. -ENAMETOOLONG where it does not fit (nothing is cut), -EINVAL for an embedded NUL.
  */
-int text_copy(struct text t, char *ret, size_t size) _nodiscard_;
+int text_copy(struct text t, char *ret, size_t size);
 
 /* Edit distance, for "did you mean": bounded to short words, longer ones count as far apart. */
 unsigned text_distance(struct text a, struct text b);

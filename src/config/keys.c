@@ -6,6 +6,7 @@
  * older ones. A value that asks for nothing (no, 0, empty) gives none: that is what this version does. */
 #include "config/keys.h"
 
+#include <pwd.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -371,18 +372,32 @@ static int parse_match(const struct key *key, struct reader *reader, struct text
     return paths_add(key, reader, value, true, c->match, &c->match_count, CONFIG_PATTERNS_MAX);
 }
 
-static int parse_words(const struct key *key, struct reader *reader, struct text value,
-                       void *destination _unused_)
+/* Patterns of a command's name, separated by blanks, kept as they are written. */
+static int parse_command(const struct key *key, struct reader *reader, struct text value, void *destination)
 {
-    struct text rest = value;
-    struct text word;
-
     if (value.length == 0)
         return value_refuse(key, reader, value, "names nothing. Remove the line if nothing is meant.");
-    while (text_next_word(&rest, &word))
-        if (word.length >= CONFIG_PATH_MAX)
-            return value_refuse(key, reader, word, "is too long: a word has at most %u bytes.",
-                                CONFIG_PATH_MAX - 1);
+    if (text_copy(value, destination, CONFIG_PATH_MAX) < 0)
+        return value_refuse(key, reader, value, "is too long: at most %u bytes.", CONFIG_PATH_MAX - 1);
+    return 0;
+}
+
+static int parse_user(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    struct class_config *class = destination;
+    char name[64];
+    uint64_t uid;
+    const struct passwd *user;
+
+    if (value.length == 0 || text_copy(value, name, sizeof(name)) < 0)
+        return value_refuse(key, reader, value, "names nobody. Give one user, by name or number.");
+    user = getpwnam(name);
+    if (user)
+        uid = user->pw_uid;
+    else if (text_parse_u64(value, &uid) < 0 || uid >= UINT32_MAX)
+        return value_refuse(key, reader, value, "is no user of this machine. Give a name or a number.");
+    class->match_user = true;
+    class->match_uid = (uint32_t)uid;
     return 0;
 }
 
@@ -451,19 +466,18 @@ static const struct key keys[] = {
 
     {"Match", .section = SECTION_CLASS, .parse = parse_match, .repeatable = true},
     {"Unit", CLASS_FIELD(unit), .parse = parse_choice, .choices = unit_kinds},
-    {"MatchCommand", .section = SECTION_CLASS, .parse = parse_words, .unstored = true, .later = true},
-    {"MatchUser", .section = SECTION_CLASS, .parse = parse_words, .unstored = true, .later = true},
+    {"MatchCommand", CLASS_FIELD(match_command), .parse = parse_command},
+    {"MatchUser", .section = SECTION_CLASS, .parse = parse_user},
     {"Priority", CLASS_FIELD(priority), .parse = parse_count, .max = CONFIG_PRIORITY_PROTECTED},
     {"QoS", CLASS_FIELD(qos), .parse = parse_choice, .choices = qos_tiers, .later = true},
-    {"Request", CLASS_FIELD(request), .parse = parse_amount, .max = ALL_OF_IT, .empty_allowed = true,
-     .later = true},
+    {"Request", CLASS_FIELD(request), .parse = parse_amount, .max = ALL_OF_IT, .empty_allowed = true},
     {"Limit", CLASS_FIELD(limit), .parse = parse_amount, .min = 1, .max = ALL_OF_IT, .empty_allowed = true,
      .later = true},
     {"Retriable", CLASS_FIELD(retriable), .parse = parse_boolean},
     {"Actions", CLASS_FIELD(actions), .parse = parse_actions, .choices = actions},
     {"Order", CLASS_FIELD(order), .parse = parse_choice, .choices = orders},
     {"Offload", CLASS_FIELD(offload), .parse = parse_boolean, .later = true},
-    {"TermGrace", CLASS_FIELD(term_grace_usec), .parse = parse_duration, .max = 60 * MINUTE, .later = true},
+    {"TermGrace", CLASS_FIELD(term_grace_usec), .parse = parse_duration, .max = 60 * MINUTE},
     {"PauseLimit", CLASS_FIELD(pause_limit_usec), .parse = parse_duration, .min = USEC_PER_SEC,
      .max = 30 * DAY, .later = true},
 };

@@ -163,8 +163,10 @@ static void decide(struct daemon *d, const struct trigger *t)
     victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
     e->select_usec = clock_now_usec() - t->at_usec;
     acts = e->reason == DECISION_KILL && !d->dry_run;
-    if (!acts)
-        d->decide_due_usec = now + (d->dry_run ? DRY_RUN_PAUSE_USEC : NO_CANDIDATE_PAUSE_USEC);
+    if (d->dry_run)
+        d->decide_due_usec = now + DRY_RUN_PAUSE_USEC;
+    else if (!acts && e->reason != DECISION_KILL_LIMIT) /* that one changes with every page */
+        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
     /* The choice took its time: is it still needed? */
     if (acts && (read_and_judge(d) < 0 || d->room.need == 0))
         return;

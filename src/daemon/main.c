@@ -308,6 +308,8 @@ static void run(struct daemon *d)
     guardian_beat(d, clock_now_usec());
     cycle_look(d, &t);
     settle(d);
+    d->control.ring = &d->ring;
+    d->control.config = &d->config;
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));

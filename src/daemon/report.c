@@ -32,6 +32,7 @@ void report_decision(struct daemon *d, const struct decision *e)
     buffer_init(&b, storage, sizeof(storage));
     record_format_line(&b, &d->config, e);
     log_line(LOG_PRIO_NOTICE, "%s", storage);
+    control_notify(&d->control);
 }
 
 void report_monitor(void *user, enum monitor_kind kind, const char *message)
@@ -88,5 +89,4 @@ void report_status(void *user, struct status *s)
     s->groups_left_out = d->snapshot.groups_left_out;
     memcpy(s->warnings, d->warnings, sizeof(s->warnings));
     s->warning_count = d->warning_count;
-    s->last_decision = record_ring_last(&d->ring);
 }

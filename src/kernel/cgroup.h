@@ -53,7 +53,7 @@ int cgroup_read_procs(int cgroup_fd, pid_t *ret_pids, size_t max, bool *ret_more
 /* Every pid of cgroup.procs, however many, without 0 entries. Return 0 from fn to go on; anything else is
  * passed up. */
 typedef int (*cgroup_proc_fn)(void *user, pid_t pid);
-int cgroup_each_proc(int cgroup_fd, cgroup_proc_fn fn, void *user) _nodiscard_;
+int cgroup_each_proc(int cgroup_fd, cgroup_proc_fn fn, void *user);
 bool cgroup_list_has(const char *buf, size_t length,
                      const char *word); /* cgroup.controllers, subtree_control */
 
@@ -61,7 +61,7 @@ bool cgroup_list_has(const char *buf, size_t length,
 int cgroup_read_xattr(int cgroup_fd, const char *name, char *ret, size_t size) _nodiscard_;
 bool cgroup_has_xattrs(int cgroup_fd);
 /* Who owns the cgroup's directory: who may create below it and set its attributes. */
-int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid) _nodiscard_;
+int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid);
 /* CPU time that was used in it and below, since it was made (cpu.stat: usage_usec; needs no controller). */
 int cgroup_read_cpu_usec(int cgroup_fd, uint64_t *ret_usec) _nodiscard_;
 int cgroup_write_xattr(int cgroup_fd, const char *name, const char *value);

@@ -18,6 +18,6 @@ int kill_cgroup(int cgroup_fd) _nodiscard_;
 int kill_cgroup_procs(int cgroup_fd) _nodiscard_;
 
 int kill_pidfd_open(pid_t pid) _nodiscard_; /* -ESRCH: gone */
-int kill_pidfd_signal(int pidfd, int signal) _nodiscard_;
+int kill_pidfd_signal(int pidfd, int signal);
 /* -EINVAL: not dying, -EAGAIN: its mmap lock is busy, -ESRCH: memory already gone, -ENOSYS: before 5.15. */
 int kill_mrelease(int pidfd) _nodiscard_;

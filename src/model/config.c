@@ -62,7 +62,7 @@ void class_config_init(struct class_config *c, const char *name)
     c->actions = ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_KILL);
     c->unit = UNIT_CGROUP;
     c->qos = QOS_UNSET;
-    c->order = ORDER_NEWEST;
+    c->order = ORDER_LEAST_PROGRESS;
     c->pause_limit_usec = class_pause_limit_default_usec(c->retriable);
 }
 

@@ -51,5 +51,4 @@ struct status {
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */
     unsigned warning_count;
-    const struct decision *last_decision; /* NULL: none yet */
 };

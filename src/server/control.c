@@ -10,7 +10,9 @@
 #include <sys/un.h>
 
 #include "server/status_json.h"
+#include "server/stream.h"
 #include "system/account.h"
+#include "system/clock.h"
 
 /* jansson has one allocator a process: it is pointed at the arena of the request under way. */
 static struct arena *json_arena;
@@ -35,17 +37,34 @@ static const char interface_description[] =
     "interface io.headroom\n\n"
     "# All of the daemon's state at the last look; sizes in bytes, times in microseconds\n"
     "method Status() -> (status: object)\n\n"
-    "error PermissionDenied()\n";
+    "# One decision, the last one without an id, and behind it its candidates, some at a time\n"
+    "method Explain(id: ?int) -> (decision: ?object, candidates: ?[]object)\n\n"
+    "# The decisions of the last since_usec, and with follow those that come\n"
+    "method Events(since_usec: ?int, follow: ?bool) -> (decision: ?object)\n\n"
+    "error PermissionDenied()\n"
+    "error NoSuchDecision()\n";
 
 static json_t *error_reply(const char *error)
 {
     return json_pack("{s:s, s:{}}", "error", error, "parameters");
 }
 
+static json_t *open_stream(struct control *c, const json_t *parameters, enum stream_kind kind)
+{
+    const char *error;
+
+    if (!c->ring || !stream_open(&c->opened, kind, parameters, c->ring, clock_now_usec(), &error)) {
+        c->opened.kind = STREAM_NONE;
+        return error_reply(c->ring ? error : CONTROL_INTERFACE ".NoSuchDecision");
+    }
+    return stream_next(&c->opened, c->ring, c->config);
+}
+
 static json_t *dispatch(struct control *c, json_t *request, bool may_read)
 {
     const char *method = json_string_value(json_object_get(request, "method"));
     static struct status status; /* large, and only one is made at a time */
+    bool explain, events;
 
     if (!method)
         return error_reply("org.varlink.service.InvalidParameter");
@@ -55,10 +74,14 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read)
                          "org.varlink.service", CONTROL_INTERFACE);
     if (strcmp(method, "org.varlink.service.GetInterfaceDescription") == 0)
         return json_pack("{s:{s:s}}", "parameters", "description", interface_description);
-    if (strcmp(method, CONTROL_INTERFACE ".Status") != 0)
+    explain = strcmp(method, CONTROL_INTERFACE ".Explain") == 0;
+    events = strcmp(method, CONTROL_INTERFACE ".Events") == 0;
+    if (!explain && !events && strcmp(method, CONTROL_INTERFACE ".Status") != 0)
         return error_reply("org.varlink.service.MethodNotFound");
     if (!may_read)
         return error_reply(CONTROL_INTERFACE ".PermissionDenied");
+    if (explain || events)
+        return open_stream(c, json_object_get(request, "parameters"), explain ? STREAM_EXPLAIN : STREAM_EVENTS);
     memset(&status, 0, sizeof(status));
     c->status(c->user, &status);
     return json_pack("{s:{s:o}}", "parameters", "status", status_to_json(&status));
@@ -74,9 +97,17 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     arena_reset(&c->arena);
     json_arena = &c->arena;
     json_starved = false;
+    c->opened.kind = STREAM_NONE;
+    c->nothing_yet = false;
     in = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
     out =
         json_is_object(in) ? dispatch(c, in, may_read) : error_reply("org.varlink.service.InvalidParameter");
+    if (!out && c->opened.kind == STREAM_EVENTS && !json_starved) {
+        json_arena = NULL;
+        *ret_length = 0; /* it follows, and nothing has happened yet */
+        c->nothing_yet = true;
+        return 0;
+    }
     n = out ? json_dumpb(out, ret, size, JSON_COMPACT) : 0;
     json_arena = NULL;
     if (n == 0 || n > size || json_starved)
@@ -89,6 +120,29 @@ static void client_close(struct control *c, struct control_client *cl)
 {
     loop_remove(c->loop, cl->fd);
     close_fdp(&cl->fd);
+}
+
+/* The next message of the client's stream, where there is one now, goes into its reply buffer. */
+static void client_advance(struct control *c, struct control_client *cl)
+{
+    json_t *out;
+    size_t n;
+
+    arena_reset(&c->arena);
+    json_arena = &c->arena;
+    json_starved = false;
+    out = stream_next(&cl->stream, c->ring, c->config);
+    n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
+    json_arena = NULL;
+    if (!out && !json_starved)
+        return;
+    if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
+        client_close(c, cl);
+        return;
+    }
+    cl->reply[n] = 0;
+    cl->reply_length = n + 1;
+    cl->reply_sent = 0;
 }
 
 /* With EPOLLOUT a request that came together with the one before it is served in the next turn of the loop.
@@ -114,7 +168,20 @@ static void client_flush(struct control *c, struct control_client *cl)
         cl->reply_sent += (size_t)n;
     }
     cl->reply_length = cl->reply_sent = 0;
-    (void)loop_change(c->loop, cl->fd, more ? EPOLLOUT : EPOLLIN);
+    if (cl->stream.kind != STREAM_NONE)
+        client_advance(c, cl); /* goes out in the next turn of the loop: one client does not hold up the others */
+    if (cl->fd >= 0)
+        (void)loop_change(c->loop, cl->fd, more || cl->reply_length > 0 ? EPOLLOUT : EPOLLIN);
+}
+
+void control_notify(struct control *c)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        struct control_client *cl = &c->clients[i];
+
+        if (cl->fd >= 0 && cl->stream.kind == STREAM_EVENTS && cl->reply_length == 0)
+            client_flush(c, cl);
+    }
 }
 
 /* Answers the first whole request in the buffer; the next one waits until the reply has gone out. */
@@ -135,7 +202,9 @@ static void client_serve(struct control *c, struct control_client *cl)
         client_close(c, cl);
         return;
     }
-    cl->reply[cl->reply_length++] = 0;
+    cl->stream = c->opened;
+    if (!c->nothing_yet)
+        cl->reply[cl->reply_length++] = 0;
     cl->reply_sent = 0;
     cl->request_length -= length + 1;
     memmove(cl->request, end + 1, cl->request_length);
@@ -160,7 +229,7 @@ static void on_client(void *user, int fd, uint32_t events)
         return;
     if (events & EPOLLOUT) {
         client_flush(c, cl);
-        if (cl->fd >= 0 && cl->reply_length == 0 && cl->request_length > 0)
+        if (cl->fd >= 0 && cl->reply_length == 0 && cl->stream.kind == STREAM_NONE && cl->request_length > 0)
             client_serve(c, cl);
         return;
     }
@@ -172,7 +241,10 @@ static void on_client(void *user, int fd, uint32_t events)
         return;
     }
     cl->request_length += (size_t)n;
-    client_serve(c, cl);
+    if (cl->stream.kind == STREAM_NONE)
+        client_serve(c, cl);
+    else if (cl->request_length == sizeof(cl->request))
+        client_close(c, cl); /* it keeps talking instead of listening */
 }
 
 static bool may_read(const struct control *c, int fd, uid_t uid, gid_t gid)

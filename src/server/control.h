@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/macros.h"
 #include "model/status.h"
+#include "server/stream.h"
 #include "system/loop.h"
 
 #define CONTROL_CLIENTS_MAX 8
@@ -37,6 +38,7 @@ struct control_client {
     char reply[CONTROL_REPLY_MAX];
     size_t reply_length;
     size_t reply_sent;
+    struct stream stream; /* what is still to be sent */
     uint64_t last_use; /* of control.uses; the least one has been silent longest */
 };
 
@@ -47,6 +49,10 @@ struct control {
     bool access_all;
     control_status_fn status;
     void *user;
+    const struct record_ring *ring; /* what Explain and Events show; NULL: nothing */
+    const struct config *config;
+    struct stream opened; /* by the request that was handled last */
+    bool nothing_yet;     /* it has no first message now */
     struct arena arena;
     struct control_client clients[CONTROL_CLIENTS_MAX];
     uint64_t uses;
@@ -57,6 +63,9 @@ struct control {
 int control_init(struct control *c, struct loop *l, const char *path, bool access_all,
                  control_status_fn status, void *user) _nodiscard_;
 void control_deinit(struct control *c, const char *path);
+
+/* A decision has ended: those who follow are told. */
+void control_notify(struct control *c);
 
 /* One whole request to one whole reply (without the NUL); what a client's message goes through. -ENOBUFS: the
  * reply did not fit. Public for tests. */

@@ -1,5 +1,7 @@
 #include "server/status_json.h"
 
+#include <limits.h>
+
 #include "base/macros.h"
 
 /* json_object_set_new takes the value over, and answers a NULL value with an error that nobody looks at here:
@@ -49,47 +51,72 @@ static json_t *room_to_json(const struct room *r)
     return o;
 }
 
-static json_t *victims_to_json(const struct config *c, const struct decision *d)
+/* "workload.slice/task-1", and for a process "PATH#PID COMMAND". */
+static json_t *row_to_json(const struct config *c, const struct record_row *row, const char *name)
 {
+    json_t *o = json_object(), *text = json_stringn(name, row->name_length);
+
+    (void)json_object_set_new(o, "group", text ? text : json_string("(not UTF-8)"));
+    if (row->pid > 0)
+        set_i64(o, "pid", row->pid);
+    set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
+    set_string(o, "class", c->classes[row->class_index].name);
+    set_u64(o, "priority", row->priority);
+    set_bool(o, "retriable", row->retriable);
+    set_bool(o, "over_request", row->over_request);
+    set_bool(o, "last", row->last);
+    set_u64(o, "request_bytes", row->request_bytes);
+    set_u64(o, "expected_bytes", row->freed_bytes);
+    set_u64(o, "progress_usec", row->progress_usec);
+    set_u64(o, "age_usec", row->age_usec);
+    set_u64(o, "growth_bytes", row->growth_bytes);
+    return o;
+}
+
+json_t *record_rows_to_json(const struct config *c, const struct record_head *h, unsigned from, unsigned max,
+                            bool victims)
+{
+    const struct record_row *row = NULL;
     json_t *a = json_array();
+    const char *name;
 
-    for (unsigned i = 0; i < d->victim_count; i++) {
-        const struct victim *v = &d->victims[i];
-        json_t *o = json_object();
+    for (unsigned i = 0; (row = record_next_row(h, row, &name)) != NULL; i++) {
+        bool victim = row->verdict == VERDICT_CHOSEN || row->verdict == VERDICT_CULPRIT;
 
-        if (v->pid > 0) {
-            set_i64(o, "pid", v->pid);
-            set_string(o, "command", v->comm);
-        } else {
-            set_string(o, "group", v->path);
-        }
-        set_string(o, "class", c->classes[v->class_index].name);
-        set_u64(o, "age_usec", v->age_usec);
-        set_u64(o, "expected_bytes", v->expected_bytes);
-        (void)json_array_append_new(a, o);
+        if (i < from || (victims && !victim))
+            continue;
+        if (i >= from + max)
+            break;
+        (void)json_array_append_new(a, row_to_json(c, row, name));
     }
     return a;
 }
 
-json_t *decision_to_json(const struct config *c, const struct decision *d)
+json_t *record_to_json(const struct config *c, const struct record_head *d)
 {
     json_t *o = json_object();
 
     set_u64(o, "id", d->id);
-    set_string(o, "action", decision_reason_name(d->reason));
+    set_string(o, "action", decision_reason_name((enum decision_reason)d->reason));
+    set_string(o, "method", decision_method_name((enum decision_method)d->method));
     set_bool(o, "dry_run", d->dry_run);
     set_u64(o, "time_usec", d->time_usec);
+    set_u64(o, "realtime_usec", d->wall_usec);
     set_string(o, "trigger", trigger_name(d->trigger.kind));
     set_string(o, "detail", d->trigger.detail ? d->trigger.detail : "");
     (void)json_object_set_new(o, "room", room_to_json(&d->room));
     set_u64(o, "groups", d->groups);
     set_u64(o, "candidates", d->candidates);
-    (void)json_object_set_new(o, "victims", victims_to_json(c, d));
+    set_u64(o, "candidates_cut", d->rows_cut);
+    set_u64(o, "expected_bytes", d->expected_bytes);
+    (void)json_object_set_new(o, "victims", record_rows_to_json(c, d, 0, UINT_MAX, true));
     set_bool(o, "ended", d->ended);
     set_u64(o, "gone", d->gone);
     set_u64(o, "stuck", d->stuck);
     set_u64(o, "failed", d->failed);
     set_u64(o, "freed_bytes", d->freed_bytes);
+    set_u64(o, "used_after_bytes", d->used_after);
+    set_u64(o, "need_after_bytes", d->need_after);
     set_u64(o, "select_usec", d->select_usec);
     set_u64(o, "signal_usec", d->signal_usec);
     set_u64(o, "outcome_usec", d->outcome_usec);
@@ -191,11 +218,5 @@ json_t *status_to_json(const struct status *s)
     for (unsigned i = 0; i < s->warning_count; i++)
         (void)json_array_append_new(warnings, any_string(s->warnings[i]));
     (void)json_object_set_new(o, "warnings", warnings);
-    if (s->last_decision) {
-        json_t *last = decision_to_json(s->config, s->last_decision);
-
-        set_u64(last, "ago_usec", s->now_usec - s->last_decision->time_usec);
-        (void)json_object_set_new(o, "last_decision", last);
-    }
     return o;
 }

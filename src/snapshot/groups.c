@@ -185,6 +185,17 @@ static bool is_unit(const struct process_stat *st)
     return st->pid != 1 && st->pid != getpid() && !st->kernel_thread && st->state != 'Z' && st->state != 'X';
 }
 
+static bool matches_command(const char *patterns, const char *comm)
+{
+    struct text rest = text_from(patterns), word;
+    char pattern[CONFIG_PATH_MAX];
+
+    while (text_next_word(&rest, &word))
+        if (text_copy(word, pattern, sizeof(pattern)) == 0 && pattern_match(pattern, comm))
+            return true;
+    return false;
+}
+
 static int visit_member(void *user, pid_t pid)
 {
     struct walk *w = user;
@@ -194,7 +205,7 @@ static int visit_member(void *user, pid_t pid)
 
     if (process_read_stat(w->reader->root_fd, pid, &st) < 0 || !is_unit(&st))
         return 0;
-    if (class->match_command[0] && !pattern_match(class->match_command, st.comm))
+    if (class->match_command[0] && !matches_command(class->match_command, st.comm))
         return 0;
     if (process_read_uid(w->reader->root_fd, pid, &uid) < 0 || (class->match_user && uid != class->match_uid))
         return 0;
