@@ -21,6 +21,7 @@
 
 #define CONTROL_CLIENTS_MAX 8
 #define CONTROL_REQUEST_MAX 4096
+#define CONTROL_REQUEST_PARTS_MAX 64 /* braces, brackets, commas and colons in it */
 #define CONTROL_REPLY_MAX 65536
 #define CONTROL_ARENA_SIZE 262144
 #define CONTROL_PATH "run/headroom/headroom.sock"

@@ -250,10 +250,8 @@ static int visit(struct walk *w, int dir_fd, const char *path)
     pid_t pid;
     int r, held;
 
-    if (is_protected(w->reader, path)) {
-        w->found_below = true; /* what is above it cannot be taken whole */
+    if (is_protected(w->reader, path))
         return 0;
-    }
     r = cgroup_read_events(dir_fd, &events);
     if (r < 0)
         return leave_out(w, r);
