@@ -78,7 +78,8 @@ static int kill_by_pid(int cgroup_fd)
     return n;
 }
 
-/* Adds to a counter that is kept as an attribute, as systemd-oomd does: its unit then says Result=oom-kill. */
+/* Adds to a counter that is kept as an attribute, as systemd-oomd does: its unit then says Result=oom-kill.
+ */
 static void count_up(int cgroup_fd, const char *name, uint64_t by)
 {
     char value[32];

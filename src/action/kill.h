@@ -23,9 +23,9 @@ struct kill_op {
     bool used;
     uint64_t id;
     pid_t pid;
-    int cgroup_fd;    /* -1: a process */
-    int watch_fd;     /* cgroup.events, or the pidfd */
-    bool cgroup_kill; /* false: before 5.14, every pid by itself at each poll */
+    int cgroup_fd;            /* -1: a process */
+    int watch_fd;             /* cgroup.events, or the pidfd */
+    bool cgroup_kill;         /* false: before 5.14, every pid by itself at each poll */
     uint64_t term_until_usec; /* asked by SIGTERM, and killed then; 0: killed */
     uint64_t deadline_usec;   /* stuck after that */
 };
@@ -44,15 +44,16 @@ struct killer {
     void *user;
     bool signals; /* may signal processes by pid: not in a recorded tree */
     struct kill_op ops[DECISION_VICTIMS_MAX];
-    bool busy;                    /* an operation is under way */
-    uint64_t deadline_after_usec; /* KillDeadline */
+    bool busy;                                 /* an operation is under way */
+    uint64_t deadline_after_usec;              /* KillDeadline */
     struct kill_stuck stuck[KILLER_STUCK_MAX]; /* victims that did not die, and are no candidates any more */
     unsigned stuck_next;
 };
 
-/* Sends the signal to every victim of *d whose cgroup is still the same: SIGKILL, or, where its class has TermGrace=,
- * SIGTERM first and SIGKILL when that time is over. Returns how many were signalled, and sets d->failed; 0 where all of
- * them had gone already. The victim's cgroup gets systemd's user.oomd_ooms and user.oomd_kill counted up. */
+/* Sends the signal to every victim of *d whose cgroup is still the same: SIGKILL, or, where its class has
+ * TermGrace=, SIGTERM first and SIGKILL when that time is over. Returns how many were signalled, and sets
+ * d->failed; 0 where all of them had gone already. The victim's cgroup gets systemd's user.oomd_ooms and
+ * user.oomd_kill counted up. */
 unsigned killer_begin(struct killer *k, const struct config *c, struct decision *d, uint64_t now_usec);
 /* Whether a victim of the decision is asked by SIGTERM: then it needs memory to end by itself. */
 bool killer_wants_term(const struct config *c, const struct decision *d);

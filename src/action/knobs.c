@@ -180,6 +180,15 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
     return change(k, l, &next, fd, current, now_usec);
 }
 
+/* What the kernel makes of a value: whole pages, which on some machines have 64 KiB. A value that it would
+ * round would never read back as ours. */
+static uint64_t whole_pages(uint64_t value)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    return value == UINT64_MAX || page == 0 ? value : value / page * page;
+}
+
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
 {
     _cleanup_close_ int fd = -1;
@@ -189,6 +198,7 @@ int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t va
 
     if (r == 0 && k->dry_run)
         return 0;
+    value = whole_pages(value);
     l = r == 0 ? lease_find(k->table, id, knob) : NULL;
     if (l) {
         r = apply_again(k, l, value, fd, current, now_usec);

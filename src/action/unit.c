@@ -4,30 +4,38 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "kernel/file.h"
 
 #define UNIT_WAIT_MSEC 10000
+#define RUNTIME_DROP_IN "/run/systemd/system.control/%s.d/50-%s.conf" /* of `set-property --runtime` */
 
 extern char **environ;
 
+/* By the names of their drop-ins: in another order systemd (252) compares the list that it has with the one
+ * that it finds, and asks the operator for a daemon-reload. */
 static const struct {
     const char *knob;
     const char *property;
+    uint64_t unset;
 } properties[] = {
-    {"memory.min", "MemoryMin"}, {"memory.low", "MemoryLow"},          {"memory.high", "MemoryHigh"},
-    {"memory.max", "MemoryMax"}, {"memory.swap.max", "MemorySwapMax"},
+    {"memory.high", "MemoryHigh", UINT64_MAX},        {"memory.low", "MemoryLow", 0},
+    {"memory.max", "MemoryMax", UINT64_MAX},          {"memory.min", "MemoryMin", 0},
+    {"memory.swap.max", "MemorySwapMax", UINT64_MAX},
 };
 
+/* systemd puts a '_' before the name of a cgroup that would look like a file of the kernel's. */
 static const char *unit_name(const char *path)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
-    return slash ? slash + 1 : path;
+    return *name == '_' ? name + 1 : name;
 }
 
 static bool ends_with(const char *name, const char *suffix)
@@ -35,6 +43,16 @@ static bool ends_with(const char *name, const char *suffix)
     size_t n = strlen(name), m = strlen(suffix);
 
     return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* Whether the cgroup lies in slices only: what a service or a scope has below it was handed to somebody else
+ * (a user's own systemd, a container's), and a unit of that name here would be another one. */
+static bool is_in_slices(const char *path)
+{
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/'))
+        if (slash - path < 7 || memcmp(slash - 6, ".slice", 6) != 0 || slash[-7] == '/')
+            return false;
+    return true;
 }
 
 bool unit_manages(int root_fd, const char *path, const char *knob)
@@ -46,6 +64,7 @@ bool unit_manages(int root_fd, const char *path, const char *knob)
         known = known || strcmp(properties[i].knob, knob) == 0;
     /* init.scope is PID 1's own and takes no properties that last. */
     return known && file_exists_at(root_fd, "run/systemd/system") && strcmp(name, "init.scope") != 0 &&
+           is_in_slices(path) &&
            (ends_with(name, ".slice") || ends_with(name, ".scope") || ends_with(name, ".service"));
 }
 
@@ -55,6 +74,17 @@ static void format_property(struct buffer *b, const char *property, uint64_t val
         buffer_appendf(b, "%s=infinity", property);
     else
         buffer_appendf(b, "%s=%ju", property, (uintmax_t)value);
+}
+
+/* Others go along only where somebody has set them: what is named stays fixed in a drop-in, and would hide
+ * what the operator writes into the unit's own file afterwards. What has a drop-in already is fixed anyway,
+ * and may have been changed behind systemd's back (a fence), which would set it again. */
+static bool goes_along(const char *unit, size_t i, uint64_t value)
+{
+    char path[sizeof(RUNTIME_DROP_IN) + CGROUP_PATH_MAX + 32];
+
+    (void)snprintf(path, sizeof(path), RUNTIME_DROP_IN, unit, properties[i].property);
+    return value != properties[i].unset || access(path, F_OK) == 0;
 }
 
 pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
@@ -74,7 +104,8 @@ pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *kn
         uint64_t v = value;
         struct buffer b;
 
-        if (strcmp(properties[i].knob, knob) != 0 && file_read_u64_at(fd, properties[i].knob, &v) < 0)
+        if (strcmp(properties[i].knob, knob) != 0 &&
+            (file_read_u64_at(fd, properties[i].knob, &v) < 0 || !goes_along(unit, i, v)))
             continue;
         buffer_init(&b, storage[i], sizeof(storage[i]));
         format_property(&b, properties[i].property, v);

@@ -1,7 +1,7 @@
 /* Memory properties of a systemd unit. A direct write to the cgroup of a unit is undone by the next
  * daemon-reload or by an unrelated set-property (systemd 252), so a unit is set by `systemctl set-property
- * --runtime`, all memory properties together: a call that carries only some of them has been seen to reset
- * the others (kubernetes#137889). */
+ * --runtime`. That call writes all memory knobs of the cgroup as systemd knows them, so those that were set
+ * beside it go along as they stand. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,8 +11,8 @@
 #include "base/macros.h"
 #include "kernel/cgroup.h"
 
-/* Whether systemd runs here and the cgroup is one of its units (by its name), with a knob that it has a
- * property for. */
+/* Whether systemd runs here and the cgroup is one of its units (by its name and those above it), with a knob
+ * that it has a property for. */
 bool unit_manages(int root_fd, const char *path, const char *knob);
 
 /* Starts systemctl; its pid, which the caller reaps, or negative errno. */

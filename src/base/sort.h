@@ -1,4 +1,5 @@
-/* Sorting without the heap: qsort of glibc allocates as soon as an array is over a kilobyte. Heapsort, not stable. */
+/* Sorting without the heap: qsort of glibc allocates as soon as an array is over a kilobyte. Heapsort, not
+ * stable. */
 #pragma once
 
 #include <stdbool.h>

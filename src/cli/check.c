@@ -315,7 +315,7 @@ int cli_check(const struct cli_options *o, int argc, char **argv)
         (void)fprintf(stderr, "headroom check takes no arguments\n");
         return CLI_USAGE;
     }
-    c.real_root = strcmp(o->sysroot, "/") == 0;
+    c.real_root = file_is_root(o->sysroot);
     c.root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c.root_fd < 0) {
         (void)fprintf(stderr, "headroom check: %s: %s\n", o->sysroot, strerror(errno));

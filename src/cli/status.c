@@ -21,15 +21,17 @@ static void print_room(const json_t *status)
 {
     const json_t *room = get(status, "room");
     json_int_t left = number(room, "room_bytes");
+    json_t *amount;
 
     if (!room) {
         (void)printf("room:      not known yet (the node could not be read)\n");
         return;
     }
     (void)printf("level:     %s\n", text(room, "level"));
-    (void)printf("room:      %s%s of %s (used %s", left < 0 ? "-" : "",
-                 cli_bytes(json_integer(left < 0 ? -left : left)), cli_bytes(get(room, "limit_bytes")),
-                 cli_bytes(get(room, "used_bytes")));
+    amount = json_integer(left < 0 ? -left : left);
+    (void)printf("room:      %s%s of %s (used %s", left < 0 ? "-" : "", cli_bytes(amount),
+                 cli_bytes(get(room, "limit_bytes")), cli_bytes(get(room, "used_bytes")));
+    json_decref(amount);
     (void)printf(", swap that counts %s)\n", cli_bytes(get(room, "swap_bytes")));
     (void)printf("growth:    %s/s, time left %s\n", cli_bytes(get(room, "growth_bytes_per_second")),
                  cli_usec(get(room, "time_left_usec")));

@@ -74,7 +74,7 @@ static int run(struct undo *u, int runtime_fd, bool json)
 int cli_undo(const struct cli_options *o, int argc, char **argv)
 {
     _cleanup_close_ int runtime_fd = -1, lock_fd = -1, root_fd = -1;
-    struct undo u = {.real_root = strcmp(o->sysroot, "/") == 0};
+    struct undo u = {.real_root = file_is_root(o->sysroot)};
     int code;
 
     (void)argv;

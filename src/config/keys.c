@@ -6,9 +6,9 @@
  * older ones. A value that asks for nothing (no, 0, empty) gives none: that is what this version does. */
 #include "config/keys.h"
 
-#include <pwd.h>
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <string.h>
 

@@ -23,7 +23,8 @@
 #define DRY_RUN_PAUSE_USEC USEC_PER_SEC
 /* How often the groups are read while nothing has to be chosen, for their growth. */
 #define SAMPLE_CALM_USEC (5 * USEC_PER_SEC)
-/* By how much memory.high is raised while a victim that was asked to end does so: what an exit handler may touch. */
+/* By how much memory.high is raised while a victim that was asked to end does so: what an exit handler may
+ * touch. */
 #define TERM_ALLOWANCE_BYTES (64 * MIB)
 
 static int read_and_judge(struct daemon *d)
@@ -125,7 +126,8 @@ static bool act(struct daemon *d, struct decision *e)
     return true;
 }
 
-/* A decision that acts is always recorded; one that says the same again (dry-run, nobody to take) every few seconds. */
+/* A decision that acts is always recorded; one that says the same again (dry-run, nobody to take) every few
+ * seconds. */
 static bool record(struct daemon *d, struct decision *e, bool acts)
 {
     if (!acts && e->time_usec < d->quiet_until_usec)
@@ -158,8 +160,11 @@ static void decide(struct daemon *d, const struct trigger *t)
 
     if (now < d->decide_due_usec || read_groups(d) < 0)
         return;
-    *e = (struct decision){
-        .trigger = *t, .room = d->room, .time_usec = now, .wall_usec = clock_wall_usec(), .dry_run = d->dry_run};
+    *e = (struct decision){.trigger = *t,
+                           .room = d->room,
+                           .time_usec = now,
+                           .wall_usec = clock_wall_usec(),
+                           .dry_run = d->dry_run};
     victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
     e->select_usec = clock_now_usec() - t->at_usec;
     acts = e->reason == DECISION_KILL && !d->dry_run;

@@ -116,7 +116,7 @@ struct daemon {
     uint64_t decide_due_usec;  /* nor is anybody looked for before */
 
     struct control control;
-    char control_path[108];
+    char control_path[512];
     uint64_t looks;
     uint64_t looks_failed;
     uint64_t look_failed_said_usec;

@@ -153,10 +153,10 @@ static bool lock_names(int lock_fd, pid_t pid)
     return strcmp(text, own) == 0;
 }
 
-/* The daemon is gone. Whoever takes the lock and writes his pid into it is its successor and takes over. A lock that
- * still names the dead one is only not let go of yet: the kernel closes the descriptors of a dying process in no
- * certain order. While nobody has it, it is ours for as long as the fence takes, so that a successor finds a journal
- * that is whole. */
+/* The daemon is gone. Whoever takes the lock and writes his pid into it is its successor and takes over. A
+ * lock that still names the dead one is only not let go of yet: the kernel closes the descriptors of a dying
+ * process in no certain order. While nobody has it, it is ours for as long as the fence takes, so that a
+ * successor finds a journal that is whole. */
 static void mourn(struct guardian *g)
 {
     uint64_t until = clock_now_usec() + SUCCESSOR_USEC;
@@ -206,7 +206,8 @@ static int wait_msec(const struct guardian *g)
 static void guard(struct guardian *g)
 {
     for (;;) {
-        struct pollfd p[2] = {{.fd = g->fd, .events = POLLIN}, {.fd = g->child_fd, .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
+                              {.fd = g->child_fd, .events = POLLIN}};
         int n = poll(p, 2, wait_msec(g));
 
         if (n < 0 && errno != EINTR)

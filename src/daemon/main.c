@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/units.h"
 #include "config/config.h"
@@ -35,7 +36,7 @@ static int load_config(struct daemon *d)
     const char *path = d->options.config_path;
     int r;
 
-    if (!path && access(DAEMON_CONFIG_DEFAULT, F_OK) == 0 && strcmp(d->options.sysroot, "/") == 0)
+    if (!path && access(DAEMON_CONFIG_DEFAULT, F_OK) == 0 && file_is_root(d->options.sysroot))
         path = DAEMON_CONFIG_DEFAULT;
     if (!path) {
         config_init_defaults(&d->config);
@@ -57,8 +58,8 @@ static int take_lock(struct daemon *d)
     char text[32];
     int n;
 
-    (void)mkdirat(d->root_fd, "run", 0755);
-    if (mkdirat(d->root_fd, DAEMON_RUNTIME_DIR, 0755) < 0 && errno != EEXIST)
+    if ((mkdirat(d->root_fd, "run", 0755) < 0 && errno != EEXIST) ||
+        (mkdirat(d->root_fd, DAEMON_RUNTIME_DIR, 0755) < 0 && errno != EEXIST))
         return -errno;
     d->runtime_fd = file_open_dir(d->root_fd, DAEMON_RUNTIME_DIR);
     if (d->runtime_fd < 0)
@@ -89,8 +90,11 @@ static void on_signal(void *user, int fd, uint32_t events)
                      "event=reload action=none text=\"reloading is not there yet: restart\"");
             continue;
         }
-        if (info.ssi_signo == SIGCHLD)
+        if (info.ssi_signo == SIGCHLD) {
+            while (waitpid(-1, NULL, WNOHANG) > 0)
+                ; /* a companion; that it is gone is seen on its socket */
             continue;
+        }
         log_line(LOG_PRIO_NOTICE, "event=stop signal=%u", info.ssi_signo);
         loop_stop(&d->loop);
     }
@@ -137,7 +141,8 @@ static int start_companions(struct daemon *d)
 {
     int r;
 
-    d->worker_options = (struct worker_options){.sysroot = d->options.sysroot, .signals = d->real_root};
+    d->worker_options =
+        (struct worker_options){.sysroot = d->options.sysroot, .signals = d->real_root && !d->dry_run};
     r = companion_start(&d->worker, "headroomd-work", -1, worker_main, &d->worker_options);
     if (r == 0)
         r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
@@ -265,7 +270,8 @@ static int start(struct daemon *d)
         .signals = d->real_root,
     };
     record_ring_init(&d->ring);
-    d->scratch = (struct victim_scratch){.candidates = d->candidates, .items = d->items, .max = DAEMON_GROUPS_MAX};
+    d->scratch =
+        (struct victim_scratch){.candidates = d->candidates, .items = d->items, .max = DAEMON_GROUPS_MAX};
     r = isolate_open(d);
     if (r < 0)
         report_warning(
@@ -351,7 +357,7 @@ int main(int argc, char **argv)
         (void)log_flush();
         return r < 0 ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_OK;
     }
-    d->real_root = strcmp(d->options.sysroot, "/") == 0;
+    d->real_root = file_is_root(d->options.sysroot);
     d->dry_run = d->options.dry_run || d->config.observe;
     (void)snprintf(d->control_path, sizeof(d->control_path), "%s%s%s", d->options.sysroot,
                    d->real_root ? "" : "/", CONTROL_PATH);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 /* Longest file of one number: "18446744073709551615\n", with some grace. */
@@ -229,4 +230,12 @@ int file_each_line(int fd, file_line_fn fn, void *user)
             return r;
     }
     return held > 0 ? fn(user, (struct text){buf, held}) : 0;
+}
+
+bool file_is_root(const char *path)
+{
+    struct stat root, st;
+
+    return stat("/", &root) == 0 && stat(path, &st) == 0 && root.st_dev == st.st_dev &&
+           root.st_ino == st.st_ino;
 }

@@ -48,3 +48,6 @@ int file_each_entry(int dir_fd, file_entry_fn fn, void *user); /* rewinds first 
  * file is no error. */
 typedef int (*file_line_fn)(void *user, struct text line);
 int file_each_line(int fd, file_line_fn fn, void *user) _nodiscard_;
+
+/* Whether the path leads to the root of this machine, however it is written ("/", "//", "/.", a link). */
+bool file_is_root(const char *path);

@@ -1,10 +1,10 @@
 #include "kernel/process.h"
 
-#include <sys/stat.h>
-#include <stdio.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "base/units.h"

@@ -18,15 +18,15 @@ const char *level_name(enum level l)
 
 const char *decision_reason_name(enum decision_reason r)
 {
-    static const char *const names[] = {"nothing-needed", "kill", "waiting", "no-candidate", "fruitless",
-                                        "kill-limit"};
+    static const char *const names[] = {"nothing-needed", "kill",      "waiting",
+                                        "no-candidate",   "fruitless", "kill-limit"};
 
     return (size_t)r < ARRAY_SIZE(names) ? names[r] : "?";
 }
 
 const char *verdict_name(enum verdict v)
 {
-    static const char *const names[] = {"chosen",  "culprit", "not-needed", "higher-tier", "protected",
+    static const char *const names[] = {"chosen",  "culprit", "not-needed",    "higher-tier", "protected",
                                         "actions", "dying",   "frees-nothing", "too-many"};
 
     return (size_t)v < ARRAY_SIZE(names) ? names[v] : "?";

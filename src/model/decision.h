@@ -51,14 +51,14 @@ struct room {
 /* Why a group was or was not chosen. */
 enum verdict {
     VERDICT_CHOSEN,
-    VERDICT_CULPRIT,       /* chosen: over its share, and the cause of most of the growth */
-    VERDICT_NOT_NEEDED,    /* its tier was reached, and others were cheaper */
-    VERDICT_TIER,          /* a lower tier was enough */
-    VERDICT_PROTECTED,     /* its class is, or it asked to be left out and may */
-    VERDICT_ACTIONS,       /* its class does not name the action */
+    VERDICT_CULPRIT,    /* chosen: over its share, and the cause of most of the growth */
+    VERDICT_NOT_NEEDED, /* its tier was reached, and others were cheaper */
+    VERDICT_TIER,       /* a lower tier was enough */
+    VERDICT_PROTECTED,  /* its class is, or it asked to be left out and may */
+    VERDICT_ACTIONS,    /* its class does not name the action */
     VERDICT_DYING,
-    VERDICT_NOTHING,       /* it would free nothing */
-    VERDICT_NO_ROOM,       /* more victims than one decision takes */
+    VERDICT_NOTHING, /* it would free nothing */
+    VERDICT_NO_ROOM, /* more victims than one decision takes */
 };
 
 /* What the policy saw in one group. */
@@ -69,11 +69,11 @@ struct candidate {
     unsigned class_index;
     unsigned priority;
     bool retriable;
-    bool over_request; /* or none declared */
+    bool over_request;      /* or none declared */
     uint64_t request_bytes; /* GROUP_REQUEST_NONE: none */
-    bool last;         /* asked to be avoided, or of a task that was killed often */
-    uint64_t freed_bytes;    /* what its end should free */
-    uint64_t progress_usec;  /* what its end throws away */
+    bool last;              /* asked to be avoided, or of a task that was killed often */
+    uint64_t freed_bytes;   /* what its end should free */
+    uint64_t progress_usec; /* what its end throws away */
     uint64_t growth_bytes;
     enum verdict verdict;
 };
@@ -95,19 +95,19 @@ struct victim {
 enum decision_reason {
     DECISION_NOTHING_NEEDED,
     DECISION_KILL,
-    DECISION_WAITING,       /* an earlier victim's memory is still coming back */
-    DECISION_NO_CANDIDATE,  /* something is needed and nobody may be taken */
-    DECISION_FRUITLESS,     /* the last kills left the need as it was: killing has stopped */
-    DECISION_KILL_LIMIT,    /* KillLimit is used up, and it is not critical enough to go beyond it */
+    DECISION_WAITING,      /* an earlier victim's memory is still coming back */
+    DECISION_NO_CANDIDATE, /* something is needed and nobody may be taken */
+    DECISION_FRUITLESS,    /* the last kills left the need as it was: killing has stopped */
+    DECISION_KILL_LIMIT,   /* KillLimit is used up, and it is not critical enough to go beyond it */
 };
 
 enum decision_method {
     METHOD_NONE,
-    METHOD_ALL,        /* everything that may be taken, or all of a tier */
-    METHOD_EXACT,      /* the cheapest set that covers the need */
-    METHOD_QUANTISED,  /* the same over rounded sizes */
+    METHOD_ALL,       /* everything that may be taken, or all of a tier */
+    METHOD_EXACT,     /* the cheapest set that covers the need */
+    METHOD_QUANTISED, /* the same over rounded sizes */
     METHOD_CULPRIT,
-    METHOD_ORDER,      /* Order= of the class, from the front */
+    METHOD_ORDER, /* Order= of the class, from the front */
 };
 
 struct decision {
@@ -115,7 +115,7 @@ struct decision {
     struct trigger trigger;
     struct room room;
     uint64_t time_usec;
-    uint64_t wall_usec;   /* CLOCK_REALTIME, for people */
+    uint64_t wall_usec; /* CLOCK_REALTIME, for people */
     enum decision_reason reason;
     enum decision_method method;
     unsigned groups;      /* seen */
@@ -128,14 +128,14 @@ struct decision {
 
     /* The outcome. */
     bool ended;
-    unsigned gone;        /* victims that were seen empty */
-    unsigned stuck;       /* victims that were not within KillDeadline */
-    unsigned failed;      /* victims that could not be signalled */
+    unsigned gone;   /* victims that were seen empty */
+    unsigned stuck;  /* victims that were not within KillDeadline */
+    unsigned failed; /* victims that could not be signalled */
     uint64_t used_after;
     uint64_t need_after;
-    uint64_t freed_bytes; /* used before the first signal less used after, 0 where it grew */
-    uint64_t select_usec; /* trigger → victim chosen */
-    uint64_t signal_usec; /* trigger → kill system call done */
+    uint64_t freed_bytes;  /* used before the first signal less used after, 0 where it grew */
+    uint64_t select_usec;  /* trigger → victim chosen */
+    uint64_t signal_usec;  /* trigger → kill system call done */
     uint64_t outcome_usec; /* trigger → all victims empty, or given up */
 };
 

@@ -48,8 +48,9 @@ struct workload {
     uint64_t refault_bytes; /* anon + file, since ever */
 };
 
-/* What a group says of itself by extended attributes of its cgroup's directory (user.headroom.*, and systemd's
- * user.oomd_avoid and user.oomd_omit). Whether it is believed is for the policy to say (policy/claims). */
+/* What a group says of itself by extended attributes of its cgroup's directory (user.headroom.*, and
+ * systemd's user.oomd_avoid and user.oomd_omit). Whether it is believed is for the policy to say
+ * (policy/claims). */
 struct group_claims {
     bool has_priority;
     bool has_retriable;
@@ -74,20 +75,21 @@ struct group {
     char comm[16];             /* of that process, for messages */
     unsigned class_index;
     unsigned workload_index;
-    uint32_t owner_uid;        /* who owns the cgroup's directory (of a process: whose it is) */
+    uint32_t owner_uid; /* who owns the cgroup's directory (of a process: whose it is) */
     struct group_claims claims;
-    unsigned lineage_kills;    /* how often its task was killed before */
-    uint64_t birth_usec;       /* start of its oldest process */
-    uint64_t cpu_usec;         /* used since its birth */
-    uint64_t paused_usec;      /* frozen since its birth */
+    unsigned lineage_kills; /* how often its task was killed before */
+    uint64_t birth_usec;    /* start of its oldest process */
+    uint64_t cpu_usec;      /* used since its birth */
+    uint64_t paused_usec;   /* frozen since its birth */
     uint64_t anon;
     uint64_t shmem;
-    uint64_t kernel;           /* less reclaimable slab, plus sock */
+    uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
-    uint64_t growth_bytes;     /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is less) */
+    uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
+                              less) */
     bool populated;
-    bool dying;                /* killed by us and not yet empty, or stuck so */
-    bool stuck;                /* killed, and past KillDeadline */
+    bool dying; /* killed by us and not yet empty, or stuck so */
+    bool stuck; /* killed, and past KillDeadline */
 };
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)

@@ -10,10 +10,10 @@ bool claims_one_owner(const struct snapshot *s)
     return s->group_count > 0;
 }
 
-static uint64_t resolve_request(const struct config *c, const struct snapshot *s, const struct group *g, bool trusted)
+static uint64_t resolve_request(const struct config *c, const struct snapshot *s, const struct group *g,
+                                bool trusted)
 {
-    uint64_t own =
-        amount_bytes(&c->classes[g->class_index].request, s->node.total, GROUP_REQUEST_NONE);
+    uint64_t own = amount_bytes(&c->classes[g->class_index].request, s->node.total, GROUP_REQUEST_NONE);
 
     if (!g->claims.has_request)
         return own;

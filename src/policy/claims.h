@@ -1,6 +1,7 @@
-/* What a group says of itself, and how far it is believed. A value that makes the group go earlier is always honoured;
- * one that makes it go later only where root owns the cgroup's directory, or where everybody whom it could be shifted
- * to belongs to the same owner: nobody can make his group outlive another owner's by an attribute. */
+/* What a group says of itself, and how far it is believed. A value that makes the group go earlier is always
+ * honoured; one that makes it go later only where root owns the cgroup's directory, or where everybody whom
+ * it could be shifted to belongs to the same owner: nobody can make his group outlive another owner's by an
+ * attribute. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@ struct standing {
     bool last;
     bool over_request;      /* holds more than its request; a group without one counts as over it */
     uint64_t request_bytes; /* GROUP_REQUEST_NONE: none */
-    uint64_t progress_usec; /* the greater of CPU time and unpaused age since its birth, or since user.headroom.started */
+    uint64_t progress_usec; /* the greater of CPU time and unpaused age since its birth, or since
+                               user.headroom.started */
 };
 
 /* True where every populated group of the snapshot has the same owner. */

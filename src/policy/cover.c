@@ -13,11 +13,13 @@ const char *cover_method_name(enum cover_method m)
     return (size_t)m < ARRAY_SIZE(names) ? names[m] : "?";
 }
 
-/* Cheapest per byte first; ties by cost, size and the caller's order, so that the result does not depend on theirs. */
+/* Cheapest per byte first; ties by cost, size and the caller's order, so that the result does not depend on
+ * theirs. */
 static bool goes_before(const void *va, const void *vb, const void *user)
 {
     const struct cover_item *a = va, *b = vb;
-    unsigned __int128 left = (unsigned __int128)a->cost * b->bytes, right = (unsigned __int128)b->cost * a->bytes;
+    unsigned __int128 left = (unsigned __int128)a->cost * b->bytes,
+                      right = (unsigned __int128)b->cost * a->bytes;
 
     (void)user;
     if (left != right)
@@ -44,8 +46,8 @@ static struct search the_search;
 static uint64_t bin_cost[COVER_BINS + 1];
 static unsigned char bin_taken[COVER_ITEMS_MAX][(COVER_BINS + 8) / 8];
 
-/* The least that covering `left` from item i on can cost: whole items in order of cost per byte, and a part of the last
- * one, rounded down. UINT64_MAX: it cannot be covered. */
+/* The least that covering `left` from item i on can cost: whole items in order of cost per byte, and a part
+ * of the last one, rounded down. UINT64_MAX: it cannot be covered. */
 static uint64_t lower_bound(const struct search *s, unsigned i, uint64_t left)
 {
     uint64_t cost = 0;

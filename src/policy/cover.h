@@ -1,10 +1,12 @@
-/* The cheapest set that is enough: of items that each free some bytes and cost some progress, those that together free
- * `need` with the least total cost (minimum knapsack cover). Pure, no allocation, and the same for any input order.
+/* The cheapest set that is enough: of items that each free some bytes and cost some progress, those that
+ * together free `need` with the least total cost (minimum knapsack cover). Pure, no allocation, and the same
+ * for any input order.
  *
- * Exact by branch and bound with the fractional relaxation as lower bound (Dantzig), which on such inputs visits a few
- * hundred nodes; where it would visit more than COVER_NODES_MAX, by dynamic programming over bytes quantised to
- * need / COVER_BINS (rounded down, so that the set is always enough; its cost is the optimum of the rounded problem).
- * Beyond COVER_ITEMS_MAX items only the best by cost per byte are considered. */
+ * Exact by branch and bound with the fractional relaxation as lower bound (Dantzig), which on such inputs
+ * visits a few hundred nodes; where it would visit more than COVER_NODES_MAX, by dynamic programming over
+ * bytes quantised to need / COVER_BINS (rounded down, so that the set is always enough; its cost is the
+ * optimum of the rounded problem). Beyond COVER_ITEMS_MAX items only the best by cost per byte are
+ * considered. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,12 +25,13 @@ struct cover_item {
 };
 
 enum cover_method {
-    COVER_NONE,       /* nothing to choose */
-    COVER_ALL,        /* everything together is not enough, or just enough */
+    COVER_NONE, /* nothing to choose */
+    COVER_ALL,  /* everything together is not enough, or just enough */
     COVER_EXACT,
     COVER_QUANTISED,
 };
 
-/* Sorts the items and marks those that are taken. No taken one can be left out without the rest being too little. */
+/* Sorts the items and marks those that are taken. No taken one can be left out without the rest being too
+ * little. */
 enum cover_method cover_choose(struct cover_item *items, unsigned count, uint64_t need_bytes);
 const char *cover_method_name(enum cover_method m);

@@ -26,7 +26,8 @@ static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
     return u64_add_cap(u64_add_cap(g->anon, g->kernel), shmem);
 }
 
-static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st, uint64_t freed)
+static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st,
+                          uint64_t freed)
 {
     const struct class_config *class = &ch->config->classes[g->class_index];
 
@@ -194,15 +195,16 @@ static bool wants_newest(const struct choice *ch, const struct candidate *k)
     return ch->config->classes[k->class_index].order == ORDER_NEWEST;
 }
 
-/* The cost of an item in a tier whose classes say Order=newest: what makes the cheapest cover the newest groups is that
- * each older one costs more than all newer ones together could. */
+/* The cost of an item in a tier whose classes say Order=newest: what makes the cheapest cover the newest
+ * groups is that each older one costs more than all newer ones together could. */
 static void cost_by_age(struct cover_item *items, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         unsigned newer = 0;
 
         for (unsigned j = 0; j < n; j++)
-            newer += items[j].cost < items[i].cost || (items[j].cost == items[i].cost && items[j].tie > items[i].tie);
+            newer += items[j].cost < items[i].cost ||
+                     (items[j].cost == items[i].cost && items[j].tie > items[i].tie);
         items[i].tie = newer;
     }
 }
@@ -276,8 +278,8 @@ static struct candidate *candidate_of(const struct choice *ch, const struct vict
     return NULL;
 }
 
-/* A later tier may have made an earlier one's small ones superfluous. Victims stand in the order of their tiers: the
- * last ones are given back first. */
+/* A later tier may have made an earlier one's small ones superfluous. Victims stand in the order of their
+ * tiers: the last ones are given back first. */
 static void give_back(struct choice *ch)
 {
     struct decision *d = ch->decision;
@@ -298,7 +300,8 @@ static void give_back(struct choice *ch)
 
 /* ---- what stops a kill ---- */
 
-/* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone. */
+/* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone.
+ */
 static bool is_limited(const struct choice *ch)
 {
     struct victim_state *st = ch->state;
@@ -308,8 +311,9 @@ static bool is_limited(const struct choice *ch)
     if (st->tokens_usec == 0)
         st->tokens_permyriad = full;
     else
-        st->tokens_permyriad = u64_min(
-            full, st->tokens_permyriad + u64_mul_div(full, u64_sub_floor(now, st->tokens_usec), USEC_PER_MINUTE));
+        st->tokens_permyriad =
+            u64_min(full, st->tokens_permyriad +
+                              u64_mul_div(full, u64_sub_floor(now, st->tokens_usec), USEC_PER_MINUTE));
     st->tokens_usec = now;
     return st->tokens_permyriad < PERMYRIAD && r->need < r->margin / 2;
 }

@@ -1,16 +1,17 @@
 /* Who is killed: the least progress lost. Pure.
  *
- * Tiers: priority ascending; retriable before not; over its request (or without one) before within it; those that asked
- * to be spared, or whose task was killed often, last. In the lowest tier the set that covers the need with the least
- * total progress (policy/cover); where all of a tier is not enough, all of it, and the next one. A group that the cover
- * does not need is given back.
+ * Tiers: priority ascending; retriable before not; over its request (or without one) before within it; those
+ * that asked to be spared, or whose task was killed often, last. In the lowest tier the set that covers the
+ * need with the least total progress (policy/cover); where all of a tier is not enough, all of it, and the
+ * next one. A group that the cover does not need is given back.
  *
- * The culprit goes first, however old: a group of the lowest priority that is over its request (without one: over its
- * fair share, (limit − all requests) / groups without request, and larger than any other of its class), and the cause
- * of more than half of the growth of the last 5 s. It is killed to stop its growth, even if it frees nothing.
+ * The culprit goes first, however old: a group of the lowest priority that is over its request (without one:
+ * over its fair share, (limit − all requests) / groups without request, and larger than any other of its
+ * class), and the cause of more than half of the growth of the last 5 s. It is killed to stop its growth,
+ * even if it frees nothing.
  *
- * What a group frees: anon + kernel memory + shmem × a fraction learned per class from outcomes, which starts at 0:
- * shared anonymous memory dies with its group, files on tmpfs do not. Page cache never counts. */
+ * What a group frees: anon + kernel memory + shmem × a fraction learned per class from outcomes, which starts
+ * at 0: shared anonymous memory dies with its group, files on tmpfs do not. Page cache never counts. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +22,8 @@
 #include "model/snapshot.h"
 #include "policy/cover.h"
 
-/* Groups that free less than this are passed over: ending them costs somebody something and brings nothing. */
+/* Groups that free less than this are passed over: ending them costs somebody something and brings nothing.
+ */
 #define VICTIM_USEFUL_BYTES UINT64_C(262144)
 #define VICTIM_LINEAGES_MAX 256
 /* After this many kills in a row that left the need as it was, killing stops for VICTIM_FRUITLESS_USEC. */
@@ -30,8 +32,9 @@
 
 /* What is remembered from outcome to outcome. */
 struct victim_state {
-    uint64_t shmem_permyriad[CONFIG_CLASSES_MAX]; /* how much of its shmem a dead group of the class gave back */
-    unsigned fruitless;                           /* kills in a row */
+    uint64_t
+        shmem_permyriad[CONFIG_CLASSES_MAX]; /* how much of its shmem a dead group of the class gave back */
+    unsigned fruitless;                      /* kills in a row */
     uint64_t fruitless_until_usec;
     uint64_t tokens_permyriad; /* kills that KillLimit still allows × 10000 */
     uint64_t tokens_usec;      /* when they were last counted; 0: never */
@@ -49,13 +52,14 @@ struct victim_scratch {
     unsigned max;
 };
 
-/* Fills reason, method, counts, victims and expected_bytes of *d for the need in d->room, and scratch->candidates with
- * one row a group, in the order of the snapshot. While a group that was killed is still dying (and not known to be
- * stuck), nobody else is chosen. */
+/* Fills reason, method, counts, victims and expected_bytes of *d for the need in d->room, and
+ * scratch->candidates with one row a group, in the order of the snapshot. While a group that was killed is
+ * still dying (and not known to be stuck), nobody else is chosen. */
 void victim_choose(const struct config *c, const struct snapshot *s, struct victim_state *state,
                    struct victim_scratch *scratch, struct decision *d);
 
-/* The outcome of a kill: learns what shmem gives back, counts the task's kills, and notices that killing is no use. */
+/* The outcome of a kill: learns what shmem gives back, counts the task's kills, and notices that killing is
+ * no use. */
 void victim_note_outcome(const struct decision *d, struct victim_state *state);
 /* Called with every look: a need that has gone by itself ends the stop. */
 void victim_note_need(struct victim_state *state, uint64_t need_bytes);

@@ -47,7 +47,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
     append_victims(b, c, d);
     if (!d->ended || d->victim_count == 0 || d->dry_run)
         return;
-    buffer_appendf(b, " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
+    buffer_appendf(b,
+                   " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
                    d->gone, d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);

@@ -1,5 +1,5 @@
-/* A decision as one line of logfmt: bytes as plain numbers, times in microseconds (`_us`), so that a line can be
- * counted with as well as read. */
+/* A decision as one line of logfmt: bytes as plain numbers, times in microseconds (`_us`), so that a line can
+ * be counted with as well as read. */
 #pragma once
 
 #include "base/buffer.h"

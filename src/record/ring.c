@@ -39,8 +39,8 @@ static bool is_empty(const struct record_ring *r)
     return r->oldest_id == r->next_id;
 }
 
-/* Makes `size` bytes free in one piece at r->end; older records go. The records lie in [begin, end), or, once wrapped,
- * in [begin, wrap) and [0, end). */
+/* Makes `size` bytes free in one piece at r->end; older records go. The records lie in [begin, end), or, once
+ * wrapped, in [begin, wrap) and [0, end). */
 static void make_room(struct record_ring *r, uint32_t size)
 {
     while (!is_empty(r) && r->next_id - r->oldest_id >= RECORD_IDS_MAX)

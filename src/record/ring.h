@@ -1,6 +1,7 @@
-/* The last decisions with every candidate, kept for whoever asks, in a ring of bytes of fixed size: a decision among
- * three groups takes a few hundred bytes, one among a thousand two hundred thousand, and pushes out older ones. What
- * does not fit at all keeps its head and its victims and says how many candidates were cut. */
+/* The last decisions with every candidate, kept for whoever asks, in a ring of bytes of fixed size: a
+ * decision among three groups takes a few hundred bytes, one among a thousand two hundred thousand, and
+ * pushes out older ones. What does not fit at all keeps its head and its victims and says how many candidates
+ * were cut. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,9 +52,9 @@ struct record_head {
 
 struct record_ring {
     uint64_t data[RECORD_RING_BYTES / 8];
-    uint32_t begin;  /* offset of the oldest */
-    uint32_t end;    /* where the next one goes */
-    uint32_t wrap;   /* where the records before the wrap end; 0: not wrapped */
+    uint32_t begin; /* offset of the oldest */
+    uint32_t end;   /* where the next one goes */
+    uint32_t wrap;  /* where the records before the wrap end; 0: not wrapped */
     uint64_t oldest_id;
     uint64_t next_id; /* the first decision is 1 */
     uint64_t kills;   /* victims signalled since start */
@@ -72,6 +73,7 @@ const struct record_head *record_ring_get(const struct record_ring *r, uint64_t 
 const struct record_head *record_ring_last(const struct record_ring *r);
 uint64_t record_ring_oldest_id(const struct record_ring *r); /* 0: empty */
 
-/* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the first). */
+/* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the
+ * first). */
 const struct record_row *record_next_row(const struct record_head *h, const struct record_row *previous,
                                          const char **ret_name);

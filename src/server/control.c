@@ -81,10 +81,24 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read)
     if (!may_read)
         return error_reply(CONTROL_INTERFACE ".PermissionDenied");
     if (explain || events)
-        return open_stream(c, json_object_get(request, "parameters"), explain ? STREAM_EXPLAIN : STREAM_EVENTS);
+        return open_stream(c, json_object_get(request, "parameters"),
+                           explain ? STREAM_EXPLAIN : STREAM_EVENTS);
     memset(&status, 0, sizeof(status));
     c->status(c->user, &status);
     return json_pack("{s:{s:o}}", "parameters", "status", status_to_json(&status));
+}
+
+/* What a request may be made of. Each of these characters makes the parser allocate, up to some 300 bytes:
+ * with more of them a hostile request would exhaust the arena, and jansson (2.14) reads and writes behind its
+ * buffers where an allocation fails in the middle of a string. It also bounds how deep the parser calls
+ * itself. Strings that hold more of them are refused, too: no method has such. */
+static bool is_modest(const char *request, size_t length)
+{
+    unsigned parts = 0;
+
+    for (size_t i = 0; i < length; i++)
+        parts += request[i] == '{' || request[i] == '[' || request[i] == ',' || request[i] == ':';
+    return parts <= CONTROL_REQUEST_PARTS_MAX;
 }
 
 int control_handle(struct control *c, const char *request, size_t length, bool may_read, char *ret,
@@ -99,7 +113,7 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     json_starved = false;
     c->opened.kind = STREAM_NONE;
     c->nothing_yet = false;
-    in = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
+    in = is_modest(request, length) ? json_loadb(request, length, JSON_REJECT_DUPLICATES, &error) : NULL;
     out =
         json_is_object(in) ? dispatch(c, in, may_read) : error_reply("org.varlink.service.InvalidParameter");
     if (!out && c->opened.kind == STREAM_EVENTS && !json_starved) {
@@ -169,7 +183,8 @@ static void client_flush(struct control *c, struct control_client *cl)
     }
     cl->reply_length = cl->reply_sent = 0;
     if (cl->stream.kind != STREAM_NONE)
-        client_advance(c, cl); /* goes out in the next turn of the loop: one client does not hold up the others */
+        client_advance(
+            c, cl); /* goes out in the next turn of the loop: one client does not hold up the others */
     if (cl->fd >= 0)
         (void)loop_change(c->loop, cl->fd, more || cl->reply_length > 0 ? EPOLLOUT : EPOLLIN);
 }
@@ -332,15 +347,17 @@ int control_init(struct control *c, struct loop *l, const char *path, bool acces
     /* jansson seeds its hash tables on first use, from /dev/urandom: now, not in the loop. */
     json_object_seed(0);
 
-    if (strlen(path) >= sizeof(address.sun_path))
+    /* Under another name until it listens: who sees the socket can connect. */
+    if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", path) >=
+        sizeof(address.sun_path))
         return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->fd < 0)
         return -errno;
-    (void)unlink(path);
-    if (bind(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
-        listen(c->fd, CONTROL_CLIENTS_MAX) < 0) {
+    (void)unlink(address.sun_path);
+    if (bind(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        chmod(address.sun_path, 0666) < 0 || listen(c->fd, CONTROL_CLIENTS_MAX) < 0 ||
+        rename(address.sun_path, path) < 0) {
         r = -errno;
         close_fdp(&c->fd);
         return r;

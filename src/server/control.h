@@ -22,6 +22,7 @@
 
 #define CONTROL_CLIENTS_MAX 8
 #define CONTROL_REQUEST_MAX 4096
+#define CONTROL_REQUEST_PARTS_MAX 64 /* braces, brackets, commas and colons in it */
 #define CONTROL_REPLY_MAX 65536
 #define CONTROL_ARENA_SIZE 262144
 #define CONTROL_PATH "run/headroom/headroom.sock"
@@ -39,7 +40,7 @@ struct control_client {
     size_t reply_length;
     size_t reply_sent;
     struct stream stream; /* what is still to be sent */
-    uint64_t last_use; /* of control.uses; the least one has been silent longest */
+    uint64_t last_use;    /* of control.uses; the least one has been silent longest */
 };
 
 struct control {

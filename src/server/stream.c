@@ -14,8 +14,8 @@ static bool read_u64(const json_t *o, const char *key, uint64_t *value)
     return true;
 }
 
-bool stream_open(struct stream *s, enum stream_kind kind, const json_t *parameters, const struct record_ring *ring,
-                 uint64_t now_usec, const char **ret_error)
+bool stream_open(struct stream *s, enum stream_kind kind, const json_t *parameters,
+                 const struct record_ring *ring, uint64_t now_usec, const char **ret_error)
 {
     uint64_t since = now_usec;
 
@@ -55,7 +55,8 @@ static json_t *next_of_explain(struct stream *s, const struct record_ring *ring,
         return message(s, json_pack("{s:o}", "decision", record_to_json(config, h)), h->row_count > 0);
     }
     s->row += STREAM_ROWS;
-    return message(s, json_pack("{s:o}", "candidates", record_rows_to_json(config, h, from, STREAM_ROWS, false)),
+    return message(s,
+                   json_pack("{s:o}", "candidates", record_rows_to_json(config, h, from, STREAM_ROWS, false)),
                    s->row < h->row_count);
 }
 

@@ -1,6 +1,7 @@
 #include "snapshot/claims.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "base/units.h"
@@ -85,4 +86,12 @@ void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
             (void)claims_parse(names[i], value, real_offset_usec, ret);
+}
+
+uint64_t claims_real_offset_usec(uint64_t boot_usec)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return u64_sub_floor((uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000, boot_usec);
 }

@@ -1,13 +1,19 @@
-/* user.headroom.* (and systemd's user.oomd_avoid, user.oomd_omit) of a cgroup's directory, as values. What does not
- * parse is as if it were not there: a group cannot break a decision by what it says. */
+/* user.headroom.* (and systemd's user.oomd_avoid, user.oomd_omit) of a cgroup's directory, as values. What
+ * does not parse is as if it were not there: a group cannot break a decision by what it says. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/snapshot.h"
 
-/* `real_offset_usec`: CLOCK_REALTIME − CLOCK_BOOTTIME, since user.headroom.started is in seconds of the epoch. */
+/* `real_offset_usec`: CLOCK_REALTIME − CLOCK_BOOTTIME, since user.headroom.started is in seconds of the
+ * epoch. */
 void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *ret);
 
 /* One attribute; false: the name is not ours, or the value is none. For tests. */
-bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec, struct group_claims *claims);
+bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec,
+                  struct group_claims *claims);
+
+/* CLOCK_REALTIME − CLOCK_BOOTTIME, where the latter is `boot_usec` now. */
+uint64_t claims_real_offset_usec(uint64_t boot_usec);

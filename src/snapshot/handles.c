@@ -2,24 +2,32 @@
 
 #include <string.h>
 
-struct group_handle *handle_get(struct snapshot_reader *r, uint64_t id, pid_t pid, bool *ret_fresh)
+struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t pid)
 {
-    struct group_handle *vacant = NULL;
+    for (unsigned i = 0; i < r->handle_max; i++)
+        if (r->handles[i].id == id && r->handles[i].pid == pid)
+            return &r->handles[i];
+    return NULL;
+}
+
+struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t pid)
+{
+    struct group_handle *h = NULL;
 
     for (unsigned i = 0; i < r->handle_max; i++) {
-        struct group_handle *h = &r->handles[i];
-
-        if (h->id == id && h->pid == pid) {
-            *ret_fresh = false;
-            return h;
+        if (r->handles[i].id == 0) {
+            h = &r->handles[i];
+            break;
         }
-        if (h->id == 0 && !vacant)
-            vacant = h;
+        if (!r->handles[i].seen)
+            h = &r->handles[i];
     }
-    if (vacant)
-        *vacant = (struct group_handle){.id = id, .pid = pid, .stat_fd = -1, .was_empty = true};
-    *ret_fresh = true;
-    return vacant;
+    if (!h)
+        return NULL;
+    if (h->id != 0) /* one that is still there costs a second reading of its birth, no more */
+        group_handle_close(h);
+    *h = (struct group_handle){.id = id, .pid = pid, .stat_fd = -1, .was_empty = true};
+    return h;
 }
 
 void handles_unsee(struct snapshot_reader *r)
@@ -42,8 +50,8 @@ void handle_reborn(struct group_handle *h, uint64_t birth_usec)
     h->sample_next = 0;
 }
 
-/* What it held at the begin of the window: the latest sample that is at least as old as the window, else the oldest of
- * all; nothing, where it was not born yet. */
+/* What it held at the begin of the window: the latest sample that is at least as old as the window, else the
+ * oldest of all; nothing, where it was not born yet. */
 static uint64_t base_bytes(const struct group_handle *h, uint64_t now_usec, uint64_t bytes)
 {
     uint64_t begin = u64_sub_floor(now_usec, GROUP_GROWTH_USEC);

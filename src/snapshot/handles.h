@@ -3,13 +3,15 @@
 
 #include "snapshot/reader.h"
 
-/* The handle of (id, pid), or a free one with both set (`fresh`); NULL: no more room. */
-struct group_handle *handle_get(struct snapshot_reader *r, uint64_t id, pid_t pid, bool *ret_fresh);
+struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t pid); /* NULL: not known */
+/* A new handle with both set: a free one, else one that this walk has not come across (hours may lie between
+ * two walks, and then most are of groups that are long gone). NULL: no more room. */
+struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t pid);
 void handles_unsee(struct snapshot_reader *r);
 void handles_drop_unseen(struct snapshot_reader *r);
 
-/* Notes what the group holds now; by how much it has grown in the last GROUP_GROWTH_USEC (or since its birth, where
- * that is less; 0 where nothing is known of an old group). */
+/* Notes what the group holds now; by how much it has grown in the last GROUP_GROWTH_USEC (or since its birth,
+ * where that is less; 0 where nothing is known of an old group). */
 uint64_t handle_note_bytes(struct group_handle *h, uint64_t now_usec, uint64_t bytes);
 /* A new life: nothing of the old one counts. */
 void handle_reborn(struct group_handle *h, uint64_t birth_usec);

@@ -238,8 +238,8 @@ static int read_bounds(struct snapshot_reader *r, struct workload_handle *w)
 
         *slash = 0;
         fd = cgroup_open(r->hierarchy, path);
-        if (fd < 0) /* an ancestor goes last: then the workload is gone, too */
-            return fd == -ENOENT ? -ENODEV : fd;
+        if (fd < 0) /* ENOENT: an ancestor goes last, so the workload is gone, too */
+            return fd;
         e = read_limit(fd, "memory.max", &v);
         if (e < 0)
             return e;

@@ -77,8 +77,8 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */
 int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s) _nodiscard_;
-/* The groups of the workloads, or (host) of the whole hierarchy, or processes. Also takes the samples from which the
- * next reading tells growth: at most one a second. */
+/* The groups of the workloads, or (host) of the whole hierarchy, or processes. Also takes the samples from
+ * which the next reading tells growth: at most one a second. */
 int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodiscard_;
 
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */

@@ -18,6 +18,13 @@ static void test_manages(void **state)
         {"user.slice/a.scope", "memory.max", true},
         {"user.slice/a.scope", "memory.swap.max", true},
         {"user.slice/a.scope", "memory.min", true},
+        {"a.slice/a-b.slice/_memory.service", "memory.max", true},
+        /* below what was handed to somebody else: a user's manager, a container's */
+        {"user.slice/user-1.slice/user@1.service/app.slice", "memory.high", false},
+        {"system.slice/docker-1.scope/system.slice/a.service", "memory.high", false},
+        {"kubepods/a.slice", "memory.high", false},
+        {".slice/a.slice", "memory.high", false},
+        {"a.slice/.slice/b.slice", "memory.high", false},
         {"workload.slice", "memory.oom.group", false}, /* systemd has no property for it */
         {"workload.slice", "cgroup.freeze", false},
         {"init.scope", "memory.low", false},
@@ -54,16 +61,12 @@ static void test_set(void **state)
 
     tree_init(&t, *state);
     systemctl_is(&t, "exit 0");
-    /* All memory properties that the cgroup has go together, the others as they stand. */
+    /* What else was set goes along as it stands; what was not is left out. */
     fixture_write(t.f, SLICE "/memory.min", "4096\n");
     assert_int_equal(unit_set(&t.hierarchy, "workload.slice", "memory.high", 870318080), 0);
-    tree_assert(&t, "called",
-                "set-property --runtime workload.slice MemoryMin=4096 MemoryLow=0 "
-                "MemoryHigh=870318080 MemoryMax=infinity");
+    tree_assert(&t, "called", "set-property --runtime workload.slice MemoryHigh=870318080 MemoryMin=4096");
     assert_int_equal(unit_set(&t.hierarchy, "workload.slice", "memory.high", UINT64_MAX), 0);
-    tree_assert(&t, "called",
-                "set-property --runtime workload.slice MemoryMin=4096 MemoryLow=0 MemoryHigh=infinity "
-                "MemoryMax=infinity");
+    tree_assert(&t, "called", "set-property --runtime workload.slice MemoryHigh=infinity MemoryMin=4096");
     tree_deinit(&t);
 }
 

@@ -1,0 +1,144 @@
+/* The status as JSON: what is in it when there is nothing, and when there is as much as can be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/macros.h"
+#include "server/status_json.h"
+
+static struct config config;
+static struct snapshot snapshot;
+static struct room room;
+static struct decision decision;
+static struct status status;
+
+static void fill(void)
+{
+    config_init_defaults(&config);
+    memset(&snapshot, 0, sizeof(snapshot));
+    memset(&room, 0, sizeof(room));
+    memset(&decision, 0, sizeof(decision));
+    status = (struct status){
+        .version = "1",
+        .config_path = "",
+        .mode = "isolate",
+        .mode_reason = "because",
+        .config = &config,
+        .snapshot = &snapshot,
+        .room = &room,
+        .start_usec = 100,
+        .now_usec = 350,
+    };
+}
+
+static json_int_t number(const json_t *o, const char *key)
+{
+    json_t *v = json_object_get(o, key);
+
+    assert_true(json_is_integer(v));
+    return json_integer_value(v);
+}
+
+static void test_before_the_first_look(void **state _unused_)
+{
+    json_t *o;
+
+    fill();
+    o = status_to_json(&status);
+    assert_int_equal(number(o, "uptime_usec"), 250);
+    assert_null(json_object_get(o, "room"));
+    assert_null(json_object_get(o, "workloads"));
+    assert_null(json_object_get(o, "last_decision"));
+    assert_int_equal(json_array_size(json_object_get(o, "warnings")), 0);
+    assert_true(json_is_object(json_object_get(o, "counters")));
+    json_decref(o);
+}
+
+static void test_after_a_look(void **state _unused_)
+{
+    json_t *o, *w, *r;
+
+    fill();
+    status.has_look = true;
+    snapshot.workload_count = 2;
+    (void)strcpy(snapshot.workloads[0].path, "workload.slice");
+    snapshot.workloads[0].id = 5;
+    snapshot.workloads[0].high = UINT64_MAX;
+    (void)strcpy(snapshot.workloads[1].path, "gone.slice");
+    room.room = -4096;
+    room.time_left_usec = UINT64_MAX;
+    o = status_to_json(&status);
+    w = json_object_get(o, "workloads");
+    assert_int_equal(json_array_size(w), 2);
+    assert_true(json_is_true(json_object_get(json_array_get(w, 0), "present")));
+    assert_true(
+        json_is_null(json_object_get(json_array_get(w, 0), "memory_high_bytes"))); /* none is no number */
+    assert_true(json_is_false(json_object_get(json_array_get(w, 1), "present")));
+    r = json_object_get(o, "room");
+    assert_int_equal(number(r, "room_bytes"), -4096);
+    assert_true(json_is_null(json_object_get(r, "time_left_usec")));
+    json_decref(o);
+}
+
+static void test_decision(void **state _unused_)
+{
+    json_t *o, *last, *v;
+
+    fill();
+    status.last_decision = &decision;
+    decision.time_usec = 300;
+    decision.reason = DECISION_KILL;
+    decision.victim_count = 2;
+    (void)strcpy(decision.victims[0].path, "a");
+    decision.victims[1].pid = 7;
+    (void)strcpy(decision.victims[1].comm, "hog");
+    o = status_to_json(&status);
+    last = json_object_get(o, "last_decision");
+    assert_int_equal(number(last, "ago_usec"), 50);
+    assert_string_equal(json_string_value(json_object_get(last, "action")), "kill");
+    assert_string_equal(json_string_value(json_object_get(last, "detail")), "");
+    v = json_object_get(last, "victims");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(v, 0), "group")), "a");
+    assert_null(json_object_get(json_array_get(v, 0), "pid"));
+    assert_int_equal(number(json_array_get(v, 1), "pid"), 7);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(v, 1), "command")), "hog");
+    json_decref(o);
+}
+
+/* Names of cgroups are bytes. */
+static void test_not_utf8(void **state _unused_)
+{
+    json_t *o, *w;
+
+    fill();
+    status.has_look = true;
+    snapshot.workload_count = 1;
+    (void)strcpy(snapshot.workloads[0].path, "caf\xe9");
+    status.warning_count = 2;
+    (void)strcpy(status.warnings[0], "caf\xe9 is not there");
+    (void)strcpy(status.warnings[1], "caf\xc3\xa9");
+    o = status_to_json(&status);
+    w = json_array_get(json_object_get(o, "workloads"), 0);
+    assert_string_equal(json_string_value(json_object_get(w, "path")), "(not UTF-8)");
+    w = json_object_get(o, "warnings"); /* none is lost */
+    assert_int_equal(json_array_size(w), 2);
+    assert_string_equal(json_string_value(json_array_get(w, 1)), "caf\xc3\xa9");
+    json_decref(o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_before_the_first_look),
+        cmocka_unit_test(test_after_a_look),
+        cmocka_unit_test(test_decision),
+        cmocka_unit_test(test_not_utf8),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

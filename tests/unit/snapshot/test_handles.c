@@ -1,0 +1,227 @@
+/* What is remembered between two walks: one descriptor a group, no more groups than fit, and none of it for
+ * those that have gone. */
+#include "tree.h"
+
+#include <dirent.h>
+
+#define WORK "workload.slice"
+#define NOW (1000 * USEC_PER_SEC)
+
+static int setup(void **state)
+{
+    struct tree *t;
+
+    if (tree_setup(state) < 0)
+        return -1;
+    t = *state;
+    tree_slice(t, WORK);
+    tree_workload(t, WORK);
+    return 0;
+}
+
+static void add_leaves(struct tree *t, const char *name, unsigned count)
+{
+    char path[64];
+
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof(path), WORK "/%s%02u", name, i);
+        tree_leaf(t, path, "101\n", MIB);
+    }
+}
+
+static void remove_leaves(struct tree *t, const char *name, unsigned count)
+{
+    char path[64];
+
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof(path), WORK "/%s%02u", name, i);
+        tree_remove(t, path);
+    }
+}
+
+static unsigned count_descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    (void)closedir(d);
+    return n;
+}
+
+static unsigned count_handles(const struct tree *t)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < TREE_GROUPS_MAX; i++)
+        n += t->handles[i].id != 0;
+    return n;
+}
+
+static void walk(struct tree *t)
+{
+    assert_int_equal(tree_look(t, NOW), 0);
+    assert_int_equal(snapshot_read_groups(&t->reader, &t->s), 0);
+}
+
+/* MaxGroups: the rest is counted, and the table is not written beyond. */
+static void test_more_groups_than_fit(void **state)
+{
+    struct tree *t = *state;
+
+    add_leaves(t, "g", TREE_GROUPS_MAX + 5);
+    tree_open(t, true);
+    for (unsigned i = 0; i < 3; i++) {
+        walk(t);
+        assert_int_equal(t->s.group_count, TREE_GROUPS_MAX);
+        assert_int_equal(t->s.groups_left_out, 5);
+    }
+    t->s.group_max = 4;
+    walk(t);
+    assert_int_equal(t->s.group_count, 4);
+    assert_int_equal(t->s.groups_left_out, TREE_GROUPS_MAX + 1);
+    t->s.group_max = 0;
+    walk(t);
+    assert_int_equal(t->s.group_count, 0);
+}
+
+/* Hours lie between two walks, and the groups of the first are gone. Those of the second must all be seen,
+ * and not only as many as there were handles left. */
+static void test_all_are_new(void **state)
+{
+    struct tree *t = *state;
+
+    add_leaves(t, "old", TREE_GROUPS_MAX);
+    tree_open(t, true);
+    walk(t);
+    assert_int_equal(t->s.group_count, TREE_GROUPS_MAX);
+    add_leaves(t, "new", TREE_GROUPS_MAX); /* before the others go: no inode number comes back */
+    remove_leaves(t, "old", TREE_GROUPS_MAX);
+    walk(t);
+    assert_int_equal(t->s.group_count, TREE_GROUPS_MAX);
+    assert_int_equal(t->s.groups_left_out, 0);
+    for (unsigned i = 0; i < t->s.group_count; i++)
+        assert_non_null(strstr(t->groups[i].path, "/new"));
+}
+
+/* Empty groups of a class take no place of those that hold memory. */
+static void test_empty_ones_take_no_place(void **state)
+{
+    char path[64];
+    struct tree *t = *state;
+
+    tree_class(t, "batch", WORK "/*");
+    for (unsigned i = 0; i < 2 * TREE_GROUPS_MAX; i++) {
+        (void)snprintf(path, sizeof(path), WORK "/e%02u", i);
+        tree_leaf(t, path, "", 0);
+    }
+    add_leaves(t, "g", TREE_GROUPS_MAX);
+    tree_open(t, true);
+    walk(t);
+    assert_int_equal(t->s.group_count, TREE_GROUPS_MAX);
+    assert_int_equal(t->s.groups_left_out, 0);
+}
+
+static void test_descriptors_are_given_back(void **state)
+{
+    struct tree *t = *state;
+    unsigned before, after_first;
+
+    add_leaves(t, "a", 3);
+    tree_open(t, true);
+    before = count_descriptors();
+    walk(t);
+    after_first = count_descriptors();
+    assert_int_equal(after_first, before + 3); /* one a group */
+    for (unsigned i = 0; i < 20; i++)
+        walk(t);
+    assert_int_equal(count_descriptors(), after_first);
+    remove_leaves(t, "a", 2);
+    walk(t);
+    assert_int_equal(count_handles(t), 1);
+    assert_int_equal(count_descriptors(), before + 1);
+    tree_close(t);
+    assert_int_equal(count_handles(t), 0);
+}
+
+/* Looks at the workload hold their descriptors, too, and give back those of one that is not there. */
+static void test_descriptors_of_workloads(void **state)
+{
+    struct tree *t = *state;
+    unsigned before;
+
+    tree_workload(t, "absent.slice");
+    tree_open(t, true);
+    before = count_descriptors();
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(tree_look(t, i), 0);
+    assert_int_equal(count_descriptors(), before);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(snapshot_reader_find_workloads(&t->reader), 1);
+    assert_int_equal(count_descriptors(), before);
+}
+
+/* Another directory of the same name is another group, with a birth of its own. */
+static void test_same_name_other_group(void **state)
+{
+    struct tree *t = *state;
+    uint64_t first;
+
+    tree_leaf(t, WORK "/a", "101\n", MIB);
+    tree_process(t, &(struct tree_process){.pid = 101, .start_sec = 10});
+    tree_process(t, &(struct tree_process){.pid = 102, .start_sec = 700});
+    tree_open(t, true);
+    walk(t);
+    first = t->groups[0].id;
+    tree_leaf(t, WORK "/b", "", 0);
+    assert_int_equal(renameat(t->f->fd, CGROUP_ROOT "/" WORK "/a", t->f->fd, CGROUP_ROOT "/gone"), 0);
+    tree_leaf(t, WORK "/a", "102\n", 2 * MIB);
+    walk(t);
+    assert_int_equal(t->s.group_count, 1);
+    assert_true(t->groups[0].id != first);
+    assert_int_equal(t->groups[0].birth_usec, 700 * USEC_PER_SEC);
+    assert_int_equal(t->groups[0].anon, 2 * MIB);
+}
+
+/* A hundred walks over a changing tree: nothing is lost, doubled or kept. */
+static void test_churn(void **state)
+{
+    struct tree *t = *state;
+    unsigned before;
+
+    tree_open(t, true);
+    before = count_descriptors();
+    for (unsigned round = 0; round < 100; round++) {
+        unsigned alive = round * 7 % (TREE_GROUPS_MAX + 1);
+
+        add_leaves(t, "c", alive);
+        walk(t);
+        assert_int_equal(t->s.group_count, alive);
+        assert_int_equal(count_handles(t), alive);
+        for (unsigned i = 0; i < t->s.group_count; i++)
+            for (unsigned j = 0; j < i; j++)
+                assert_true(t->groups[i].id != t->groups[j].id);
+        remove_leaves(t, "c", alive);
+    }
+    walk(t);
+    assert_int_equal(count_descriptors(), before);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tree_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_more_groups_than_fit),
+        TEST(test_all_are_new),
+        TEST(test_empty_ones_take_no_place),
+        TEST(test_descriptors_are_given_back),
+        TEST(test_descriptors_of_workloads),
+        TEST(test_same_name_other_group),
+        TEST(test_churn),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
