@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum cli_exit {
     CLI_OK = 0,
@@ -16,18 +17,28 @@ struct cli_options {
     const char *sysroot; /* "/" */
     const char *socket;  /* NULL: <sysroot>/run/headroom/headroom.sock */
     const char *config;  /* NULL: the default one */
+    const char *since;   /* NULL: not given */
+    bool follow;
     bool json;
 };
 
 int cli_status(const struct cli_options *o, int argc, char **argv);
 int cli_check(const struct cli_options *o, int argc, char **argv);
+int cli_explain(const struct cli_options *o, int argc, char **argv);
+int cli_events(const struct cli_options *o, int argc, char **argv);
 int cli_undo(const struct cli_options *o, int argc, char **argv);
 
 /* One call over the control socket. NULL: said on stderr, with *ret_exit set. The caller drops the reference.
  */
 json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit);
 
-/* For people: a size, "none" for null. Storage of the function, valid until the fourth call from here. */
+/* A call with a reply of many messages: fn gets the parameters of each, and ends it by returning something else than 0.
+ * `parameters` is JSON. The exit code. */
+typedef int (*cli_message_fn)(void *user, json_t *parameters);
+int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn, void *user);
+
+/* For people: a size, "none" for null. Storage of the function, valid until the eighth call from here. */
 const char *cli_bytes(const json_t *value);
+const char *cli_bytes_of(uint64_t bytes);
 const char *cli_usec(const json_t *value);
 void cli_print_json(const json_t *value);

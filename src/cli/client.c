@@ -11,7 +11,7 @@
 #define REPLY_MAX (1 << 20)
 #define ANSWER_SECONDS 10
 
-static int connect_to(const char *path)
+static int connect_to(const char *path, bool limited)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = ANSWER_SECONDS};
@@ -22,89 +22,148 @@ static int connect_to(const char *path)
     if (strlen(path) >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
     memcpy(address.sun_path, path, strlen(path) + 1);
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (limited)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
         return -errno;
     return fd_steal(&fd);
 }
 
-/* Sends one message and reads one, both ended by NUL. The length of the reply, or negative errno. */
-static ssize_t exchange(int fd, const char *message, char *reply, size_t size)
+static int send_whole(int fd, const char *message)
 {
-    size_t length = 0, sent = 0, whole = strlen(message) + 1;
+    size_t sent = 0, whole = strlen(message) + 1; /* with its NUL */
 
     while (sent < whole) {
         ssize_t n = send(fd, message + sent, whole - sent, MSG_NOSIGNAL);
 
-        if (n < 0)
+        if (n < 0 && errno != EINTR)
             return -errno;
-        sent += (size_t)n;
+        sent += n > 0 ? (size_t)n : 0;
     }
-    while (length < size) {
-        ssize_t n = recv(fd, reply + length, size - length, 0);
+    return 0;
+}
 
+struct inbox {
+    char data[REPLY_MAX];
+    size_t length;
+};
+
+/* The next message in the inbox, which starts at its begin, and its length; negative errno. */
+static ssize_t receive(int fd, struct inbox *in)
+{
+    for (;;) {
+        char *end = memchr(in->data, 0, in->length);
+        ssize_t n;
+
+        if (end)
+            return end - in->data;
+        if (in->length == sizeof(in->data))
+            return -EMSGSIZE;
+        n = recv(fd, in->data + in->length, sizeof(in->data) - in->length, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return n < 0 ? -errno : -ECONNRESET;
-        length += (size_t)n;
-        if (reply[length - 1] == 0)
-            return (ssize_t)length - 1;
+        in->length += (size_t)n;
     }
-    return -EMSGSIZE;
 }
 
-json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit)
+static void drop(struct inbox *in, size_t length)
 {
-    static char reply[REPLY_MAX];
-    char path[256], message[256];
-    _cleanup_close_ int fd = -1;
-    json_error_t error;
-    json_t *whole, *parameters;
-    const char *name;
-    ssize_t n;
+    in->length -= length + 1;
+    memmove(in->data, in->data + length + 1, in->length);
+}
+
+/* What the daemon refused, in words. */
+static int refused(const char *name)
+{
+    if (name && strstr(name, "PermissionDenied"))
+        (void)fprintf(stderr, "headroom: not allowed: be root or in the group `headroom`, or set "
+                              "StatusAccess=all\n");
+    else if (name && strstr(name, "NoSuchDecision"))
+        (void)fprintf(stderr, "headroom: there is no such decision, or it was too long ago (see headroom events)\n");
+    else
+        (void)fprintf(stderr, "headroom: headroomd answered %s\n", name ? name : "with something else than JSON");
+    return CLI_FAILURE;
+}
+
+static int open_call(const struct cli_options *o, const char *method, const char *parameters, int *ret_fd)
+{
+    char path[256], message[512];
+    int fd, r;
 
     if (o->socket)
         (void)snprintf(path, sizeof(path), "%s", o->socket);
     else
         (void)snprintf(path, sizeof(path), "%s%srun/headroom/headroom.sock", o->sysroot,
                        o->sysroot[strlen(o->sysroot) - 1] == '/' ? "" : "/");
-    *ret_exit = CLI_NO_DAEMON;
-    fd = connect_to(path);
+    fd = connect_to(path, !o->follow);
     if (fd < 0) {
         (void)fprintf(stderr, "headroom: %s: %s; is headroomd running?\n", path, strerror(-fd));
-        return NULL;
+        return CLI_NO_DAEMON;
     }
-    (void)snprintf(message, sizeof(message), "{\"method\":\"%s\"}", method);
-    n = exchange(fd, message, reply, sizeof(reply));
-    if (n < 0) {
-        (void)fprintf(stderr, "headroom: %s: headroomd does not answer: %s\n", path, strerror((int)-n));
-        return NULL;
+    (void)snprintf(message, sizeof(message), "{\"method\":\"%s\",\"parameters\":%s,\"more\":true}", method,
+                   parameters);
+    r = send_whole(fd, message);
+    if (r < 0) {
+        (void)fprintf(stderr, "headroom: %s: %s\n", path, strerror(-r));
+        (void)close(fd);
+        return CLI_NO_DAEMON;
     }
-    whole = json_loadb(reply, (size_t)n, 0, &error);
-    *ret_exit = CLI_FAILURE;
-    name = json_string_value(json_object_get(whole, "error"));
-    parameters = json_object_get(whole, "parameters");
-    if (!whole || name || !parameters) {
-        if (name && strstr(name, "PermissionDenied"))
-            (void)fprintf(stderr, "headroom: not allowed: be root or in the group `headroom`, or set "
-                                  "StatusAccess=all\n");
-        else
-            (void)fprintf(stderr, "headroom: headroomd answered %s\n",
-                          name ? name : "with something else than JSON");
+    *ret_fd = fd;
+    return CLI_OK;
+}
+
+int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn, void *user)
+{
+    static struct inbox in;
+    _cleanup_close_ int fd = -1;
+    int code = open_call(o, method, parameters, &fd);
+    bool more = code == CLI_OK;
+
+    in.length = 0;
+    while (more) {
+        ssize_t n = receive(fd, &in);
+        json_t *whole, *values;
+        json_error_t error;
+
+        if (n < 0) {
+            (void)fprintf(stderr, "headroom: headroomd does not answer: %s\n", strerror((int)-n));
+            return CLI_NO_DAEMON;
+        }
+        whole = json_loadb(in.data, (size_t)n, 0, &error);
+        drop(&in, (size_t)n);
+        values = json_object_get(whole, "parameters");
+        more = json_is_true(json_object_get(whole, "continues"));
+        if (!whole || json_object_get(whole, "error") || !values) {
+            code = refused(json_string_value(json_object_get(whole, "error")));
+            more = false;
+        } else if (fn(user, values) != 0) {
+            more = false; /* nobody reads what we print */
+        }
         json_decref(whole);
-        return NULL;
     }
-    json_incref(parameters);
-    json_decref(whole);
-    *ret_exit = CLI_OK;
-    return parameters;
+    return code;
+}
+
+static int keep(void *user, json_t *parameters)
+{
+    *(json_t **)user = json_incref(parameters);
+    return 0;
+}
+
+json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit)
+{
+    json_t *reply = NULL;
+
+    *ret_exit = cli_stream(o, method, "{}", keep, &reply);
+    return reply;
 }
 
 static char *slot(void)
 {
-    static char slots[4][UNITS_FORMAT_MAX];
+    static char slots[8][UNITS_FORMAT_MAX];
     static unsigned next;
 
     return slots[next++ % ARRAY_SIZE(slots)];
@@ -113,6 +172,11 @@ static char *slot(void)
 const char *cli_bytes(const json_t *value)
 {
     return json_is_integer(value) ? units_format_bytes(slot(), (uint64_t)json_integer_value(value)) : "none";
+}
+
+const char *cli_bytes_of(uint64_t bytes)
+{
+    return units_format_bytes(slot(), bytes);
 }
 
 const char *cli_usec(const json_t *value)

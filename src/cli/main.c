@@ -11,6 +11,8 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"status", cli_status, "how headroomd and the node stand"},
+    {"explain", cli_explain, "why a decision was taken, with every group that was considered; [ID], else the last one"},
+    {"events", cli_events, "the decisions, one a line; -f follows, --since 10min"},
     {"check", cli_check, "what works here, what does not, and the cure (needs no daemon)"},
     {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
 };
@@ -25,7 +27,9 @@ static void print_usage(FILE *to)
             "  --socket PATH    the daemon's socket (default /run/headroom/headroom.sock)\n"
             "  --config FILE    the configuration that `check` reads\n"
             "  --sysroot DIR    look at DIR instead of / (recorded trees)\n"
-            "  --help, --version\n\n"
+            "  -f, --follow     events: go on with those that come\n"
+                      "  --since TIME     events: none that are older, such as 90s, 10min, 2h\n"
+                      "  --help, --version\n\n"
             "Exit codes: 0 good, 1 failed or something is wrong, 2 usage, 6 headroomd does not answer.\n");
 }
 
@@ -34,6 +38,8 @@ static const struct option longs[] = {
     {"socket", required_argument, NULL, 's'},
     {"config", required_argument, NULL, 'c'},
     {"sysroot", required_argument, NULL, 'r'},
+    {"follow", no_argument, NULL, 'f'},
+    {"since", required_argument, NULL, 'S'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},
     {NULL, 0, NULL, 0},
@@ -45,7 +51,7 @@ int main(int argc, char **argv)
     int c;
 
     /* Options may stand before or after the command: getopt moves what is no option to the end. */
-    while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+    while ((c = getopt_long(argc, argv, "f", longs, NULL)) >= 0) {
         switch (c) {
         case 'j':
             o.json = true;
@@ -58,6 +64,12 @@ int main(int argc, char **argv)
             break;
         case 'r':
             o.sysroot = optarg;
+            break;
+        case 'f':
+            o.follow = true;
+            break;
+        case 'S':
+            o.since = optarg;
             break;
         case 'h':
             print_usage(stdout);

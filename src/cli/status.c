@@ -58,27 +58,6 @@ static void print_workloads(const json_t *status)
     }
 }
 
-static void print_decision(const json_t *status)
-{
-    const json_t *d = get(status, "last_decision"), *v;
-    size_t i;
-
-    if (!d) {
-        (void)printf("decisions: none yet\n");
-        return;
-    }
-    (void)printf("last:      #%lld %s%s, %s ago, woken by %s (%s), needed %s\n", (long long)number(d, "id"),
-                 text(d, "action"), json_is_true(get(d, "dry_run")) ? " (dry run)" : "",
-                 cli_usec(get(d, "ago_usec")), text(d, "trigger"), text(d, "detail"),
-                 cli_bytes(get(get(d, "room"), "need_bytes")));
-    json_array_foreach(get(d, "victims"), i, v)
-    {
-        (void)printf("           %s, class %s, %s old, freed about %s\n",
-                     get(v, "group") ? text(v, "group") : text(v, "command"), text(v, "class"),
-                     cli_usec(get(v, "age_usec")), cli_bytes(get(v, "expected_bytes")));
-    }
-}
-
 static void print_troubles(const json_t *status)
 {
     const json_t *m, *w;
@@ -128,7 +107,11 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
     print_workloads(status);
     (void)printf("kills:     %lld since start, %lld stuck\n", (long long)number(counters, "kills"),
                  (long long)number(counters, "stuck"));
-    print_decision(status);
+    if (number(counters, "decisions") > 0)
+        (void)printf("decisions: %lld, see headroom events and headroom explain\n",
+                     (long long)number(counters, "decisions"));
+    else
+        (void)printf("decisions: none yet\n");
     print_troubles(status);
     json_decref(reply);
     return CLI_OK;

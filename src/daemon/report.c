@@ -83,6 +83,7 @@ void report_status(void *user, struct status *s)
     s->wakeups = d->loop.wakeups;
     s->looks = d->looks;
     s->looks_failed = d->looks_failed;
+    s->decisions = d->ring.next_id - 1;
     s->kills = d->ring.kills;
     s->stuck = d->ring.stuck;
     s->log_dropped = log_dropped();

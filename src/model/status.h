@@ -45,6 +45,7 @@ struct status {
     uint64_t wakeups;
     uint64_t looks;
     uint64_t looks_failed;
+    uint64_t decisions;
     uint64_t kills;
     uint64_t stuck;
     uint64_t log_dropped;

@@ -185,6 +185,7 @@ static json_t *counters_to_json(const struct status *s)
     set_u64(o, "wakeups", s->wakeups);
     set_u64(o, "looks", s->looks);
     set_u64(o, "looks_failed", s->looks_failed);
+    set_u64(o, "decisions", s->decisions);
     set_u64(o, "kills", s->kills);
     set_u64(o, "stuck", s->stuck);
     set_u64(o, "knob_leases", s->leases);
