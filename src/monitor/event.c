@@ -138,7 +138,9 @@ static int watch_add(struct monitor *m, struct event_watch *w, const struct moni
         close_fdp(&w->events_fd);
         return r;
     }
-    /* After the watch: what happens between the two is then in the queue, and not lost. */
+    /* The counters at start are the baseline. A rise between the watch and this read goes into it: what it
+     * means is seen in the state of the node by the next look, which the timer has at the latest in a second.
+     */
     r = memory_events_pread(w->events_fd, &w->last);
     if (r < 0) {
         watch_drop(m, w);
