@@ -8,5 +8,5 @@
 typedef bool (*sort_before_fn)(const void *a, const void *b, const void *user);
 
 /* Element size at most SORT_ELEMENT_MAX. */
-#define SORT_ELEMENT_MAX 64
+#define SORT_ELEMENT_MAX 128
 void sort_array(void *array, size_t count, size_t size, sort_before_fn before, const void *user);

@@ -32,10 +32,11 @@ int cli_undo(const struct cli_options *o, int argc, char **argv);
  */
 json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit);
 
-/* A call with a reply of many messages: fn gets the parameters of each, and ends it by returning something else than 0.
- * `parameters` is JSON. The exit code. */
+/* A call with a reply of many messages: fn gets the parameters of each, and ends it by returning something
+ * else than 0. `parameters` is JSON. The exit code. */
 typedef int (*cli_message_fn)(void *user, json_t *parameters);
-int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn, void *user);
+int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn,
+               void *user);
 
 /* For people: a size, "none" for null. Storage of the function, valid until the eighth call from here. */
 const char *cli_bytes(const json_t *value);

@@ -82,9 +82,11 @@ static int refused(const char *name)
         (void)fprintf(stderr, "headroom: not allowed: be root or in the group `headroom`, or set "
                               "StatusAccess=all\n");
     else if (name && strstr(name, "NoSuchDecision"))
-        (void)fprintf(stderr, "headroom: there is no such decision, or it was too long ago (see headroom events)\n");
+        (void)fprintf(stderr,
+                      "headroom: there is no such decision, or it was too long ago (see headroom events)\n");
     else
-        (void)fprintf(stderr, "headroom: headroomd answered %s\n", name ? name : "with something else than JSON");
+        (void)fprintf(stderr, "headroom: headroomd answered %s\n",
+                      name ? name : "with something else than JSON");
     return CLI_FAILURE;
 }
 
@@ -115,7 +117,8 @@ static int open_call(const struct cli_options *o, const char *method, const char
     return CLI_OK;
 }
 
-int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn, void *user)
+int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn,
+               void *user)
 {
     static struct inbox in;
     _cleanup_close_ int fd = -1;

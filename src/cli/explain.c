@@ -68,35 +68,38 @@ static void print_decision(const json_t *d)
     (void)printf("decision %lld: %s%s, at ", (long long)number(d, "id"), text(d, "action"),
                  json_is_true(get(d, "dry_run")) ? " (dry run: nothing was done)" : "");
     print_when(d);
-    (void)printf("\nwoken by %s (%s), level %s\n", text(d, "trigger"), text(d, "detail"), text(room, "level"));
+    (void)printf("\nwoken by %s (%s), level %s\n", text(d, "trigger"), text(d, "detail"),
+                 text(room, "level"));
     (void)printf("used %s of %s, ", cli_bytes(get(room, "used_bytes")), cli_bytes(get(room, "limit_bytes")));
-    (void)printf("room %s%s, margin %s", left < 0 ? "-" : "", cli_bytes_of((uint64_t)(left < 0 ? -left : left)),
-                 cli_bytes(get(room, "margin_bytes")));
+    (void)printf("room %s%s, margin %s", left < 0 ? "-" : "",
+                 cli_bytes_of((uint64_t)(left < 0 ? -left : left)), cli_bytes(get(room, "margin_bytes")));
     (void)printf(", swap that counts %s\n", cli_bytes(get(room, "swap_bytes")));
     (void)printf("growing by %s/s, time left %s\n", cli_bytes(get(room, "growth_bytes_per_second")),
                  cli_usec(get(room, "time_left_usec")));
-    (void)printf("needed %s; chosen by: %s; should free %s\n", cli_bytes(get(room, "need_bytes")), text(d, "method"),
-                 cli_bytes(get(d, "expected_bytes")));
+    (void)printf("needed %s; chosen by: %s; should free %s\n", cli_bytes(get(room, "need_bytes")),
+                 text(d, "method"), cli_bytes(get(d, "expected_bytes")));
     if (json_is_true(get(d, "ended")) && json_array_size(get(d, "victims")) > 0) {
         (void)printf("freed %s; %lld gone, %lld stuck, %lld could not be signalled; ",
-                     cli_bytes(get(d, "freed_bytes")), (long long)number(d, "gone"), (long long)number(d, "stuck"),
-                     (long long)number(d, "failed"));
+                     cli_bytes(get(d, "freed_bytes")), (long long)number(d, "gone"),
+                     (long long)number(d, "stuck"), (long long)number(d, "failed"));
         (void)printf("chosen after %s, signalled after %s, ended after %s\n", cli_usec(get(d, "select_usec")),
                      cli_usec(get(d, "signal_usec")), cli_usec(get(d, "outcome_usec")));
     }
     (void)printf("%lld groups, %lld of them candidates%s\n\n", (long long)number(d, "groups"),
                  (long long)number(d, "candidates"),
                  number(d, "candidates_cut") > 0 ? " (not all of them were kept)" : "");
-    (void)printf("%-44s %-12s %8s %8s %8s %8s %8s  %s\n", "group", "class", "priority", "frees", "progress", "age",
-                 "growth", "what became of it");
+    (void)printf("%-44s %-12s %8s %8s %8s %8s %8s  %s\n", "group", "class", "priority", "frees", "progress",
+                 "age", "growth", "what became of it");
 }
 
 static void print_candidate(const json_t *c)
 {
-    (void)printf("%-44s %-12s %8lld %8s %8s", text(c, "group"), text(c, "class"), (long long)number(c, "priority"),
-                 cli_bytes(get(c, "expected_bytes")), cli_usec(get(c, "progress_usec")));
+    (void)printf("%-44s %-12s %8lld %8s %8s", text(c, "group"), text(c, "class"),
+                 (long long)number(c, "priority"), cli_bytes(get(c, "expected_bytes")),
+                 cli_usec(get(c, "progress_usec")));
     (void)printf(" %8s %8s  %s%s%s\n", cli_usec(get(c, "age_usec")), cli_bytes(get(c, "growth_bytes")),
-                 verdict_words(text(c, "verdict")), json_is_true(get(c, "over_request")) ? "" : "; within its request",
+                 verdict_words(text(c, "verdict")),
+                 json_is_true(get(c, "over_request")) ? "" : "; within its request",
                  json_is_true(get(c, "last")) ? "; goes last in its tier" : "");
 }
 
@@ -134,7 +137,8 @@ int cli_explain(const struct cli_options *o, int argc, char **argv)
     int code;
 
     if (argc > 2 || (argc == 2 && text_parse_u64(text_from(argv[1]), &id) < 0)) {
-        (void)fprintf(stderr, "headroom explain [ID]: ID is the number of a decision (see headroom events)\n");
+        (void)fprintf(stderr,
+                      "headroom explain [ID]: ID is the number of a decision (see headroom events)\n");
         json_decref(e.candidates);
         return CLI_USAGE;
     }
@@ -164,8 +168,8 @@ static int on_event(void *user, json_t *parameters)
     } else {
         print_when(d);
         (void)printf(" #%lld %s%s, needed %s, %s:", (long long)number(d, "id"), text(d, "action"),
-                     json_is_true(get(d, "dry_run")) ? " (dry run)" : "", cli_bytes(get(get(d, "room"), "need_bytes")),
-                     text(d, "trigger"));
+                     json_is_true(get(d, "dry_run")) ? " (dry run)" : "",
+                     cli_bytes(get(get(d, "room"), "need_bytes")), text(d, "trigger"));
         json_array_foreach(get(d, "victims"), i, v)
         {
             (void)printf(" %s (%s, %s old)", text(v, "group"), cli_bytes(get(v, "expected_bytes")),

@@ -11,7 +11,8 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"status", cli_status, "how headroomd and the node stand"},
-    {"explain", cli_explain, "why a decision was taken, with every group that was considered; [ID], else the last one"},
+    {"explain", cli_explain,
+     "why a decision was taken, with every group that was considered; [ID], else the last one"},
     {"events", cli_events, "the decisions, one a line; -f follows, --since 10min"},
     {"check", cli_check, "what works here, what does not, and the cure (needs no daemon)"},
     {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
@@ -28,8 +29,8 @@ static void print_usage(FILE *to)
             "  --config FILE    the configuration that `check` reads\n"
             "  --sysroot DIR    look at DIR instead of / (recorded trees)\n"
             "  -f, --follow     events: go on with those that come\n"
-                      "  --since TIME     events: none that are older, such as 90s, 10min, 2h\n"
-                      "  --help, --version\n\n"
+            "  --since TIME     events: none that are older, such as 90s, 10min, 2h\n"
+            "  --help, --version\n\n"
             "Exit codes: 0 good, 1 failed or something is wrong, 2 usage, 6 headroomd does not answer.\n");
 }
 

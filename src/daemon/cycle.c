@@ -72,6 +72,8 @@ static void finish(struct daemon *d)
     struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
 
     d->deciding = false;
+    if (e->gone > 0 && e->stuck == 0)
+        room_forget_growth(&d->room_state, e->growth_permyriad);
     loop_timer_arm(d->kill_timer, 0);
     e->ended = true;
     e->outcome_usec = clock_now_usec() - e->trigger.at_usec;

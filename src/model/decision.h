@@ -124,6 +124,7 @@ struct decision {
     struct victim victims[DECISION_VICTIMS_MAX];
     unsigned victim_count;
     uint64_t expected_bytes;
+    uint64_t growth_permyriad; /* the victims' part of all groups' growth */
     bool dry_run;
 
     /* The outcome. */

@@ -23,18 +23,49 @@ static uint64_t resolve_request(const struct config *c, const struct snapshot *s
     return own;
 }
 
-static uint64_t resolve_progress(const struct snapshot *s, const struct group *g, bool trusted)
+static void resolve_progress(const struct snapshot *s, const struct group *g, bool trusted,
+                             struct standing *ret)
 {
     uint64_t age = u64_sub_floor(u64_sub_floor(s->now_usec, g->birth_usec), g->paused_usec), claimed;
 
-    if (g->claims.has_started) {
-        claimed = u64_sub_floor(s->now_usec, g->claims.started_usec);
-        if (claimed < age) /* how much of its CPU time came before, nobody knows: not counted */
-            return claimed;
-        if (trusted)
-            age = claimed;
+    ret->age_usec = age;
+    ret->progress_usec = u64_max(age, g->cpu_usec);
+    if (!g->claims.has_started)
+        return;
+    claimed = u64_sub_floor(s->now_usec, g->claims.started_usec);
+    if (claimed < age) { /* how much of its CPU time came before, nobody knows: not counted */
+        ret->age_usec = ret->progress_usec = claimed;
+    } else if (trusted) {
+        ret->age_usec = claimed;
+        ret->progress_usec = u64_max(claimed, g->cpu_usec);
     }
-    return u64_max(age, g->cpu_usec);
+}
+
+bool claims_trusted(const struct group *g, bool one_owner)
+{
+    return g->owner_uid == 0 || one_owner;
+}
+
+bool claims_unheard(const struct group *g, bool one_owner)
+{
+    const struct group_claims *claims = &g->claims;
+
+    return !claims_trusted(g, one_owner) &&
+           (claims->has_priority || claims->has_retriable || claims->has_request || claims->has_started);
+}
+
+void claims_resolve_silent(const struct config *c, const struct snapshot *s, const struct group *g,
+                           bool one_owner, struct standing *ret)
+{
+    struct group silent;
+
+    if (!claims_unheard(g, one_owner)) {
+        claims_resolve(c, s, g, one_owner, ret);
+        return;
+    }
+    silent = *g;
+    silent.claims = (struct group_claims){0};
+    claims_resolve(c, s, &silent, one_owner, ret);
 }
 
 void claims_resolve(const struct config *c, const struct snapshot *s, const struct group *g, bool one_owner,
@@ -42,7 +73,7 @@ void claims_resolve(const struct config *c, const struct snapshot *s, const stru
 {
     const struct class_config *class = &c->classes[g->class_index];
     const struct group_claims *claims = &g->claims;
-    bool trusted = g->owner_uid == 0 || one_owner;
+    bool trusted = claims_trusted(g, one_owner);
     uint64_t held = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
 
     ret->priority = class->priority;
@@ -55,5 +86,5 @@ void claims_resolve(const struct config *c, const struct snapshot *s, const stru
     ret->last = trusted && (claims->avoid || (claims->task != 0 && g->lineage_kills >= CLAIMS_LINEAGE_KILLS));
     ret->request_bytes = resolve_request(c, s, g, trusted);
     ret->over_request = ret->request_bytes == GROUP_REQUEST_NONE || held > ret->request_bytes;
-    ret->progress_usec = resolve_progress(s, g, trusted);
+    resolve_progress(s, g, trusted, ret);
 }

@@ -6,6 +6,10 @@
 #include "base/macros.h"
 #include "base/sort.h"
 
+/* Sums of any 64-bit numbers. */
+typedef unsigned __int128 wide;
+#define WIDE_MAX (~(wide)0)
+
 const char *cover_method_name(enum cover_method m)
 {
     static const char *const names[] = {"none", "all", "exact", "quantised"};
@@ -18,8 +22,7 @@ const char *cover_method_name(enum cover_method m)
 static bool goes_before(const void *va, const void *vb, const void *user)
 {
     const struct cover_item *a = va, *b = vb;
-    unsigned __int128 left = (unsigned __int128)a->cost * b->bytes,
-                      right = (unsigned __int128)b->cost * a->bytes;
+    wide left = (wide)a->cost * b->bytes, right = (wide)b->cost * a->bytes;
 
     (void)user;
     if (left != right)
@@ -28,45 +31,113 @@ static bool goes_before(const void *va, const void *vb, const void *user)
         return a->cost < b->cost;
     if (a->bytes != b->bytes)
         return a->bytes < b->bytes;
-    return a->tie > b->tie;
+    return a->tie != b->tie ? a->tie > b->tie : a->minor > b->minor;
 }
 
 struct search {
     struct cover_item *items;
     unsigned count;
     uint64_t need;
-    uint64_t best_cost;
+    wide best_cost;
     unsigned nodes;
-    bool now[COVER_ITEMS_MAX];
-    bool best[COVER_ITEMS_MAX];
 };
 
 /* One decision is made at a time, and its tables are too large for the stack. */
-static struct search the_search;
 static uint64_t bin_cost[COVER_BINS + 1];
 static unsigned char bin_taken[COVER_ITEMS_MAX][(COVER_BINS + 8) / 8];
 
-/* The least that covering `left` from item i on can cost: whole items in order of cost per byte, and a part
- * of the last one, rounded down. UINT64_MAX: it cannot be covered. */
-static uint64_t lower_bound(const struct search *s, unsigned i, uint64_t left)
+static wide bytes_up_to(const struct cover_item *item)
 {
-    uint64_t cost = 0;
+    return item->bytes_before + item->bytes;
+}
 
-    for (; i < s->count; i++) {
+/* The least that covering `left` from item i on can cost: whole items in order of cost per byte, and a part
+ * of the last one, rounded up, since costs are whole numbers. At `enough` or more it is not looked at closer;
+ * WIDE_MAX: it cannot be covered. */
+static wide lower_bound(const struct search *s, unsigned i, uint64_t left, wide enough)
+{
+    wide goal = s->items[i].bytes_before + left, cost;
+    unsigned low = i, high = s->count - 1;
+    const struct cover_item *last;
+
+    if (bytes_up_to(&s->items[high]) < goal)
+        return WIDE_MAX;
+    while (low < high) { /* the first item with which it is covered */
+        unsigned middle = low + (high - low) / 2;
+
+        if (bytes_up_to(&s->items[middle]) >= goal)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    last = &s->items[low];
+    cost = last->cost_before - s->items[i].cost_before;
+    if (cost >= enough)
+        return cost;
+    return cost + ((wide)last->cost * (uint64_t)(goal - last->bytes_before) + last->bytes - 1) / last->bytes;
+}
+
+static void keep(struct search *s, wide cost)
+{
+    s->best_cost = cost;
+    for (unsigned i = 0; i < s->count; i++)
+        s->items[i].taken = s->items[i].now;
+}
+
+/* Items that are not needed go back, the dearest per byte first. What stays cannot be left out: what goes
+ * back later only makes the rest smaller. */
+static void give_back(struct search *s)
+{
+    wide freed = 0, cost = 0;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        freed += s->items[i].taken ? s->items[i].bytes : 0;
+        cost += s->items[i].taken ? s->items[i].cost : 0;
+    }
+    for (unsigned i = s->count; i-- > 0;) {
+        struct cover_item *item = &s->items[i];
+
+        if (!item->taken || freed - item->bytes < s->need)
+            continue;
+        item->taken = false;
+        freed -= item->bytes;
+        cost -= item->cost;
+    }
+    s->best_cost = cost;
+}
+
+/* A first answer, at most twice as dear as the best: by cost per byte, where each item that would be enough
+ * is tried as the last one, and one that is not is taken. */
+static void search_greedy(struct search *s)
+{
+    wide freed = 0, cost = 0;
+    unsigned last = s->count;
+
+    s->best_cost = WIDE_MAX;
+    for (unsigned i = 0; i < s->count; i++) {
         const struct cover_item *item = &s->items[i];
 
-        if (item->bytes >= left)
-            return u64_add_cap(cost, u64_mul_div(item->cost, left, item->bytes));
-        cost = u64_add_cap(cost, item->cost);
-        left -= item->bytes;
+        if (freed + item->bytes < s->need) {
+            freed += item->bytes;
+            cost += item->cost;
+        } else if (cost + item->cost < s->best_cost) {
+            s->best_cost = cost + item->cost;
+            last = i;
+        }
     }
-    return UINT64_MAX;
+    freed = 0;
+    for (unsigned i = 0; i < last; i++) {
+        s->items[i].taken = freed + s->items[i].bytes < s->need;
+        freed += s->items[i].taken ? s->items[i].bytes : 0;
+    }
+    s->items[last].taken = true; /* there is one: all together are more than enough */
+    give_back(s);
 }
 
 /* Depth first, taking before leaving, without recursion: position i, and back to the last item taken. */
 static bool search_exact(struct search *s)
 {
-    uint64_t cost = 0, freed = 0;
+    wide cost = 0, freed = 0;
     unsigned i = 0;
 
     for (;;) {
@@ -74,132 +145,96 @@ static bool search_exact(struct search *s)
 
         if (++s->nodes > COVER_NODES_MAX)
             return false;
-        if (enough && cost < s->best_cost) {
-            s->best_cost = cost;
-            memcpy(s->best, s->now, s->count * sizeof(s->now[0]));
-        }
-        if (!enough && i < s->count) {
-            uint64_t least = lower_bound(s, i, s->need - freed);
+        while (i < s->count && s->items[i].bytes == 0)
+            i++;
+        if (enough && cost < s->best_cost)
+            keep(s, cost);
+        if (!enough && i < s->count && cost < s->best_cost) {
+            wide room = s->best_cost - cost;
 
-            if (least != UINT64_MAX && u64_add_cap(cost, least) < s->best_cost) {
-                s->now[i] = true;
+            if (lower_bound(s, i, s->need - (uint64_t)freed, room) < room) {
+                s->items[i].now = true;
                 cost += s->items[i].cost;
                 freed += s->items[i].bytes;
                 i++;
                 continue;
             }
         }
-        while (i > 0 && !s->now[i - 1])
+        while (i > 0 && !s->items[i - 1].now)
             i--;
         if (i == 0)
             return true;
-        s->now[i - 1] = false; /* the same prefix without it */
+        s->items[i - 1].now = false; /* the same prefix without it */
         cost -= s->items[i - 1].cost;
         freed -= s->items[i - 1].bytes;
     }
 }
 
+/* The cheapest cover over sizes rounded down to need / COVER_BINS, rounded up: what covers the rounded need
+ * covers the true one. Taken only where it is better than what the search had found when it was cut short. */
 static void search_quantised(struct search *s)
 {
-    uint64_t quantum = u64_max(s->need / COVER_BINS, 1);
-    unsigned b;
+    uint64_t quantum = s->need / COVER_BINS + (s->need % COVER_BINS != 0);
+    unsigned bins = (unsigned)(s->need / quantum + (s->need % quantum != 0)), b;
+    unsigned count = s->count < COVER_ITEMS_MAX ? s->count : COVER_ITEMS_MAX;
 
     memset(bin_taken, 0, sizeof(bin_taken));
     bin_cost[0] = 0;
-    for (b = 1; b <= COVER_BINS; b++)
+    for (b = 1; b <= bins; b++)
         bin_cost[b] = UINT64_MAX;
-    for (unsigned i = 0; i < s->count; i++) {
-        uint64_t units = u64_min(s->items[i].bytes / quantum, COVER_BINS);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned units = (unsigned)u64_min(s->items[i].bytes / quantum, bins);
 
-        for (b = COVER_BINS; units > 0 && b > 0; b--) {
-            uint64_t before = bin_cost[b > units ? b - units : 0], with;
+        for (b = bins; units > 0 && b > 0; b--) {
+            uint64_t before = bin_cost[b > units ? b - units : 0],
+                     with = u64_add_cap(before, s->items[i].cost);
 
-            if (before == UINT64_MAX)
-                continue;
-            with = u64_add_cap(before, s->items[i].cost);
             if (with >= bin_cost[b])
                 continue;
             bin_cost[b] = with;
             bin_taken[i][b / 8] |= (unsigned char)(1U << b % 8);
         }
     }
-    if (bin_cost[COVER_BINS] == UINT64_MAX) { /* rounding ate too much: take by cost per byte */
-        uint64_t freed = 0;
-
-        for (unsigned i = 0; i < s->count; i++) {
-            s->best[i] = freed < s->need;
-            freed += s->best[i] ? s->items[i].bytes : 0;
-        }
+    if (bin_cost[bins] >= s->best_cost)
         return;
-    }
-    b = COVER_BINS;
-    for (unsigned i = s->count; i-- > 0 && b > 0;) {
-        uint64_t units = u64_min(s->items[i].bytes / quantum, COVER_BINS);
-
-        s->best[i] = (bin_taken[i][b / 8] & 1U << b % 8) != 0;
-        if (s->best[i])
-            b = b > units ? b - (unsigned)units : 0;
-    }
-}
-
-/* Rounding may have taken one too many: the dearest that are not needed go back. */
-static void give_back(struct search *s)
-{
-    uint64_t freed = 0;
-
     for (unsigned i = 0; i < s->count; i++)
-        freed += s->best[i] ? s->items[i].bytes : 0;
-    for (;;) {
-        unsigned worst = s->count;
+        s->items[i].taken = false;
+    b = bins;
+    for (unsigned i = count; i-- > 0 && b > 0;) {
+        unsigned units = (unsigned)u64_min(s->items[i].bytes / quantum, bins);
 
-        for (unsigned i = 0; i < s->count; i++)
-            if (s->best[i] && freed - s->items[i].bytes >= s->need &&
-                (worst == s->count || s->items[i].cost > s->items[worst].cost))
-                worst = i;
-        if (worst == s->count)
-            return;
-        s->best[worst] = false;
-        freed -= s->items[worst].bytes;
+        s->items[i].taken = (bin_taken[i][b / 8] & 1U << b % 8) != 0;
+        if (s->items[i].taken)
+            b = b > units ? b - units : 0;
     }
 }
 
 enum cover_method cover_choose(struct cover_item *items, unsigned count, uint64_t need_bytes)
 {
-    enum cover_method method = COVER_EXACT;
-    struct search *s = &the_search;
-    uint64_t all = 0;
+    struct search s = {.items = items, .count = count, .need = need_bytes};
+    wide bytes = 0, cost = 0;
+    bool exact;
 
-    for (unsigned i = 0; i < count; i++) {
-        items[i].taken = false;
-        all = u64_add_cap(all, items[i].bytes);
-    }
+    for (unsigned i = 0; i < count; i++)
+        items[i].taken = items[i].now = false;
     if (count == 0 || need_bytes == 0)
         return COVER_NONE;
     sort_array(items, count, sizeof(*items), goes_before, NULL);
-    if (all <= need_bytes) {
+    for (unsigned i = 0; i < count; i++) {
+        items[i].bytes_before = bytes;
+        items[i].cost_before = cost;
+        bytes += items[i].bytes;
+        cost += items[i].cost;
+    }
+    if (bytes <= need_bytes) {
         for (unsigned i = 0; i < count; i++)
             items[i].taken = items[i].bytes > 0;
         return COVER_ALL;
     }
-    count = count < COVER_ITEMS_MAX ? count : COVER_ITEMS_MAX;
-    *s = (struct search){.items = items, .count = count, .need = need_bytes, .best_cost = UINT64_MAX};
-    if (!search_exact(s)) {
-        uint64_t found = s->best_cost;
-        static bool incumbent[COVER_ITEMS_MAX];
-        uint64_t cost = 0;
-
-        method = COVER_QUANTISED;
-        memcpy(incumbent, s->best, sizeof(incumbent));
-        memset(s->best, 0, sizeof(s->best));
-        search_quantised(s);
-        give_back(s);
-        for (unsigned i = 0; i < count; i++)
-            cost = u64_add_cap(cost, s->best[i] ? items[i].cost : 0);
-        if (found < cost) /* what the search had found when it was cut short is better */
-            memcpy(s->best, incumbent, sizeof(incumbent));
-    }
-    give_back(s);
-    for (unsigned i = 0; i < count; i++)
-        items[i].taken = s->best[i];
-    return method;
+    search_greedy(&s);
+    exact = search_exact(&s);
+    if (!exact)
+        search_quantised(&s);
+    give_back(&s);
+    return exact ? COVER_EXACT : COVER_QUANTISED;
 }

@@ -243,3 +243,8 @@ uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *
     due = u64_mul_div(left, USEC_PER_SEC, u64_max(plausible, 1));
     return u64_min(u64_max(due, floor_usec), LOOK_CALM_USEC);
 }
+
+void room_forget_growth(struct room_state *state, uint64_t permyriad)
+{
+    state->growth -= u64_mul_div(state->growth, u64_min(permyriad, PERMYRIAD), PERMYRIAD);
+}

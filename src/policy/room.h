@@ -44,6 +44,9 @@ struct room_state {
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *state,
                    struct room *ret);
 
+/* Groups that caused this part of the growth are gone: it does not go on. */
+void room_forget_growth(struct room_state *state, uint64_t permyriad);
+
 /* When the next look is due, in microseconds from now: once a second below 80 % of the limit in isolate,
  * where memory.high and PSI cover bursts; else before the limit could be reached at the fastest plausible
  * growth. */

@@ -298,6 +298,21 @@ static void give_back(struct choice *ch)
     }
 }
 
+/* How much of the growth ends with the victims. */
+static void note_growth(struct choice *ch)
+{
+    uint64_t all = 0, theirs = 0;
+
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        const struct candidate *k = &ch->scratch->candidates[i];
+
+        all = u64_add_cap(all, k->growth_bytes);
+        if (k->verdict == VERDICT_CHOSEN || k->verdict == VERDICT_CULPRIT)
+            theirs = u64_add_cap(theirs, k->growth_bytes);
+    }
+    ch->decision->growth_permyriad = all == 0 ? 0 : u64_mul_div(theirs, PERMYRIAD, all);
+}
+
 /* ---- what stops a kill ---- */
 
 /* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone.
@@ -346,6 +361,7 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
         }
         give_back(&ch);
     }
+    note_growth(&ch);
     d->reason = d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE;
     if (d->victim_count > 0 && is_limited(&ch)) {
         d->reason = DECISION_KILL_LIMIT;

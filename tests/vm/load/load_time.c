@@ -13,13 +13,23 @@ static void on_stop(int signal_number)
     stop_flag = 1;
 }
 
+/* What the starter has ignored stays ignored: a load that cannot be asked to end. */
+static void stop_on(int number, const struct sigaction *action)
+{
+    struct sigaction before;
+
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN)
+        return;
+    sigaction(number, action, NULL);
+}
+
 void stop_on_signals(void)
 {
     /* No SA_RESTART: a sleep or a blocked write must end when the program is asked to stop. */
     struct sigaction action = {.sa_handler = on_stop};
 
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    stop_on(SIGTERM, &action);
+    stop_on(SIGINT, &action);
 }
 
 bool stop_requested(void)

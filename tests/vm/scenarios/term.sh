@@ -10,8 +10,7 @@ high=$(cat "$WORKLOAD/memory.high")
 start_heartbeat
 load cgroup-run "$WORKLOAD/polite" -- load hog --from 10M --to 4G --rate 150M >/dev/null 2>&1
 status=$?
-check "a polite hog ends by SIGTERM" [ "$status" -eq 143 ] || [ "$status" -eq 0 ]
-figure polite_status "$status"
+check "a polite hog ends by itself" [ "$status" -eq 0 ]
 sleep 1
 # A signal that is ignored stays ignored over exec.
 load cgroup-run "$WORKLOAD/rude" -- sh -c 'trap "" TERM; exec load hog --from 10M --to 4G --rate 150M' >/dev/null 2>&1
