@@ -127,6 +127,27 @@ static void child_check(struct guardian *g)
 
 /* ---- the dead-man switch ---- */
 
+/* A fence that systemd does not know of falls at its next write to the unit (a daemon-reload), and the brake
+ * comes back. memory.high goes along (action/unit). */
+static void fence_tell_systemd(struct guardian *g)
+{
+    static struct lease_table table;
+
+    if (journal_load(g->root_fd, g->runtime_fd, &table) < 0)
+        return;
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX && g->queue_length < QUEUE_MAX; i++) {
+        const struct lease *l = &table.leases[i];
+        struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = l->ours};
+
+        if (!l->used || strcmp(l->knob, "memory.max") != 0 || !unit_manages(g->root_fd, l->path, l->knob))
+            continue;
+        memcpy(m.path, l->path, sizeof(m.path));
+        memcpy(m.knob, l->knob, sizeof(m.knob));
+        g->queue[g->queue_length++] = m;
+    }
+    queue_next(g);
+}
+
 static void fence(struct guardian *g)
 {
     int r;
@@ -140,7 +161,20 @@ static void fence(struct guardian *g)
     else if (r > 0)
         log_line(LOG_PRIO_WARNING, "event=fence reason=\"the daemon gives no sign of life\" workloads=%d", r);
     if (r > 0)
+        fence_tell_systemd(g);
+    if (r > 0)
         tell(g, MESSAGE_FENCED, NULL);
+}
+
+/* While the lock is ours: a late systemctl must not come after the successor's. */
+static void queue_drain(struct guardian *g)
+{
+    while (g->queue_length > 0) {
+        struct pollfd p = {.fd = g->child_fd, .events = POLLIN};
+
+        (void)poll(&p, 1, 100);
+        child_check(g);
+    }
 }
 
 static bool lock_names(int lock_fd, pid_t pid)
@@ -170,6 +204,7 @@ static void mourn(struct guardian *g)
         (void)usleep(50000);
     }
     fence(g);
+    queue_drain(g);
 }
 
 static bool receive(struct guardian *g)

@@ -24,7 +24,7 @@
  * lock memory and run. Stop, the other way round: knobs back first, so that nothing stays throttled. */
 
 #define STACK_BYTES 262144
-#define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
+#define LOCK_WAIT_USEC (10 * USEC_PER_SEC)
 #define DESCRIPTORS 4096
 #define SETTLE_USEC (2 * USEC_PER_SEC)
 

@@ -132,25 +132,40 @@ def find_program(name, build):
     return shutil.which(name)
 
 
-def overlay_archive(script, variables, build, kernel, features, programs):
-    """What differs from run to run; returns the archive and the programs that could not be found."""
-    archive = Archive()
-    placed, missing = set(), []
-    archive.file("init", read_bytes(os.path.join(HERE, "guest", "init")), 0o755)
-    archive.file("lib.sh", read_bytes(os.path.join(HERE, "guest", "lib.sh")))
-    archive.file("scenario.sh", script)
-    lines = ["%s=%s\n" % (name, shell_quote(value)) for name, value in sorted(variables.items())]
-    archive.file("vars.sh", "".join(lines).encode())
-    for name in programs:
-        path = find_program(name, build)
-        if path is None:
-            missing.append(name)
-        else:
-            add_program(archive, path, name, placed)
-    order = []
+def add_guest_files(archive, folder, target):
+    """A folder of the guest's, as it stands."""
+    for name in sorted(os.listdir(os.path.join(HERE, "guest", folder))):
+        archive.file(os.path.join(target, name), read_bytes(os.path.join(HERE, "guest", folder, name)))
+
+
+def add_modules(archive, kernel, features):
     with open(os.path.join(kernel, "modules.order"), encoding="utf-8") as file:
         order = [line for line in file if line.split()[0] in features]
     for module in sorted({line.split()[1] for line in order}):
         archive.file("modules/" + module, read_bytes(os.path.join(kernel, "modules", module)))
     archive.file("modules/order", "".join(order).encode())
+
+
+def overlay_archive(scenario, variables, build, kernel):
+    """What differs from run to run; returns the archive and the programs that could not be found."""
+    archive = Archive()
+    placed, missing = set(), []
+    init = "init-host" if scenario.is_on_host_root else "init"
+    archive.file("init", read_bytes(os.path.join(HERE, "guest", init)), 0o755)
+    for name in ("lib.sh", "boot.sh"):
+        archive.file(name, read_bytes(os.path.join(HERE, "guest", name)))
+    if scenario.is_on_host_root:
+        add_guest_files(archive, "systemd", "systemd")
+    archive.file("scenario.sh", scenario.script)
+    lines = ["%s=%s\n" % (name, shell_quote(value)) for name, value in sorted(variables.items())]
+    archive.file("vars.sh", "".join(lines).encode())
+    for name in scenario.programs:
+        path = find_program(name, build)
+        if path is None:
+            missing.append(name)
+        elif scenario.is_on_host_root:
+            archive.file("bin/" + name, stripped(path), 0o755)  # its libraries are there
+        else:
+            add_program(archive, path, name, placed)
+    add_modules(archive, kernel, scenario.features())
     return archive.finish(), missing

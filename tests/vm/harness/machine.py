@@ -46,6 +46,7 @@ class Machine:
     disks: list = field(default_factory=list)
     append: str = ""
     accelerator: str = "tcg"
+    shares_root: bool = False  # the host's root, read-only over 9p under the tag "host"
 
 
 def _die_with_parent():
@@ -65,6 +66,8 @@ def qemu_command(machine, work, console_log):
                "-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",
                "-kernel", os.path.join(machine.kernel, "vmlinuz"), "-initrd", os.path.join(work, "initrd"),
                "-append", words.strip()]
+    if machine.shares_root:
+        command += ["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"]
     for disk in machine.disks:
         path = os.path.join(work, disk.name + ".raw")
         rate = ",throttling.bps-total=%d" % disk.rate_bytes if disk.rate_bytes else ""

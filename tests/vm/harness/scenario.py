@@ -8,7 +8,11 @@ disk      an empty virtio disk, /dev/data in the guest; a rate may follow in the
 numa      number of NUMA nodes                 timeout   seconds from power-on to power-off
 kernels   only on these (6.1,6.12,newest)      modules   further features of modules.order (9p, overlay)
 programs  further programs of the build or of this machine (a,b)
-append    words for the kernel's command line  root      "initramfs"; "host" is not built yet
+append    words for the kernel's command line
+root      initramfs: busybox and the programs under test, nothing else; our own PID 1
+          host: this machine's root, read-only, under an overlay in memory; needs systemd=yes
+systemd   yes: PID 1 is this machine's systemd, with nothing of what is configured here; the scenario is a service of
+          system.slice. Needs root=host.
 """
 
 import os
@@ -21,6 +25,10 @@ from .machine import Disk
 
 KEYS = {"memory": "1024", "cpus": "2", "swap": "none", "disk": "", "numa": "1", "timeout": "240", "kernels": "",
         "modules": "", "programs": "", "append": "", "root": "initramfs", "systemd": "no"}
+SYSTEMD = "/lib/systemd/systemd"
+# The log goes where dmesg has it; the default of an old systemd may be the hybrid hierarchy.
+SYSTEMD_WORDS = ("systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 systemd.log_target=kmsg "
+                 "systemd.log_level=info printk.devkmsg=on")
 
 
 class ScenarioError(Exception):
@@ -49,6 +57,10 @@ class Scenario:
             return int(self.settings[key])
         except ValueError as error:
             raise ScenarioError("%s: %s=%s is not a number" % (self.name, key, self.settings[key])) from error
+
+    @property
+    def is_on_host_root(self):
+        return self.settings["root"] == "host"
 
     @property
     def memory_mib(self):
@@ -95,7 +107,8 @@ class Scenario:
 
     def features(self):
         kind = self.swap()[0]
-        features = ["blk"] if self.disks() else []
+        features = ["9p", "overlay"] if self.is_on_host_root else []
+        features += ["blk"] if self.disks() else []
         features += [kind] if kind in ("zram", "zswap") else []
         return features + split_list(self.settings["modules"])
 
@@ -105,6 +118,8 @@ class Scenario:
             words.append("headroom.features=" + ",".join(self.features()))
         # The guest gives up first, so that it can still bring its logs out.
         words.append("headroom.timeout=%d" % max(self.timeout_seconds - 20, self.timeout_seconds * 3 // 4))
+        if self.is_on_host_root:
+            words.append(SYSTEMD_WORDS)
         return " ".join(words + [self.settings["append"]]).strip()
 
 
@@ -116,6 +131,14 @@ def read_words(name, words, settings):
         settings[key] = value
 
 
+def check_root(name, settings):
+    if (settings["root"], settings["systemd"]) not in (("initramfs", "no"), ("host", "yes")):
+        raise ScenarioError("%s: root=%s and systemd=%s do not go together: initramfs and no, or host and yes" %
+                            (name, settings["root"], settings["systemd"]))
+    if settings["systemd"] == "yes" and not os.access(SYSTEMD, os.X_OK):
+        raise ScenarioError("%s: %s is missing (Debian: apt install systemd)" % (name, SYSTEMD))
+
+
 def parse_scenario(name, script, overrides=()):
     settings = dict(KEYS)
     for line in script.decode(errors="replace").splitlines():
@@ -123,8 +146,7 @@ def parse_scenario(name, script, overrides=()):
         if match:
             read_words(name, shlex.split(match.group(1)), settings)
     read_words(name, overrides, settings)
-    if settings["root"] != "initramfs" or settings["systemd"] != "no":
-        raise ScenarioError("%s: root=host and systemd=yes are not built yet" % name)
+    check_root(name, settings)
     return Scenario(name, script, settings)
 
 

@@ -137,15 +137,14 @@ class Session:
         elif os.path.isdir(result.log_folder):
             shutil.rmtree(result.log_folder)
         os.makedirs(result.log_folder, exist_ok=True)
-        overlay, missing = image.overlay_archive(scenario.script, self.variables, self.build, kernel,
-                                                 scenario.features(), scenario.programs)
+        overlay, missing = image.overlay_archive(scenario, self.variables, self.build, kernel)
         for name in missing:
             # Only where the script runs it, by itself or through start_headroomd.
             if not re.search(rb"(^|[\s;|&(_])%s($|[\s;])" % name.encode(), scenario.script, re.MULTILINE):
                 continue
             self._event(result, "say", "%s is not built: the guest goes without it" % name, "")
         vm = machine.Machine(kernel, self._base + overlay, scenario.memory_mib, scenario.cpus, scenario.numa_nodes,
-                             scenario.disks(), scenario.command_line(), self._accelerator)
+                             scenario.disks(), scenario.command_line(), self._accelerator, scenario.is_on_host_root)
         for boots_left in range(MAX_BOOTS - 1, -1, -1):
             if self._boot(vm, scenario, result, boots_left):
                 break
