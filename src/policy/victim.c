@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/sort.h"
 #include "base/units.h"
 #include "policy/claims.h"
 
@@ -16,7 +17,10 @@ struct choice {
     struct victim_state *state;
     struct victim_scratch *scratch;
     struct decision *decision;
-    uint64_t left; /* of the need */
+    uint64_t left;      /* of the need */
+    unsigned last_tier; /* that was reached */
+    bool one_owner;
+    bool heard; /* what owners who are not root say counts, too */
 };
 
 static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
@@ -40,36 +44,47 @@ static enum verdict admit(const struct choice *ch, const struct group *g, const 
     return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
 
+static void fill_row(struct choice *ch, unsigned index)
+{
+    const struct group *g = &ch->snapshot->groups[index];
+    struct candidate *k = &ch->scratch->candidates[index];
+    struct standing st;
+
+    if (ch->heard)
+        claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    else
+        claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    *k = (struct candidate){
+        .id = g->id,
+        .pid = g->pid,
+        .group_index = index,
+        .class_index = g->class_index,
+        .priority = st.priority,
+        .retriable = st.retriable,
+        .over_request = st.over_request,
+        .last = st.last,
+        .request_bytes = st.request_bytes,
+        .freed_bytes = freed_bytes(ch, g),
+        .progress_usec = st.progress_usec,
+        .growth_bytes = g->growth_bytes,
+    };
+    k->verdict = admit(ch, g, &st, k->freed_bytes);
+}
+
 /* One row a group. Returns true while somebody is dying. */
 static bool survey(struct choice *ch)
 {
     const struct snapshot *s = ch->snapshot;
-    bool one_owner = claims_one_owner(s), dying = false;
+    struct decision *d = ch->decision;
+    bool dying = false;
 
+    ch->heard = false;
+    d->candidates = d->passed_over = 0;
     for (unsigned i = 0; i < s->group_count; i++) {
-        const struct group *g = &s->groups[i];
-        struct candidate *k = &ch->scratch->candidates[i];
-        struct standing st;
-
-        claims_resolve(ch->config, s, g, one_owner, &st);
-        *k = (struct candidate){
-            .id = g->id,
-            .pid = g->pid,
-            .group_index = i,
-            .class_index = g->class_index,
-            .priority = st.priority,
-            .retriable = st.retriable,
-            .over_request = st.over_request,
-            .last = st.last,
-            .request_bytes = st.request_bytes,
-            .freed_bytes = freed_bytes(ch, g),
-            .progress_usec = st.progress_usec,
-            .growth_bytes = g->growth_bytes,
-        };
-        k->verdict = admit(ch, g, &st, k->freed_bytes);
-        dying = dying || (g->dying && !g->stuck);
-        ch->decision->candidates += k->verdict == VERDICT_TIER;
-        ch->decision->passed_over += k->verdict == VERDICT_NOTHING;
+        fill_row(ch, i);
+        dying = dying || (s->groups[i].dying && !s->groups[i].stuck);
+        d->candidates += ch->scratch->candidates[i].verdict == VERDICT_TIER;
+        d->passed_over += ch->scratch->candidates[i].verdict == VERDICT_NOTHING;
     }
     return dying;
 }
@@ -195,38 +210,42 @@ static bool wants_newest(const struct choice *ch, const struct candidate *k)
     return ch->config->classes[k->class_index].order == ORDER_NEWEST;
 }
 
-/* The cost of an item in a tier whose classes say Order=newest: what makes the cheapest cover the newest
- * groups is that each older one costs more than all newer ones together could. */
-static void cost_by_age(struct cover_item *items, unsigned n)
+/* Their cost is their age. */
+static bool is_newer(const void *va, const void *vb, const void *user _unused_)
 {
-    for (unsigned i = 0; i < n; i++) {
-        unsigned newer = 0;
+    const struct cover_item *a = va, *b = vb;
 
-        for (unsigned j = 0; j < n; j++)
-            newer += items[j].cost < items[i].cost ||
-                     (items[j].cost == items[i].cost && items[j].tie > items[i].tie);
-        items[i].tie = newer;
-    }
+    if (a->cost != b->cost)
+        return a->cost < b->cost;
+    return a->tie != b->tie ? a->tie > b->tie : a->minor > b->minor;
 }
 
 /* Order=newest: from the newest on until it is enough, then the oldest that are not needed are given back. */
 static void choose_newest(struct cover_item *items, unsigned n, uint64_t need)
 {
-    uint64_t freed = 0;
+    unsigned __int128 freed = 0;
 
-    cost_by_age(items, n);
-    for (unsigned rank = 0; rank < n && freed < need; rank++)
-        for (unsigned i = 0; i < n; i++)
-            if (items[i].tie == rank) {
-                items[i].taken = true;
-                freed = u64_add_cap(freed, items[i].bytes);
-            }
-    for (unsigned rank = n; rank-- > 0;)
-        for (unsigned i = 0; i < n; i++)
-            if (items[i].tie == rank && items[i].taken && freed - items[i].bytes >= need) {
-                items[i].taken = false;
-                freed -= items[i].bytes;
-            }
+    sort_array(items, n, sizeof(*items), is_newer, NULL);
+    for (unsigned i = 0; i < n && freed < need; i++) {
+        items[i].taken = true;
+        freed += items[i].bytes;
+    }
+    for (unsigned i = n; i-- > 0;)
+        if (items[i].taken && freed - items[i].bytes >= need) {
+            items[i].taken = false;
+            freed -= items[i].bytes;
+        }
+}
+
+static bool frees_more(const void *va, const void *vb, const void *user _unused_)
+{
+    const struct cover_item *a = va, *b = vb;
+
+    if (a->taken != b->taken)
+        return a->taken;
+    if (a->bytes != b->bytes)
+        return a->bytes > b->bytes;
+    return a->tie != b->tie ? a->tie > b->tie : a->minor > b->minor;
 }
 
 static enum decision_method method_of(enum cover_method m)
@@ -234,7 +253,8 @@ static enum decision_method method_of(enum cover_method m)
     return m == COVER_EXACT ? METHOD_EXACT : m == COVER_QUANTISED ? METHOD_QUANTISED : METHOD_ALL;
 }
 
-static void choose_in_tier(struct choice *ch, unsigned tier)
+/* The groups of a tier as items. True: their class says Order=newest. */
+static bool collect(struct choice *ch, unsigned tier, unsigned *ret_count)
 {
     struct cover_item *items = ch->scratch->items;
     bool newest = false;
@@ -249,17 +269,41 @@ static void choose_in_tier(struct choice *ch, unsigned tier)
         /* One microsecond each, so that of two sets that cost the same the smaller one is taken. */
         items[n++] = (struct cover_item){
             .bytes = k->freed_bytes,
-            .cost = k->progress_usec + 1,
-            .tie = k->pid > 0 ? (uint64_t)k->pid : k->id,
+            .cost = u64_add_cap(k->progress_usec, 1),
+            .tie = k->id,
+            .minor = (uint32_t)k->pid,
             .index = i,
         };
     }
-    if (newest) {
+    for (unsigned i = 0; newest && i < n; i++) {
+        const struct group *g = &ch->snapshot->groups[items[i].index];
+        struct standing st;
+
+        if (ch->heard)
+            claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
+        else
+            claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
+        items[i].cost = st.age_usec;
+    }
+    *ret_count = n;
+    return newest;
+}
+
+static void choose_in_tier(struct choice *ch, unsigned tier)
+{
+    struct cover_item *items = ch->scratch->items;
+    unsigned n, taken = 0;
+
+    if (collect(ch, tier, &n)) {
         choose_newest(items, n, ch->left);
         ch->decision->method = METHOD_ORDER;
     } else {
         ch->decision->method = method_of(cover_choose(items, n, ch->left));
     }
+    for (unsigned i = 0; i < n; i++)
+        taken += items[i].taken;
+    if (taken > DECISION_VICTIMS_MAX - ch->decision->victim_count) /* not all: those that free most */
+        sort_array(items, n, sizeof(*items), frees_more, NULL);
     for (unsigned i = 0; i < n; i++) {
         struct candidate *k = &ch->scratch->candidates[items[i].index];
 
@@ -313,6 +357,86 @@ static void note_growth(struct choice *ch)
     ch->decision->growth_permyriad = all == 0 ? 0 : u64_mul_div(theirs, PERMYRIAD, all);
 }
 
+static void choose_by_tiers(struct choice *ch)
+{
+    struct decision *d = ch->decision;
+    unsigned tier = 0;
+
+    d->victim_count = 0;
+    d->expected_bytes = 0;
+    d->method = METHOD_NONE;
+    ch->left = d->room.need;
+    while (ch->left > 0 && d->victim_count < DECISION_VICTIMS_MAX && next_tier(ch, tier, &tier)) {
+        choose_in_tier(ch, tier);
+        ch->last_tier = tier++;
+    }
+    give_back(ch);
+}
+
+/* ---- what owners say who are not root ---- */
+
+static bool somebody_unheard(const struct choice *ch)
+{
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++)
+        if (claims_unheard(&ch->snapshot->groups[i], ch->one_owner))
+            return true;
+    return false;
+}
+
+/* Those that were chosen, and those that offer to go earlier, are candidates once more; all others stand
+ * aside. Returns how many offer. */
+static unsigned call_offers(struct choice *ch)
+{
+    unsigned offers = 0;
+
+    ch->heard = true;
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        struct candidate *k = &ch->scratch->candidates[i], silent = *k;
+        bool was_chosen = k->verdict == VERDICT_CHOSEN, offers_itself = false;
+
+        if (claims_unheard(&ch->snapshot->groups[i], ch->one_owner)) {
+            fill_row(ch, i);
+            offers_itself = tier_of(k) != tier_of(&silent) || k->progress_usec != silent.progress_usec;
+            offers += offers_itself && k->verdict == VERDICT_TIER;
+            ch->decision->candidates +=
+                k->verdict == VERDICT_TIER && (silent.verdict == VERDICT_PROTECTED); /* it was not counted */
+        }
+        if (was_chosen)
+            k->verdict = VERDICT_TIER;
+        else if (!offers_itself)
+            k->verdict = silent.verdict == VERDICT_TIER ? VERDICT_NOT_NEEDED : silent.verdict;
+    }
+    return offers;
+}
+
+/* A group of an owner who is not root may offer to go earlier. It then takes the place of what was chosen by
+ * what root says, so that an offer can save a neighbour and never draws one in: of groups that offer nothing
+ * only those die that would have died had nobody offered anything. */
+static void hear_offers(struct choice *ch)
+{
+    struct decision *d = ch->decision;
+    uint64_t enough = u64_min(d->room.need, d->expected_bytes);
+
+    if (!somebody_unheard(ch))
+        return;
+    if (call_offers(ch) > 0)
+        choose_by_tiers(ch);
+    else
+        d->victim_count = 0;
+    if (d->victim_count == 0 ||
+        d->expected_bytes < enough) { /* many small offers: more than one decision takes */
+        (void)survey(ch);
+        choose_by_tiers(ch);
+        return;
+    }
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
+        struct candidate *k = &ch->scratch->candidates[i];
+
+        if (k->verdict == VERDICT_NOT_NEEDED && tier_of(k) > ch->last_tier)
+            k->verdict = VERDICT_TIER;
+    }
+}
+
 /* ---- what stops a kill ---- */
 
 /* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone.
@@ -338,9 +462,9 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
 {
     struct choice ch = {.config = c, .snapshot = s, .state = state, .scratch = scratch, .decision = d};
     struct candidate *culprit;
-    unsigned tier = 0;
 
     d->groups = s->group_count;
+    ch.one_owner = claims_one_owner(s);
     ch.left = d->room.need;
     if (survey(&ch)) {
         d->reason = DECISION_WAITING;
@@ -355,17 +479,15 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
         d->method = METHOD_CULPRIT;
         take(&ch, culprit, VERDICT_CULPRIT);
     } else {
-        while (ch.left > 0 && d->victim_count < DECISION_VICTIMS_MAX && next_tier(&ch, tier, &tier)) {
-            choose_in_tier(&ch, tier);
-            tier++;
-        }
-        give_back(&ch);
+        choose_by_tiers(&ch);
+        hear_offers(&ch);
     }
     note_growth(&ch);
     d->reason = d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE;
     if (d->victim_count > 0 && is_limited(&ch)) {
         d->reason = DECISION_KILL_LIMIT;
         d->victim_count = 0;
+        d->expected_bytes = 0;
     }
 }
 
@@ -405,7 +527,7 @@ static void learn_shmem(const struct decision *d, struct victim_state *state)
     uint64_t counted = u64_mul_div(v->shmem_bytes, *fraction, PERMYRIAD);
     uint64_t owned = u64_sub_floor(v->expected_bytes, counted), came;
 
-    if (d->victim_count != 1 || v->shmem_bytes < u64_max(owned / 4, VICTIM_USEFUL_BYTES))
+    if (d->victim_count != 1 || d->gone != 1 || v->shmem_bytes < u64_max(owned / 4, VICTIM_USEFUL_BYTES))
         return; /* too little to tell it from the growth of others */
     came = u64_min(u64_mul_div(u64_sub_floor(d->freed_bytes, owned), PERMYRIAD, v->shmem_bytes), PERMYRIAD);
     *fraction = (*fraction + came) / 2;

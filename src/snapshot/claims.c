@@ -9,13 +9,23 @@
 
 #define VALUE_MAX 256
 
-static uint64_t hash(const char *text)
-{
-    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a, 64 bits */
+#define FNV_PRIME UINT64_C(1099511628211) /* FNV-1a, 64 bits */
 
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
+static uint64_t hash(struct text t)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+
+    for (size_t i = 0; i < t.length; i++)
+        h = (h ^ (unsigned char)t.at[i]) * FNV_PRIME;
     return h ? h : 1;
+}
+
+/* Each owner has task names of his own: nobody makes up kills for another one's task. */
+static uint64_t mix(uint64_t task, uint32_t owner_uid)
+{
+    for (unsigned i = 0; i < 4; i++)
+        task = (task ^ (owner_uid >> 8 * i & 0xff)) * FNV_PRIME;
+    return task ? task : 1;
 }
 
 static bool parse_bool(struct text t, bool *ret)
@@ -64,7 +74,7 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
     if (strcmp(name, "user.headroom.started") == 0)
         return claims->has_started = parse_started(t, real_offset_usec, &claims->started_usec);
     if (strcmp(name, "user.headroom.task") == 0)
-        return (claims->task = t.length > 0 ? hash(value) : 0) != 0;
+        return (claims->task = t.length > 0 ? hash(t) : 0) != 0;
     if (strcmp(name, "user.oomd_avoid") == 0)
         return parse_bool(t, &claims->avoid) && claims->avoid;
     if (strcmp(name, "user.oomd_omit") == 0)
@@ -72,7 +82,7 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
     return false;
 }
 
-void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *ret)
+void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, struct group_claims *ret)
 {
     static const char *const names[] = {
         "user.headroom.priority", "user.headroom.retriable", "user.headroom.request", "user.headroom.started",
@@ -86,6 +96,8 @@ void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
             (void)claims_parse(names[i], value, real_offset_usec, ret);
+    if (ret->task != 0)
+        ret->task = mix(ret->task, owner_uid);
 }
 
 uint64_t claims_real_offset_usec(uint64_t boot_usec)

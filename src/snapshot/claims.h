@@ -8,8 +8,8 @@
 #include "model/snapshot.h"
 
 /* `real_offset_usec`: CLOCK_REALTIME − CLOCK_BOOTTIME, since user.headroom.started is in seconds of the
- * epoch. */
-void claims_read(int cgroup_fd, uint64_t real_offset_usec, struct group_claims *ret);
+ * epoch. The owner is part of the task's hash: everybody has task names of his own. */
+void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, struct group_claims *ret);
 
 /* One attribute; false: the name is not ours, or the value is none. For tests. */
 bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec,

@@ -130,8 +130,9 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
         g->cpu_usec = u64_sub_floor(cpu, h->cpu_base_usec);
     if (s->node.swap_total > 0 && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = swap;
-    (void)cgroup_read_owner(dir_fd, &g->owner_uid);
-    claims_read(dir_fd, w->real_offset_usec, &g->claims);
+    if (cgroup_read_owner(dir_fd, &g->owner_uid) < 0)
+        g->owner_uid = UINT32_MAX; /* nobody's: what it says is not believed */
+    claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
     g->growth_bytes =
         handle_note_bytes(h, s->now_usec, u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem));
 }

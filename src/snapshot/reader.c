@@ -339,8 +339,11 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         .now_usec = now_usec,
         .isolate = r->isolate,
         .workload_count = r->workload_count,
-        .groups = s->groups,
+        .groups = s->groups, /* of the last walk: a decision is recorded after another look at the node */
         .group_max = s->group_max,
+        .group_count = s->group_count,
+        .groups_left_out = s->groups_left_out,
+        .groups_read = s->groups_read,
     };
     int e = read_look(r, now_usec, &look);
 

@@ -77,7 +77,7 @@ check "a looser one is tightened again" wait_until 6 guarded
 
 systemd-run --slice=workload.slice --unit=hog load hog --to 2G --hold 60s
 check "a hog beyond the limit is killed, its unit has failed" wait_until 30 is_failed hog.service
-check "by a signal" is_shown hog.service Result signal
+check "and systemd says why" is_shown hog.service Result oom-kill
 check "of headroomd's" [ "$(kill_lines | grep -c 'victim=workload.slice/hog.service')" -eq 1 ]
 check "not of the kernel's" [ "$(oom_kills)" -eq 0 ]
 check "the work beside it goes on" is_active keeper.service
