@@ -14,7 +14,7 @@
 
 #define COVER_ITEMS_MAX 1024
 #define COVER_BINS 256
-#define COVER_NODES_MAX 20000
+#define COVER_NODES_MAX 12000
 
 struct cover_item {
     uint64_t bytes;

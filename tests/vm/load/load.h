@@ -112,3 +112,4 @@ int command_shm(int argc, char **argv);
 int command_pipes(int argc, char **argv);
 int command_sockets(int argc, char **argv);
 int command_cgroup_run(int argc, char **argv);
+int command_reaction(int argc, char **argv);

@@ -41,6 +41,8 @@ static const struct {
      "--bytes 400M [--rate max] [--hold SECONDS]\n      kernel memory in socket buffers"},
     {"cgroup-run", command_cgroup_run,
      "DIR -- CMD...\n      runs a command in a group, made if it is missing"},
+    {"reaction", command_reaction,
+     "--below 100M -- CMD...\n      how long from MemAvailable below that to the end of the command"},
 };
 
 static void print_help(void)
