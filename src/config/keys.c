@@ -7,6 +7,7 @@
 #include "config/keys.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/buffer.h"
