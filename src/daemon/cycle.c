@@ -11,6 +11,7 @@
  * looked at when that action has ended. */
 
 #define KILL_POLL_USEC (10 * USEC_PER_MSEC)
+#define SETTLE_USEC (300 * USEC_PER_MSEC)
 #define LOOK_FAILED_USEC USEC_PER_SEC
 #define LOOK_FAILED_SAY_USEC (30 * USEC_PER_SEC)
 #define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
@@ -90,16 +91,36 @@ static void finish(struct daemon *d)
     cycle_look(d, &t);
 }
 
+/* An empty cgroup has given back its private memory, but shared memory goes with the last reference to it,
+ * some time later (seen on 7.2: 20 ms after the last process of a group with 700 MiB of it), and MemAvailable
+ * follows counters that are gathered per CPU. Until that is so, or has had its time, nobody else is looked
+ * for. */
+static bool is_settling(struct daemon *d, uint64_t now)
+{
+    const struct decision *e = &d->decision;
+    uint64_t shmem = 0;
+
+    for (unsigned i = 0; i < e->victim_count; i++)
+        shmem = u64_add_cap(shmem, e->victims[i].shmem_bytes);
+    if (d->settle_until_usec == 0)
+        d->settle_until_usec = now + SETTLE_USEC;
+    return now < d->settle_until_usec && read_and_judge(d) == 0 && d->room.need > 0 &&
+           (d->room.by_available ||
+            (shmem > e->expected_bytes && u64_sub_floor(e->room.used, d->room.used) < shmem / 2));
+}
+
 static void check_victims(struct daemon *d)
 {
     uint64_t now = clock_now_usec();
 
     if (!d->deciding)
         return;
-    if (killer_poll(&d->killer, &d->decision, now))
+    if (killer_poll(&d->killer, &d->decision, now) || is_settling(d, now)) {
         loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
-    else
-        finish(d);
+        return;
+    }
+    d->settle_until_usec = 0;
+    finish(d);
 }
 
 void cycle_on_kill_progress(void *user)

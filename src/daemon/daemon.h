@@ -104,8 +104,10 @@ struct daemon {
     struct monitor_set monitors;
     struct killer killer;
     struct record_ring ring;
-    struct decision decision; /* the one that is being taken, or whose action is under way */
-    bool deciding;            /* its action is under way */
+    struct decision decision;   /* the one that is being taken, or whose action is under way */
+    bool deciding;              /* its action is under way */
+    uint64_t settle_until_usec; /* its victims are gone, and their memory has until then to come back; 0: not
+                                   yet */
     struct victim_state victim_state;
     struct victim_scratch scratch;
     struct candidate candidates[DAEMON_GROUPS_MAX];

@@ -247,4 +247,7 @@ uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *
 void room_forget_growth(struct room_state *state, uint64_t permyriad)
 {
     state->growth -= u64_mul_div(state->growth, u64_min(permyriad, PERMYRIAD), PERMYRIAD);
+    /* memory.stat lags: what it had not told yet of the dead is no growth of the living. The next look is the
+     * base. */
+    state->primed = false;
 }

@@ -15,6 +15,7 @@
 #define TASK "sys/fs/cgroup/workload.slice/task-"
 
 struct scene {
+    struct config config;
     struct tree tree;
     struct loop loop;
     struct killer killer;
@@ -36,6 +37,7 @@ static struct scene *scene_new(const struct fixture *f, bool signals)
     assert_non_null(s);
     tree_init(&s->tree, f);
     assert_int_equal(loop_init(&s->loop), 0);
+    config_init_defaults(&s->config);
     s->killer = (struct killer){
         .hierarchy = &s->tree.hierarchy,
         .root_fd = f->fd,
@@ -67,7 +69,7 @@ static struct victim *add_group(struct scene *s, unsigned n)
 
 static unsigned begin(struct scene *s)
 {
-    return killer_begin(&s->killer, &s->decision, 100 * USEC_PER_SEC, 2 * USEC_PER_SEC);
+    return killer_begin(&s->killer, &s->config, &s->decision, 100 * USEC_PER_SEC);
 }
 
 static bool poll_at(struct scene *s, uint64_t sec)
@@ -322,8 +324,9 @@ static void test_stuck_process(void **state)
     struct scene *s = scene_new(*state, false);
     bool stuck;
 
-    s->killer.ops[0] = (struct kill_op){.used = true, .id = 55, .pid = 7, .cgroup_fd = -1, .watch_fd = -1};
-    s->killer.deadline_usec = USEC_PER_SEC;
+    s->killer.ops[0] = (struct kill_op){
+        .used = true, .id = 55, .pid = 7, .cgroup_fd = -1, .watch_fd = -1, .deadline_usec = USEC_PER_SEC};
+    s->killer.busy = true;
     assert_false(poll_at(s, 2));
     assert_true(killer_is_dying(&s->killer, 55, 7, &stuck) && stuck);
     assert_false(killer_is_dying(&s->killer, 56, 7, &stuck));

@@ -90,7 +90,7 @@ static void test_defaults(void **state _unused_)
                      ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_KILL));
     assert_int_equal(other->unit, UNIT_CGROUP);
     assert_int_equal(other->qos, QOS_UNSET);
-    assert_int_equal(other->order, ORDER_NEWEST);
+    assert_int_equal(other->order, ORDER_LEAST_PROGRESS);
     assert_int_equal(other->request.kind, AMOUNT_UNSET);
     assert_int_equal(other->limit.kind, AMOUNT_UNSET);
     assert_false(other->retriable || other->offload);

@@ -36,16 +36,43 @@ static void test_reason_names(void **state _unused_)
     assert_string_equal(decision_reason_name(DECISION_KILL), "kill");
     assert_string_equal(decision_reason_name(DECISION_WAITING), "waiting");
     assert_string_equal(decision_reason_name(DECISION_NO_CANDIDATE), "no-candidate");
-    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_NO_CANDIDATE + 1)), "?");
+    assert_string_equal(decision_reason_name(DECISION_FRUITLESS), "fruitless");
+    assert_string_equal(decision_reason_name(DECISION_KILL_LIMIT), "kill-limit");
+    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_KILL_LIMIT + 1)), "?");
     assert_string_equal(decision_reason_name((enum decision_reason) - 1), "?");
+}
+
+static void test_verdict_names(void **state _unused_)
+{
+    assert_string_equal(verdict_name(VERDICT_CHOSEN), "chosen");
+    assert_string_equal(verdict_name(VERDICT_CULPRIT), "culprit");
+    assert_string_equal(verdict_name(VERDICT_NOT_NEEDED), "not-needed");
+    assert_string_equal(verdict_name(VERDICT_TIER), "higher-tier");
+    assert_string_equal(verdict_name(VERDICT_PROTECTED), "protected");
+    assert_string_equal(verdict_name(VERDICT_ACTIONS), "actions");
+    assert_string_equal(verdict_name(VERDICT_DYING), "dying");
+    assert_string_equal(verdict_name(VERDICT_NOTHING), "frees-nothing");
+    assert_string_equal(verdict_name(VERDICT_NO_ROOM), "too-many");
+    assert_string_equal(verdict_name((enum verdict)(VERDICT_NO_ROOM + 1)), "?");
+}
+
+static void test_method_names(void **state _unused_)
+{
+    assert_string_equal(decision_method_name(METHOD_NONE), "none");
+    assert_string_equal(decision_method_name(METHOD_ALL), "all");
+    assert_string_equal(decision_method_name(METHOD_EXACT), "exact");
+    assert_string_equal(decision_method_name(METHOD_QUANTISED), "quantised");
+    assert_string_equal(decision_method_name(METHOD_CULPRIT), "culprit");
+    assert_string_equal(decision_method_name(METHOD_ORDER), "order");
+    assert_string_equal(decision_method_name((enum decision_method)(METHOD_ORDER + 1)), "?");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trigger_names),
-        cmocka_unit_test(test_level_names),
-        cmocka_unit_test(test_reason_names),
+        cmocka_unit_test(test_trigger_names), cmocka_unit_test(test_level_names),
+        cmocka_unit_test(test_reason_names),  cmocka_unit_test(test_verdict_names),
+        cmocka_unit_test(test_method_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,244 +1,348 @@
-/* What holds for every choice, over random nodes. The oracle sorts, which victim_choose does not. */
-#include <stdlib.h>
-
+/* What holds for every input. Half of the runs come from a small world (few priorities, sizes and owners, so
+ * that ties and tiers meet), half from a wide one. */
 #include "victims.h"
 
-#define ROUNDS 200000
-#define LAW_GROUPS_MAX 40
+#include "policy/claims.h"
 
-static struct victims node;
+#ifdef __SANITIZE_ADDRESS__
+#define RUNS 30000
+#else
+#define RUNS 1000000
+#endif
 
-/* Sizes around what matters: nothing, just useful, of one order, and far more than the rest. */
-static uint64_t random_size(uint64_t *seed)
+static bool is_member(const struct decision *d, const struct group *g)
 {
-    switch (random_below(seed, 8)) {
-    case 0:
-        return 0;
-    case 1:
-        return VICTIM_USEFUL_BYTES - 1 + random_below(seed, 3);
-    case 2:
-        return random_below(seed, 64 * GIB);
-    default:
-        return MIB + random_below(seed, 400 * MIB);
-    }
-}
-
-static void random_groups(uint64_t *seed)
-{
-    unsigned count = (unsigned)random_below(seed, random_below(seed, 4) ? 12 : LAW_GROUPS_MAX + 1);
-
-    node.s.group_count = 0;
-    for (unsigned i = 0; i < CLASS_COUNT; i++) {
-        struct class_config *class = &node.c.classes[i];
-
-        class->priority = (unsigned)(random_below(seed, 4) ? random_below(seed, 4) * 300 : 1000);
-        class->retriable = random_below(seed, 2);
-        class->actions = (unsigned)random_below(seed, 1U << ACTION_COUNT) |
-                         (random_below(seed, 4) ? ACTION_BIT(ACTION_KILL) : 0);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        struct group *g = victims_add(&node, (unsigned)random_below(seed, CLASS_COUNT),
-                                      random_below(seed, 20), random_size(seed));
-
-        g->kernel = random_below(seed, 3) ? 0 : random_size(seed);
-        g->shmem = random_below(seed, 3) ? 0 : random_size(seed);
-        g->swap = random_size(seed);
-        g->populated = random_below(seed, 10) != 0;
-        g->dying = random_below(seed, 100) == 0;
-        g->stuck = g->dying && random_below(seed, 2);
-    }
-    memset(&node.d, 0, sizeof(node.d));
-    node.d.room.need = random_below(seed, 50) ? random_size(seed) : 0;
-    node.d.room.margin = random_below(seed, 3) ? random_below(seed, 128 * MIB) : 0;
-}
-
-static const struct class_config *class_of(const struct group *g)
-{
-    return &node.c.classes[g->class_index];
-}
-
-static bool is_allowed(const struct group *g)
-{
-    return class_of(g)->priority < 1000 && class_of(g)->actions & ACTION_BIT(ACTION_KILL) && g->populated &&
-           !g->dying;
-}
-
-static uint64_t frees(const struct group *g, bool shmem)
-{
-    return g->anon + g->kernel + (shmem ? g->shmem : 0);
-}
-
-static int compare(const void *a, const void *b)
-{
-    const struct group *x = *(const struct group *const *)a, *y = *(const struct group *const *)b;
-
-    if (class_of(x)->priority != class_of(y)->priority)
-        return class_of(x)->priority < class_of(y)->priority ? -1 : 1;
-    if (class_of(x)->retriable != class_of(y)->retriable)
-        return class_of(x)->retriable ? -1 : 1;
-    if (x->birth_usec != y->birth_usec)
-        return x->birth_usec > y->birth_usec ? -1 : 1;
-    return x->id > y->id ? -1 : 1;
-}
-
-/* Who may be taken and is of use, in order. */
-static unsigned list_make(const struct group **list, bool shmem)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < node.s.group_count; i++)
-        if (is_allowed(&node.groups[i]) && frees(&node.groups[i], shmem) >= VICTIM_USEFUL_BYTES)
-            list[n++] = &node.groups[i];
-    qsort(list, n, sizeof(list[0]), compare);
-    return n;
-}
-
-static uint64_t list_sum(const struct group **list, unsigned n, bool shmem)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < n && i < DECISION_VICTIMS_MAX; i++)
-        sum += frees(list[i], shmem);
-    return sum;
-}
-
-/* The victims are of the list, in its order, and credited with what they free. Returns the place of the last
- * one. */
-static unsigned check_are_of_list(const struct decision *d, const struct group **list, unsigned n, bool shmem)
-{
-    unsigned place = 0, last = 0;
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < d->victim_count; i++) {
-        while (place < n && list[place]->id != d->victims[i].id)
-            place++;
-        assert_true(place < n); /* else not allowed, out of order, or taken twice */
-        assert_int_equal(d->victims[i].expected_bytes, frees(list[place], shmem));
-        sum += d->victims[i].expected_bytes;
-        last = place++;
-    }
-    assert_int_equal(d->expected_bytes, sum);
-    return last;
-}
-
-static void check_cover(const struct decision *d)
-{
-    const struct group *list[GROUPS_MAX];
-    uint64_t cover = d->room.need + d->room.margin, before;
-    unsigned n = list_make(list, false), last;
-    bool shmem = list_sum(list, n, false) < d->room.need;
-
-    if (shmem) /* only where the rest does not bring what is needed */
-        n = list_make(list, true);
-    assert_int_equal(d->reason, n > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE);
-    last = check_are_of_list(d, list, n, shmem);
-
-    if (list_sum(list, n, shmem) < cover) { /* then everything allowed that fits into one decision */
-        assert_int_equal(d->victim_count, n < DECISION_VICTIMS_MAX ? n : DECISION_VICTIMS_MAX);
-        return;
-    }
-    assert_true(d->expected_bytes >= cover);
-    for (unsigned i = 0; i < d->victim_count; i++) /* nobody dies that adds nothing */
-        assert_true(d->expected_bytes - d->victims[i].expected_bytes < cover);
-    before = list_sum(list, last, shmem); /* nobody is taken while those before him are enough */
-    assert_true(before < cover);
-}
-
-static void check_counts(const struct decision *d)
-{
-    unsigned allowed = 0;
-
-    for (unsigned i = 0; i < node.s.group_count; i++)
-        allowed += is_allowed(&node.groups[i]);
-    assert_int_equal(d->groups, node.s.group_count);
-    assert_int_equal(d->candidates + d->passed_over, allowed);
-}
-
-static bool somebody_is_dying(void)
-{
-    for (unsigned i = 0; i < node.s.group_count; i++)
-        if (node.groups[i].dying && !node.groups[i].stuck)
+    for (unsigned i = 0; i < d->victim_count; i++)
+        if (d->victims[i].id == g->id && d->victims[i].pid == g->pid)
             return true;
     return false;
 }
 
-static void shuffle(uint64_t *seed)
+static struct group_claims random_claims(uint64_t *seed)
 {
-    for (unsigned i = node.s.group_count; i > 1; i--) {
-        unsigned j = (unsigned)random_below(seed, i);
-        struct group g = node.groups[i - 1];
+    struct group_claims claims = {0};
 
-        node.groups[i - 1] = node.groups[j];
-        node.groups[j] = g;
+    if (random_below(seed, 2) == 0)
+        return claims;
+    claims.has_priority = random_below(seed, 2);
+    claims.priority = (unsigned)random_below(seed, 11) * 100;
+    claims.has_retriable = random_below(seed, 3) == 0;
+    claims.retriable = random_below(seed, 2);
+    claims.has_request = random_below(seed, 3) == 0;
+    claims.request_bytes = random_below(seed, 12) * 100 * MIB;
+    claims.has_started = random_below(seed, 3) == 0;
+    claims.started_usec = VICTIMS_NOW - random_below(seed, 2000) * USEC_PER_SEC;
+    claims.avoid = random_below(seed, 5) == 0;
+    claims.omit = random_below(seed, 9) == 0;
+    claims.task = random_below(seed, 3);
+    return claims;
+}
+
+static void random_group(struct victims *t, bool small, unsigned owners, uint64_t *seed)
+{
+    unsigned class = (unsigned)random_below(seed, CLASS_COUNT);
+    uint64_t anon = small ? random_below(seed, 8) * 100 * MIB : random_below(seed, GIB);
+    struct group *g;
+
+    if (random_below(seed, 3) != 0)
+        class = CLASS_BATCH;
+    g = victims_add(t, class, random_below(seed, small ? 10 : 2000), anon);
+    if (!small)
+        g->birth_usec -= random_below(seed, USEC_PER_SEC);
+    if (random_below(seed, 4) == 0)
+        g->cpu_usec = random_below(seed, 4000) * USEC_PER_SEC;
+    if (random_below(seed, 4) == 0)
+        g->shmem = random_below(seed, GIB);
+    if (random_below(seed, 4) == 0)
+        g->kernel = random_below(seed, small ? VICTIM_USEFUL_BYTES : GIB);
+    if (random_below(seed, 3) == 0)
+        g->growth_bytes = small ? random_below(seed, 4) * 10 * MIB : random_below(seed, GIB);
+    g->owner_uid = 1000 * (uint32_t)random_below(seed, owners);
+    g->populated = random_below(seed, 40) != 0;
+    g->dying = random_below(seed, 40) == 0;
+    g->stuck = g->dying && random_below(seed, 3) != 0;
+    g->claims = random_claims(seed);
+    g->lineage_kills = (unsigned)random_below(seed, 5);
+    if (random_below(seed, 10) == 0)
+        g->pid = (pid_t)(1 + random_below(seed, 4));
+}
+
+static struct victims *random_victims(uint64_t run, uint64_t *seed, unsigned owners)
+{
+    struct victims *t = victims_new();
+    bool small = run % 2 == 0;
+    unsigned n;
+
+    *seed = run;
+    n = (unsigned)random_below(seed, run % 50 == 0 ? GROUPS_MAX + 1 : 12);
+    for (unsigned i = 0; i < n; i++)
+        random_group(t, small, owners, seed);
+    for (unsigned i = 0; i < CLASS_COUNT; i++) {
+        if (random_below(seed, 4) == 0)
+            t->c.classes[i].request = (struct amount){AMOUNT_BYTES, random_below(seed, 9) * 100 * MIB};
+        if (random_below(seed, 4) == 0)
+            t->state.shmem_permyriad[i] = random_below(seed, PERMYRIAD + 1);
+    }
+    return t;
+}
+
+static uint64_t random_need(uint64_t *seed)
+{
+    return random_below(seed, 20) == 0 ? UINT64_MAX : 1 + random_below(seed, 1 + random_below(seed, 4 * GIB));
+}
+
+static bool may_be_taken(const struct victims *t, const struct group *g, bool heard)
+{
+    const struct class_config *class = &t->c.classes[g->class_index];
+    struct standing st;
+
+    if (heard)
+        claims_resolve(&t->c, &t->s, g, claims_one_owner(&t->s), &st);
+    else
+        claims_resolve_silent(&t->c, &t->s, g, claims_one_owner(&t->s), &st);
+    return g->populated && !g->dying && !st.omit && st.priority < CONFIG_PRIORITY_PROTECTED &&
+           (class->actions & ACTION_BIT(ACTION_KILL)) != 0;
+}
+
+static uint64_t freed_by(const struct victims *t, const struct group *g)
+{
+    return g->anon + g->kernel + u64_mul_div(g->shmem, t->state.shmem_permyriad[g->class_index], PERMYRIAD);
+}
+
+/* What is true of a decision by itself. */
+static void check(const struct victims *t, uint64_t need)
+{
+    const struct decision *d = &t->d;
+    bool culprit = d->victim_count > 0 && d->victims[0].culprit, waiting = false;
+    uint64_t freed = 0, open = 0;
+
+    for (unsigned i = 0; i < t->s.group_count; i++) {
+        const struct group *g = &t->groups[i];
+        enum verdict v = t->candidates[i].verdict;
+
+        waiting = waiting || (g->dying && !g->stuck);
+        assert_true((v == VERDICT_CHOSEN || v == VERDICT_CULPRIT) == is_member(d, g));
+        assert_true(v <= VERDICT_NO_ROOM);
+        if (!is_member(d, g)) {
+            open += may_be_taken(t, g, false) && freed_by(t, g) >= VICTIM_USEFUL_BYTES;
+            continue;
+        }
+        assert_true(may_be_taken(t, g, true)); /* never a protected or dying one */
+        assert_true(culprit || freed_by(t, g) >= VICTIM_USEFUL_BYTES);
+        freed += freed_by(t, g);
+    }
+    assert_true(d->expected_bytes == freed);
+    assert_int_equal(d->reason == DECISION_WAITING, waiting);
+    if (waiting) {
+        assert_int_equal(d->victim_count, 0);
+        return;
+    }
+    assert_int_equal(d->reason, d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE);
+    if (culprit) {
+        assert_int_equal(d->victim_count, 1);
+        return;
+    }
+    /* Enough, or everything that is allowed, as far as one decision goes. */
+    assert_true(freed >= need || open == 0 || d->victim_count == DECISION_VICTIMS_MAX);
+    for (unsigned i = 0; i < d->victim_count; i++) /* nobody who adds nothing */
+        assert_true(freed - d->victims[i].expected_bytes < need);
+}
+
+static void test_every_decision(void **state _unused_)
+{
+    unsigned culprits = 0, kills = 0, offers = 0;
+
+    for (uint64_t run = 0; run < RUNS; run++) {
+        uint64_t seed, need;
+        struct victims *t = random_victims(run, &seed, 3);
+
+        need = random_need(&seed);
+        victims_choose(t, need);
+        check(t, need);
+        culprits += t->d.method == METHOD_CULPRIT;
+        kills += t->d.reason == DECISION_KILL;
+        for (unsigned i = 0; i < t->s.group_count; i++)
+            offers += claims_unheard(&t->groups[i], claims_one_owner(&t->s));
+    }
+    assert_true(culprits > RUNS / 100 && kills > RUNS / 2 && offers > RUNS / 2); /* all were met */
+}
+
+/* The same again, and the same in another order. */
+static void test_order_of_input_is_nothing(void **state _unused_)
+{
+    for (uint64_t run = 0; run < RUNS / 4; run++) {
+        uint64_t seed, need;
+        struct victims *t = random_victims(run, &seed, 3);
+        static struct decision first;
+
+        need = random_need(&seed);
+        victims_choose(t, need);
+        first = t->d;
+        memset(&t->state.tokens_usec, 0, sizeof(t->state.tokens_usec));
+        victims_choose(t, need);
+        assert_memory_equal(&first, &t->d, sizeof(first));
+        for (unsigned i = t->s.group_count; i > 1; i--) {
+            unsigned j = (unsigned)random_below(&seed, i);
+            struct group g = t->groups[j];
+
+            t->groups[j] = t->groups[i - 1];
+            t->groups[i - 1] = g;
+        }
+        victims_choose(t, need);
+        assert_memory_equal(&first, &t->d, sizeof(first));
     }
 }
 
-static void test_laws(void **state _unused_)
+/* Of groups that say nothing only those die that would have died had nobody said anything (but root): what
+ * others say of their groups can save a neighbour, and never condemn him. */
+static void test_words_condemn_nobody_else(void **state _unused_)
 {
-    static struct decision first, again;
-    uint64_t seed = UINT64_C(0xdecaf);
-    unsigned kills = 0, covers = 0;
-    void *unused;
+    unsigned spared = 0;
 
-    (void)victims_setup(&unused);
-    node = *(struct victims *)unused;
-    node.s.groups = node.groups;
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        random_groups(&seed);
-        first = again = node.d;
-        victim_choose(&node.c, &node.s, &first);
-        check_counts(&first);
-        if (first.room.need == 0) {
-            assert_int_equal(first.reason, DECISION_NOTHING_NEEDED);
-            assert_int_equal(first.victim_count, 0);
-        } else if (somebody_is_dying()) {
-            assert_int_equal(first.reason, DECISION_WAITING);
-            assert_int_equal(first.victim_count, 0);
-        } else {
-            check_cover(&first);
+    for (uint64_t run = 0; run < RUNS / 4; run++) {
+        uint64_t seed, need;
+        struct victims *t = random_victims(run, &seed, 4);
+        bool one_owner = claims_one_owner(&t->s), silent[GROUPS_MAX];
+        static struct decision with;
+
+        need = random_need(&seed);
+        victims_choose(t, need);
+        with = t->d;
+        for (unsigned i = 0; i < t->s.group_count; i++) {
+            silent[i] = !claims_unheard(&t->groups[i], one_owner);
+            if (!claims_trusted(&t->groups[i], one_owner))
+                t->groups[i].claims = (struct group_claims){0};
         }
-        kills += first.reason == DECISION_KILL;
-        covers += first.expected_bytes >= first.room.need + first.room.margin && first.victim_count > 1;
-        shuffle(&seed); /* the order of a walk says nothing, and the same node is the same choice */
-        victim_choose(&node.c, &node.s, &again);
-        assert_memory_equal(&first, &again, sizeof(first));
+        victims_choose(t, need);
+        for (unsigned i = 0; i < t->s.group_count; i++) {
+            if (silent[i] && is_member(&with, &t->groups[i]))
+                assert_true(is_member(&t->d, &t->groups[i]));
+            spared += is_member(&t->d, &t->groups[i]) && !is_member(&with, &t->groups[i]);
+        }
     }
-    assert_true(kills > ROUNDS / 4 && covers > ROUNDS / 20); /* the inputs were worth it */
+    assert_true(spared > RUNS / 1000);
 }
 
-/* At the ends of 64 bits sums are capped: whoever is chosen is still allowed, and chosen once. */
-static void test_extremes(void **state _unused_)
+/* Two owners: whatever A says of his groups, no kill moves to a group of B, be B root with attributes that
+ * are believed, or another one with attributes that are not (which then say nothing here). */
+static void test_no_kill_moves_to_a_neighbour(void **state _unused_)
 {
-    uint64_t seed = 99;
+    unsigned changed = 0;
 
-    for (unsigned round = 0; round < 20000; round++) {
-        random_groups(&seed);
-        for (unsigned i = 0; i < node.s.group_count; i++) {
-            node.groups[i].anon = random_extreme(&seed);
-            node.groups[i].kernel = random_extreme(&seed);
-            node.groups[i].shmem = random_extreme(&seed);
-            node.groups[i].birth_usec = random_extreme(&seed);
+    for (uint64_t run = 0; run < RUNS / 4; run++) {
+        uint64_t seed, need;
+        struct victims *t = random_victims(run, &seed, 2);
+        bool other_is_root = run % 4 < 2;
+        static struct decision before;
+
+        for (unsigned i = 0; i < t->s.group_count; i++) {
+            bool of_a = t->groups[i].owner_uid != 0;
+
+            if (!of_a && !other_is_root) {
+                t->groups[i].owner_uid = 2000;
+                t->groups[i].claims = (struct group_claims){.omit = true, .avoid = true};
+            }
+            if (of_a)
+                t->groups[i].claims = (struct group_claims){0};
         }
-        node.d.room.need = random_extreme(&seed);
-        node.d.room.margin = random_extreme(&seed);
-        victim_choose(&node.c, &node.s, &node.d);
-        for (unsigned i = 0; i < node.d.victim_count; i++) {
-            assert_true(is_allowed(&node.groups[node.d.victims[i].id - 1]));
-            for (unsigned j = 0; j < i; j++)
-                assert_true(node.d.victims[i].id != node.d.victims[j].id);
-        }
-        if (node.d.reason == DECISION_KILL)
-            assert_true(node.d.victim_count > 0 && node.d.room.need > 0);
-        else
-            assert_int_equal(node.d.victim_count, 0);
+        if (claims_one_owner(&t->s))
+            continue;
+        need = random_need(&seed);
+        victims_choose(t, need);
+        before = t->d;
+        for (unsigned i = 0; i < t->s.group_count; i++)
+            if (t->groups[i].owner_uid == 1000)
+                t->groups[i].claims = random_claims(&seed);
+        victims_choose(t, need);
+        changed += before.victim_count != t->d.victim_count;
+        for (unsigned i = 0; i < t->s.group_count; i++)
+            if (t->groups[i].owner_uid != 1000 && is_member(&t->d, &t->groups[i]))
+                assert_true(is_member(&before, &t->groups[i]));
     }
+    assert_true(changed > RUNS / 1000);
+}
+
+/* The example behind the two rounds: A says of his small old group that it has only just begun. Together with
+ * B's it would be the cheapest set, and A's large one would be let off. */
+static void test_decoy(void **state _unused_)
+{
+    struct victims *t = victims_new();
+
+    victims_add(t, CLASS_BATCH, 100, 60 * MIB)->owner_uid = 1000;
+    victims_add(t, CLASS_BATCH, 50, 100 * MIB)->owner_uid = 1000;
+    victims_add(t, CLASS_BATCH, 10, 40 * MIB)->owner_uid = 2000;
+    victims_choose(t, 100 * MIB);
+    assert_string_equal(victims_ids(&t->d), "2");
+    t->groups[0].claims = (struct group_claims){.has_started = true, .started_usec = VICTIMS_NOW};
+    victims_choose(t, 100 * MIB);
+    assert_string_equal(victims_ids(&t->d), "2");
+    t->groups[0].owner_uid = 0; /* root may say so */
+    victims_choose(t, 100 * MIB);
+    assert_string_equal(victims_ids(&t->d), "1 3");
+}
+
+/* An offer that is enough by itself is taken up, though it would have been another one's turn. */
+static void test_offer(void **state _unused_)
+{
+    struct victims *t = victims_new();
+
+    victims_add(t, CLASS_SERVICE, 900, 300 * MIB)->owner_uid = 1000;
+    victims_add(t, CLASS_BATCH, 5, 300 * MIB)->owner_uid = 2000;
+    victims_add(t, CLASS_SERVICE, 5, 300 * MIB);
+    t->groups[0].claims = (struct group_claims){.has_priority = true, .priority = 50};
+    victims_choose(t, 100 * MIB);
+    assert_string_equal(victims_ids(&t->d), "1");
+    assert_int_equal(t->candidates[1].verdict, VERDICT_TIER);
+    assert_int_equal(t->candidates[2].verdict, VERDICT_TIER);
+    assert_int_equal(t->candidates[0].priority, 50);
+    t->groups[0].claims.priority = 100; /* of the same tier now, but for being retriable */
+    t->groups[0].claims.has_retriable = t->groups[0].claims.retriable = true;
+    victims_choose(t, 100 * MIB);
+    assert_string_equal(victims_ids(&t->d), "2"); /* the younger one */
+    assert_int_equal(t->candidates[0].verdict, VERDICT_NOT_NEEDED);
+}
+
+/* A class that is protected may be given up by its owner. */
+static void test_offer_of_a_protected_one(void **state _unused_)
+{
+    struct victims *t = victims_new();
+
+    victims_add(t, CLASS_PROTECTED, 5, 300 * MIB)->owner_uid = 1000;
+    victims_add(t, CLASS_PROTECTED, 5, 300 * MIB);
+    t->groups[0].claims = (struct group_claims){.has_priority = true, .priority = 999};
+    victims_choose(t, 500 * MIB);
+    assert_string_equal(victims_ids(&t->d), "1");
+    assert_int_equal(t->d.candidates, 1);
+}
+
+/* More small offers than one decision takes do not stand in the way of what is needed. */
+static void test_many_small_offers(void **state _unused_)
+{
+    struct victims *t = victims_new();
+
+    victims_add(t, CLASS_BATCH, 5, GIB)->owner_uid = 2000;
+    for (unsigned i = 0; i < 2 * DECISION_VICTIMS_MAX - 1; i++) {
+        struct group *g = victims_add(t, CLASS_BATCH, 500, MIB);
+
+        g->owner_uid = 1000;
+        g->claims = (struct group_claims){.has_priority = true, .priority = 0};
+    }
+    victims_choose(t, 900 * MIB);
+    assert_string_equal(victims_ids(&t->d), "1");
+    assert_int_equal(t->d.candidates, 2 * DECISION_VICTIMS_MAX);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_laws),
-        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_every_decision),
+        cmocka_unit_test(test_order_of_input_is_nothing),
+        cmocka_unit_test(test_words_condemn_nobody_else),
+        cmocka_unit_test(test_no_kill_moves_to_a_neighbour),
+        cmocka_unit_test(test_decoy),
+        cmocka_unit_test(test_offer),
+        cmocka_unit_test(test_offer_of_a_protected_one),
+        cmocka_unit_test(test_many_small_offers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

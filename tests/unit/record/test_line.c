@@ -40,10 +40,12 @@ static struct decision decision_of_a_kill(void)
                  .level = LEVEL_CRITICAL},
         .groups = 3,
         .candidates = 2,
+        .method = METHOD_EXACT,
         .victim_count = 1,
         .ended = true,
         .gone = 1,
         .used_after = 500,
+        .need_after = 3,
         .freed_bytes = 490,
         .select_usec = 100,
         .signal_usec = 200,
@@ -52,6 +54,7 @@ static struct decision decision_of_a_kill(void)
 
     (void)strcpy(d.victims[0].path, "workload.slice/task-2");
     d.victims[0].age_usec = 1234567;
+    d.victims[0].progress_usec = 99;
     d.victims[0].expected_bytes = 490;
     return d;
 }
@@ -63,9 +66,9 @@ static void test_kill(void **state _unused_)
     assert_string_equal(
         format(&d, 4096),
         "decision=7 action=kill trigger=event detail=high level=critical limit=1000 used=990 room=-5 "
-        "need=25 growth=11 time_left_us=0 groups=3 candidates=2 victim=workload.slice/task-2 "
-        "class=other age_us=1234567 expected_bytes=490 gone=1 stuck=0 failed=0 used_after=500 "
-        "freed=490 select_us=100 signal_us=200 outcome_us=300");
+        "need=25 growth=11 time_left_us=0 groups=3 candidates=2 method=exact "
+        "victim=workload.slice/task-2 class=other age_us=1234567 progress_us=99 expected_bytes=490 gone=1 "
+        "stuck=0 failed=0 used_after=500 need_after=3 freed=490 select_us=100 signal_us=200 outcome_us=300");
 }
 
 static void test_dry_run(void **state _unused_)
@@ -77,8 +80,8 @@ static void test_dry_run(void **state _unused_)
     assert_string_equal(
         format(&d, 4096),
         "decision=7 action=kill dry_run=yes trigger=event detail=high level=critical limit=1000 "
-        "used=990 room=-5 need=25 growth=11 time_left_us=max groups=3 candidates=2 "
-        "victim=workload.slice/task-2 class=other age_us=1234567 expected_bytes=490");
+        "used=990 room=-5 need=25 growth=11 time_left_us=max groups=3 candidates=2 method=exact "
+        "victim=workload.slice/task-2 class=other age_us=1234567 progress_us=99 expected_bytes=490");
 }
 
 static void test_nobody(void **state _unused_)
@@ -88,7 +91,7 @@ static void test_nobody(void **state _unused_)
     assert_string_equal(
         format(&d, 4096),
         "decision=1 action=no-candidate trigger=none detail=none level=calm limit=0 used=0 room=0 "
-        "need=0 growth=0 time_left_us=0 groups=0 candidates=0");
+        "need=0 growth=0 time_left_us=0 groups=0 candidates=0 method=none");
 }
 
 static void test_process(void **state _unused_)

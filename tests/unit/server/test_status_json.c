@@ -14,7 +14,6 @@
 static struct config config;
 static struct snapshot snapshot;
 static struct room room;
-static struct decision decision;
 static struct status status;
 
 static void fill(void)
@@ -22,7 +21,6 @@ static void fill(void)
     config_init_defaults(&config);
     memset(&snapshot, 0, sizeof(snapshot));
     memset(&room, 0, sizeof(room));
-    memset(&decision, 0, sizeof(decision));
     status = (struct status){
         .version = "1",
         .config_path = "",
@@ -53,7 +51,6 @@ static void test_before_the_first_look(void **state _unused_)
     assert_int_equal(number(o, "uptime_usec"), 250);
     assert_null(json_object_get(o, "room"));
     assert_null(json_object_get(o, "workloads"));
-    assert_null(json_object_get(o, "last_decision"));
     assert_int_equal(json_array_size(json_object_get(o, "warnings")), 0);
     assert_true(json_is_object(json_object_get(o, "counters")));
     json_decref(o);
@@ -85,28 +82,48 @@ static void test_after_a_look(void **state _unused_)
     json_decref(o);
 }
 
+static struct record_ring ring;
+
+/* A decision as it is kept, with its victims, and its candidates apart. */
 static void test_decision(void **state _unused_)
 {
-    json_t *o, *last, *v;
+    struct group groups[3] = {{.id = 1}, {.id = 2, .pid = 7}, {.id = 3}};
+    struct candidate candidates[3] = {
+        {.id = 1, .group_index = 0, .verdict = VERDICT_CHOSEN, .request_bytes = GROUP_REQUEST_NONE},
+        {.id = 2, .pid = 7, .group_index = 1, .verdict = VERDICT_CULPRIT, .request_bytes = 5},
+        {.id = 3, .group_index = 2, .verdict = VERDICT_NOT_NEEDED},
+    };
+    struct snapshot s = {.groups = groups, .group_count = 3, .group_max = 3};
+    static struct decision d;
+    const struct record_head *h;
+    json_t *o, *v;
 
     fill();
-    status.last_decision = &decision;
-    decision.time_usec = 300;
-    decision.reason = DECISION_KILL;
-    decision.victim_count = 2;
-    (void)strcpy(decision.victims[0].path, "a");
-    decision.victims[1].pid = 7;
-    (void)strcpy(decision.victims[1].comm, "hog");
-    o = status_to_json(&status);
-    last = json_object_get(o, "last_decision");
-    assert_int_equal(number(last, "ago_usec"), 50);
-    assert_string_equal(json_string_value(json_object_get(last, "action")), "kill");
-    assert_string_equal(json_string_value(json_object_get(last, "detail")), "");
-    v = json_object_get(last, "victims");
+    (void)strcpy(groups[0].path, "a");
+    (void)strcpy(groups[1].path, "b");
+    (void)strcpy(groups[1].comm, "hog");
+    record_ring_init(&ring);
+    d.reason = DECISION_KILL;
+    d.victim_count = 2;
+    h = record_ring_get(&ring, record_ring_add(&ring, &d, candidates, &s));
+    assert_non_null(h);
+    o = record_to_json(&config, h);
+    assert_string_equal(json_string_value(json_object_get(o, "action")), "kill");
+    assert_string_equal(json_string_value(json_object_get(o, "detail")), "");
+    v = json_object_get(o, "victims");
+    assert_int_equal(json_array_size(v), 2);
     assert_string_equal(json_string_value(json_object_get(json_array_get(v, 0), "group")), "a");
     assert_null(json_object_get(json_array_get(v, 0), "pid"));
+    assert_true(json_is_null(json_object_get(json_array_get(v, 0), "request_bytes")));
     assert_int_equal(number(json_array_get(v, 1), "pid"), 7);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(v, 1), "command")), "hog");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(v, 1), "group")), "b#7 hog");
+    json_decref(o);
+    o = record_rows_to_json(&config, h, 1, 1, false);
+    assert_int_equal(json_array_size(o), 1);
+    json_decref(o);
+    o = record_rows_to_json(&config, h, 2, 10, false);
+    assert_int_equal(json_array_size(o), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(o, 0), "verdict")), "not-needed");
     json_decref(o);
 }
 

@@ -12,12 +12,12 @@ done
 sleep 2
 load cgroup-run "$WORKLOAD/hog" -- load hog --shared --from 10M --to 2G --rate 200M >/dev/null 2>&1
 check "a hog of shared anonymous memory is killed" [ $? -eq 137 ]
+sleep 2 # a decision is told when its outcome is known
 hog_kills=$(kills)
 figure kills_of_the_hog "$hog_kills"
 innocents() { find "$WORKLOAD" -name 'innocent-*' -exec cat {}/cgroup.events \; | grep -c 'populated 1'; }
 check "and nobody else" [ "$(innocents)" -eq 4 ]
 rmdir "$WORKLOAD/hog"
-sleep 2
 
 mount -t tmpfs -o size=90% tmpfs /mnt 2>/dev/null || { mkdir -p /mnt; mount -t tmpfs -o size=90% tmpfs /mnt; }
 load cgroup-run "$WORKLOAD/filler" -- load filler --dir /mnt --bytes 850M >/dev/null 2>&1 &
