@@ -1,5 +1,5 @@
 /* The last decisions with every candidate, kept for whoever asks, in a ring of bytes of fixed size: a
- * decision among three groups takes a few hundred bytes, one among a thousand two hundred thousand, and
+ * decision among three groups takes a few hundred bytes, one among a thousand a hundred thousand, and
  * pushes out older ones. What does not fit at all keeps its head and its victims and says how many candidates
  * were cut. */
 #pragma once

@@ -167,7 +167,7 @@ def kills_the_newest(p):
     expect(p.status(tree)["counters"]["kills"] == 1, "not counted")
     code, out, _ = p.cli(tree, "explain", "--json")
     expect(code == 0 and json.loads(out)["victims"][0]["group"] == "workload.slice/task-2", out)
-    expect({row["verdict"] for row in json.loads(out)["considered"]} == {"chosen", "not-needed"}, out)
+    expect({row["verdict"] for row in json.loads(out)["considered"]} == {"culprit", "higher-tier"}, out)
     code, out, _ = p.cli(tree, "explain", "1")
     expect(code == 0 and "workload.slice/task-2" in out and "workload.slice/task-1" in out, out)
     code, out, _ = p.cli(tree, "explain", "99")
