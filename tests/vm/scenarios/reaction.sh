@@ -55,5 +55,6 @@ if command -v earlyoom >/dev/null; then
     figure earlyoom_outside_usec_median "$(median </tmp/outside-earlyoom.txt)"
     figure earlyoom_kernel_kills "$(oom_kills)"
     kill $earlyoom
+    wait $earlyoom
 fi
 finish
