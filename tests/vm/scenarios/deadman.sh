@@ -2,7 +2,7 @@
 # headroomd is stopped by SIGSTOP, and killed and not restarted, in the middle of the storm: within 5 s the work goes
 # on behind a fence, and the protected side does not notice.
 . /lib.sh
-: "${LIMIT:=40}" "${WAYS:=stop kill}"
+: "${LIMIT:=30}" "${WAYS:=stop kill}"
 storm_defaults
 
 full_usec() { sed -n 's/^full.*total=//p' "$WORKLOAD/memory.pressure"; }
