@@ -457,6 +457,21 @@ static bool is_limited(const struct choice *ch)
     return st->tokens_permyriad < PERMYRIAD && r->need < r->margin / 2;
 }
 
+/* The record's victims are those whose verdict says so. */
+static void let_off(struct choice *ch)
+{
+    struct decision *d = ch->decision;
+
+    for (unsigned i = 0; i < d->victim_count; i++) {
+        struct candidate *k = candidate_of(ch, &d->victims[i]);
+
+        if (k)
+            k->verdict = VERDICT_NO_ROOM;
+    }
+    d->victim_count = 0;
+    d->expected_bytes = d->growth_permyriad = 0;
+}
+
 void victim_choose(const struct config *c, const struct snapshot *s, struct victim_state *state,
                    struct victim_scratch *scratch, struct decision *d)
 {
@@ -486,8 +501,7 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
     d->reason = d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE;
     if (d->victim_count > 0 && is_limited(&ch)) {
         d->reason = DECISION_KILL_LIMIT;
-        d->victim_count = 0;
-        d->expected_bytes = 0;
+        let_off(&ch);
     }
 }
 

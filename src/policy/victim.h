@@ -11,7 +11,11 @@
  * even if it frees nothing.
  *
  * What a group frees: anon + kernel memory + shmem × a fraction learned per class from outcomes, which starts
- * at 0: shared anonymous memory dies with its group, files on tmpfs do not. Page cache never counts. */
+ * at 0: shared anonymous memory dies with its group, files on tmpfs do not. Page cache never counts.
+ *
+ * What owners say who are not root is heard in a second round, among those that were chosen without it and
+ * those that offer to go earlier: an offer can take the place of a victim, and never makes one of somebody
+ * who offered nothing. */
 #pragma once
 
 #include <stdbool.h>

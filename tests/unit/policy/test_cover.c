@@ -3,7 +3,7 @@
 #include "policy/cover.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define RUNS 4000
+#define RUNS 20000
 #else
 #define RUNS 120000
 #endif
@@ -292,15 +292,68 @@ static void test_more_than_the_tables_hold(void **state _unused_)
     assert_minimal(items, LARGE_MAX, 1400 * MIB);
 }
 
-/* A need that is no multiple of the bins, and items that are: rounding must not lose the last bytes. */
+#define BINS 256 /* COVER_BINS: sizes that are whole bins are not rounded */
+
+/* Sizes in bins, and costs that go with them so nearly that the search cannot be finished. */
+static void fill_bins(unsigned n, uint64_t bin_bytes, uint64_t noise, uint64_t *seed)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t bins = 2 + random_below(seed, 90);
+
+        items[i] = (struct cover_item){
+            .bytes = bins * bin_bytes, .cost = bins * 1000 + random_below(seed, noise), .tie = i, .index = i};
+    }
+}
+
+/* The least cost of 256 bins or more, over all of them. */
+static uint64_t least_cost_of_bins(unsigned n, uint64_t bin_bytes)
+{
+    uint64_t cost[BINS + 1] = {0};
+
+    for (unsigned b = 1; b <= BINS; b++)
+        cost[b] = UINT64_MAX;
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned b = BINS; b > 0; b--) {
+            unsigned bins = (unsigned)(items[i].bytes / bin_bytes);
+
+            cost[b] = u64_min(cost[b], u64_add_cap(cost[b > bins ? b - bins : 0], items[i].cost));
+        }
+    return cost[BINS];
+}
+
+/* Where nothing is rounded the approximation is exact, too. */
+static void test_nothing_rounded(void **state _unused_)
+{
+    unsigned quantised = 0;
+
+    assert_int_equal(BINS, COVER_BINS);
+    for (uint64_t run = 0; run < 600; run++) {
+        uint64_t seed = run, bin_bytes = 4096 * (1 + random_below(&seed, 1000)), best;
+        unsigned n = 30 + (unsigned)random_below(&seed, 200);
+
+        fill_bins(n, bin_bytes, 1 + run % 40, &seed);
+        best = least_cost_of_bins(n, bin_bytes);
+        quantised += cover_choose(items, n, BINS * bin_bytes) == COVER_QUANTISED;
+        assert_true(taken_cost(items, n) == best);
+    }
+    assert_true(quantised > 0);
+}
+
+/* A need that is a few bytes more than that: rounding must not lose them. */
 static void test_odd_needs(void **state _unused_)
 {
-    for (uint64_t need = 1; need < 6000; need += 7) {
-        for (unsigned i = 0; i < 200; i++)
-            items[i] = (struct cover_item){.bytes = 32 + i % 3, .cost = 32 + i % 3, .tie = i, .index = i};
-        (void)cover_choose(items, 200, need);
+    unsigned quantised = 0;
+
+    for (uint64_t run = 0; run < RUNS / 200; run++) {
+        uint64_t seed = run, bin_bytes = 4096 * (1 + random_below(&seed, 1000));
+        uint64_t need = BINS * bin_bytes + 1 + random_below(&seed, BINS - 1);
+
+        fill_bins(200, bin_bytes, 1, &seed);
+        quantised += cover_choose(items, 200, need) == COVER_QUANTISED;
         assert_true(taken_bytes(items, 200) >= need);
+        assert_minimal(items, 200, need);
     }
+    assert_true(quantised > 0);
 }
 
 static void test_ties(void **state _unused_)
@@ -332,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_quantised_is_bounded),
         cmocka_unit_test(test_order_of_input_is_nothing),
         cmocka_unit_test(test_more_than_the_tables_hold),
+        cmocka_unit_test(test_nothing_rounded),
         cmocka_unit_test(test_odd_needs),
         cmocka_unit_test(test_ties),
         cmocka_unit_test(test_names),

@@ -118,6 +118,7 @@ static void test_kill_limit(void **state)
     assert_int_equal(t->d.reason, DECISION_KILL_LIMIT);
     assert_int_equal(t->d.victim_count, 0);
     assert_true(t->d.expected_bytes == 0);
+    assert_int_equal(t->candidates[0].verdict, VERDICT_NO_ROOM); /* no victim in the record, either */
     victims_choose(t, NODE_MARGIN / 2 - 1);
     assert_int_equal(t->d.reason, DECISION_KILL_LIMIT);
     victims_choose(t, NODE_MARGIN / 2);
