@@ -186,6 +186,9 @@ static int prepare(struct daemon *d)
         log_line(LOG_PRIO_ERROR, "error: /proc/meminfo cannot be read: %s (is /proc mounted?)", strerror(-r));
         return DAEMON_EXIT_PREREQUISITE;
     }
+    if (d->config.max_groups > DAEMON_GROUPS_MAX)
+        report_warning(d, "MaxGroups=%u is more than this build holds; %u are looked at, the rest is counted",
+                       d->config.max_groups, DAEMON_GROUPS_MAX);
     d->snapshot.groups = d->groups;
     d->snapshot.group_max = d->reader.handle_max;
     r = mode_choose(d);
