@@ -220,7 +220,6 @@ unsigned killer_begin(struct killer *k, const struct config *c, struct decision 
         else
             signalled++;
     }
-    k->busy = signalled > 0;
     return signalled;
 }
 
@@ -267,13 +266,15 @@ bool killer_poll(struct killer *k, struct decision *d, uint64_t now_usec)
             waiting = true;
         }
     }
-    k->busy = waiting;
     return waiting;
 }
 
 bool killer_is_busy(const struct killer *k)
 {
-    return k->busy;
+    for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
+        if (k->ops[i].used)
+            return true;
+    return false;
 }
 
 bool killer_is_dying(const struct killer *k, uint64_t id, pid_t pid, bool *ret_stuck)
@@ -295,5 +296,4 @@ void killer_deinit(struct killer *k)
     for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++)
         if (k->ops[i].used)
             op_end(k, &k->ops[i]);
-    k->busy = false;
 }

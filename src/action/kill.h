@@ -44,7 +44,6 @@ struct killer {
     void *user;
     bool signals; /* may signal processes by pid: not in a recorded tree */
     struct kill_op ops[DECISION_VICTIMS_MAX];
-    bool busy;                                 /* an operation is under way */
     uint64_t deadline_after_usec;              /* KillDeadline */
     struct kill_stuck stuck[KILLER_STUCK_MAX]; /* victims that did not die, and are no candidates any more */
     unsigned stuck_next;

@@ -140,8 +140,10 @@ static bool act(struct daemon *d, struct decision *e)
 
     if (killer_wants_term(&d->config, e))
         isolate_allow(d, TERM_ALLOWANCE_BYTES);
-    if (killer_begin(&d->killer, &d->config, e, now) == 0)
+    if (killer_begin(&d->killer, &d->config, e, now) == 0) {
+        isolate_allow(d, 0); /* nobody is left who would need it */
         return false;
+    }
     e->signal_usec = clock_now_usec() - e->trigger.at_usec;
     d->ring.kills += e->victim_count - e->gone - e->failed;
     d->deciding = true;

@@ -212,7 +212,8 @@ static void warn_of_gaps(struct daemon *d)
             cgroup_read_events(d->reader.workloads[i].dir_fd, &events) == 0 && !events.populated)
             report_warning(d, "the workload %s is empty: nothing to guard yet", d->reader.workloads[i].path);
     if (d->reader.processes)
-        report_warning(d, "%s", "host mode without cgroups: single processes are killed, the newest first");
+        report_warning(d, "%s",
+                       "host mode without cgroups: single processes are killed, least progress first");
 }
 
 /* A workload that is over its limit when we come is given 30 s to come under it. */

@@ -29,8 +29,7 @@ struct node {
 /* One guarded subtree of work. */
 struct workload {
     char path[GROUP_PATH_MAX];
-    uint64_t id; /* of the cgroup; 0: it is not there now */
-    bool populated;
+    uint64_t id;      /* of the cgroup; 0: it is not there now */
     uint64_t current; /* memory.current */
     uint64_t
         used; /* anon + shmem + kernel − slab_reclaimable + sock: what reclaim to file cannot give back */

@@ -328,7 +328,6 @@ static int read_look(struct snapshot_reader *r, uint64_t now_usec, struct snapsh
         if (e < 0)
             return e;
         w->id = h->id;
-        w->populated = true;
     }
     return 0;
 }

@@ -117,12 +117,6 @@ void loop_timer_arm(struct loop_timer *t, uint64_t due_usec)
     t->due_usec = due_usec;
 }
 
-void loop_timer_arm_earlier(struct loop_timer *t, uint64_t due_usec)
-{
-    if (t->due_usec == 0 || due_usec < t->due_usec)
-        t->due_usec = due_usec;
-}
-
 static int timers_arm(struct loop *l, uint64_t limit_usec)
 {
     uint64_t first = limit_usec;

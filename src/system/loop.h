@@ -53,8 +53,7 @@ void loop_remove(struct loop *l, int fd);
 
 /* A timer of one shot that its function may arm again. NULL: the table is full. */
 struct loop_timer *loop_add_timer(struct loop *l, loop_timer_fn fn, void *user);
-void loop_timer_arm(struct loop_timer *t, uint64_t due_usec);         /* absolute; 0 disarms */
-void loop_timer_arm_earlier(struct loop_timer *t, uint64_t due_usec); /* only where that is sooner */
+void loop_timer_arm(struct loop_timer *t, uint64_t due_usec); /* absolute; 0 disarms */
 
 /* Runs until loop_stop. Negative errno only where epoll itself fails. */
 int loop_run(struct loop *l) _nodiscard_;

@@ -326,7 +326,6 @@ static void test_stuck_process(void **state)
 
     s->killer.ops[0] = (struct kill_op){
         .used = true, .id = 55, .pid = 7, .cgroup_fd = -1, .watch_fd = -1, .deadline_usec = USEC_PER_SEC};
-    s->killer.busy = true;
     assert_false(poll_at(s, 2));
     assert_true(killer_is_dying(&s->killer, 55, 7, &stuck) && stuck);
     assert_false(killer_is_dying(&s->killer, 56, 7, &stuck));

@@ -85,7 +85,6 @@ static inline void node_snapshot(struct snapshot *s, bool isolate, unsigned work
 
         (void)snprintf(w->path, sizeof(w->path), "work-%u.slice", i);
         w->id = 100 + i;
-        w->populated = true;
         w->high = w->foreign_high = w->max = w->swap_room = UINT64_MAX;
     }
 }

@@ -83,18 +83,6 @@ static void test_past_and_disarmed(void **state _unused_)
     assert_string_equal(order, "p");
 }
 
-static void test_arm_earlier(void **state _unused_)
-{
-    struct loop_timer *t = loop_add_timer(&loop, note, (char *)"t");
-
-    loop_timer_arm_earlier(t, 500);
-    assert_true(t->due_usec == 500);
-    loop_timer_arm_earlier(t, 900);
-    assert_true(t->due_usec == 500);
-    loop_timer_arm_earlier(t, 100);
-    assert_true(t->due_usec == 100);
-}
-
 static void again(void *user)
 {
     struct loop_timer **t = user;
@@ -292,7 +280,6 @@ int main(void)
         TEST(test_timers_in_order),
         TEST(test_slack),
         TEST(test_past_and_disarmed),
-        TEST(test_arm_earlier),
         TEST(test_arms_itself_again),
         TEST(test_no_more_timers),
         TEST(test_bounded_wait),
