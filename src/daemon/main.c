@@ -226,8 +226,8 @@ static void note_start_above_limit(struct daemon *d)
         return;
     isolate_note_foreign(d);
     room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
-    if (d->reader.isolate && d->room.need > 0 && !d->room.by_available) {
-        d->limit_step_from = d->room.need + d->room.margin;
+    if (d->reader.isolate && d->room.used > d->room.limit) {
+        d->limit_step_from = d->room.used - d->room.limit + d->room.margin;
         report_warning(
             d, "the workload uses %ju bytes at start, over its limit of %ju: the limit steps down over 30 s",
             (uintmax_t)d->room.used, (uintmax_t)d->room.limit);
