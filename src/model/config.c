@@ -36,6 +36,13 @@ const char *action_name(enum action a)
     return "unknown";
 }
 
+const char *level_name(enum level l)
+{
+    static const char *const names[] = {"calm", "low", "medium", "critical"};
+
+    return (size_t)l < ARRAY_SIZE(names) ? names[l] : "?";
+}
+
 uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_unset)
 {
     switch (a->kind) {
@@ -95,6 +102,13 @@ void config_init_defaults(struct config *c)
     c->monitor.pressure = true;
     c->monitor.pressure_stall_usec = 150 * USEC_PER_MSEC;
     c->monitor.pressure_window_usec = USEC_PER_SEC;
+    /* Android's order: warn all, then the background, the foreground last. */
+    c->levels[LEVEL_LOW] = (struct level_config){ACTION_BIT(ACTION_NOTIFY), CONFIG_PRIORITY_PROTECTED - 1};
+    c->levels[LEVEL_MEDIUM] = (struct level_config){ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) |
+                                                        ACTION_BIT(ACTION_PAUSE),
+                                                    CONFIG_PRIORITY_DEFAULT};
+    c->levels[LEVEL_CRITICAL] =
+        (struct level_config){(1U << ACTION_COUNT) - 1, CONFIG_PRIORITY_PROTECTED - 1};
     class_config_init(&c->classes[0], CONFIG_CLASS_OTHER);
     c->class_count = 1;
 }

@@ -37,6 +37,15 @@ enum action {
 
 #define ACTION_BIT(a) (1U << (a))
 
+/* How short memory is; each says which actions may be taken, and on whom. */
+enum level {
+    LEVEL_CALM,
+    LEVEL_LOW,
+    LEVEL_MEDIUM,
+    LEVEL_CRITICAL,
+    LEVEL_COUNT,
+};
+
 enum unit_kind {
     UNIT_CGROUP,
     UNIT_PROCESS,
@@ -84,6 +93,13 @@ struct class_config {
     bool offload;
     uint64_t term_grace_usec;
     uint64_t pause_limit_usec;
+    unsigned min_running; /* groups of the class that are never paused */
+};
+
+/* What a level may do: these actions (within the class's own), on groups of at most this priority. */
+struct level_config {
+    unsigned actions; /* ACTION_BITs */
+    unsigned priority_max;
 };
 
 struct monitor_config {
@@ -115,12 +131,14 @@ struct config {
     unsigned notify_wake;
     unsigned max_clients;
     struct monitor_config monitor;
+    struct level_config levels[LEVEL_COUNT];
     struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */
     unsigned class_count;
 };
 
 const char *mode_name(enum mode m);
 const char *action_name(enum action a);
+const char *level_name(enum level l);
 
 /* Bytes of an amount on a node with `total_bytes`; `if_unset` for UNSET and AUTO. */
 uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_unset);

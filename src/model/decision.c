@@ -9,17 +9,10 @@ const char *trigger_name(enum trigger_kind k)
     return (size_t)k < ARRAY_SIZE(names) ? names[k] : "?";
 }
 
-const char *level_name(enum level l)
-{
-    static const char *const names[] = {"calm", "low", "medium", "critical"};
-
-    return (size_t)l < ARRAY_SIZE(names) ? names[l] : "?";
-}
-
 const char *decision_reason_name(enum decision_reason r)
 {
-    static const char *const names[] = {"nothing-needed", "kill",      "waiting",
-                                        "no-candidate",   "fruitless", "kill-limit"};
+    static const char *const names[] = {"nothing-needed", "kill",    "waiting", "no-candidate", "fruitless",
+                                        "kill-limit",     "reclaim", "pause",   "resume"};
 
     return (size_t)r < ARRAY_SIZE(names) ? names[r] : "?";
 }
@@ -37,4 +30,14 @@ const char *decision_method_name(enum decision_method m)
     static const char *const names[] = {"none", "all", "exact", "quantised", "culprit", "order"};
 
     return (size_t)m < ARRAY_SIZE(names) ? names[m] : "?";
+}
+
+const char *pause_why_name(enum pause_why w)
+{
+    static const char *const names[] = {
+        "none", "growth", "birth", "thrash",      "turn",     "operator",
+        "fits", "idle",   "calm",  "pause-limit", "operator", "adopted",
+    };
+
+    return (size_t)w < ARRAY_SIZE(names) ? names[w] : "?";
 }

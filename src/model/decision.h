@@ -24,13 +24,6 @@ struct trigger {
     const char *detail; /* a constant: "high", "max", "oom", "some", "full", "timer", … */
 };
 
-enum level {
-    LEVEL_CALM,
-    LEVEL_LOW,
-    LEVEL_MEDIUM,
-    LEVEL_CRITICAL,
-};
-
 /* How the domain stands: limit, what is used of it, and how long it lasts (DESIGN: the ladder). */
 struct room {
     uint64_t limit;
@@ -78,6 +71,22 @@ struct candidate {
     enum verdict verdict;
 };
 
+/* Why a group is paused or resumed. */
+enum pause_why {
+    PAUSE_WHY_NONE,
+    PAUSE_WHY_GROWTH, /* what the running ones are still expected to grow by does not fit */
+    PAUSE_WHY_BIRTH,  /* it has just begun, and does not fit yet */
+    PAUSE_WHY_THRASH, /* the running ones stall on memory that was swapped out */
+    PAUSE_WHY_TURN,   /* in the place of one that was paused for PauseLimit */
+    PAUSE_WHY_OPERATOR,
+    RESUME_WHY_FITS,
+    RESUME_WHY_IDLE,  /* nobody else runs, or the running ones wait for it */
+    RESUME_WHY_CALM,  /* all is calm and steady, whatever was expected */
+    RESUME_WHY_LIMIT, /* PauseLimit is over */
+    RESUME_WHY_OPERATOR,
+    RESUME_WHY_ADOPTED, /* an earlier headroomd paused it, and it is not wanted any more */
+};
+
 struct victim {
     char path[GROUP_PATH_MAX];
     uint64_t id;
@@ -90,6 +99,7 @@ struct victim {
     uint64_t age_usec;
     uint64_t progress_usec;
     bool culprit;
+    enum pause_why why; /* of a pause or a resume */
 };
 
 enum decision_reason {
@@ -99,6 +109,9 @@ enum decision_reason {
     DECISION_NO_CANDIDATE, /* something is needed and nobody may be taken */
     DECISION_FRUITLESS,    /* the last kills left the need as it was: killing has stopped */
     DECISION_KILL_LIMIT,   /* KillLimit is used up, and it is not critical enough to go beyond it */
+    DECISION_RECLAIM,      /* cold memory is pushed out to swap */
+    DECISION_PAUSE,
+    DECISION_RESUME,
 };
 
 enum decision_method {
@@ -141,7 +154,7 @@ struct decision {
 };
 
 const char *trigger_name(enum trigger_kind k);
-const char *level_name(enum level l);
 const char *decision_reason_name(enum decision_reason r);
 const char *verdict_name(enum verdict v);
 const char *decision_method_name(enum decision_method m);
+const char *pause_why_name(enum pause_why w);

@@ -55,8 +55,9 @@ struct group_claims {
     bool has_retriable;
     bool has_request;
     bool has_started;
-    bool avoid; /* last of its tier */
-    bool omit;  /* never */
+    bool avoid;    /* last of its tier */
+    bool omit;     /* never */
+    bool no_pause; /* is not to be paused: honoured from anyone */
     bool retriable;
     unsigned priority;
     uint64_t request_bytes;
@@ -86,12 +87,18 @@ struct group {
     uint64_t swap;
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
+    uint64_t rate;         /* bytes per second over the last GROUP_RATE_USEC or a little more */
     bool populated;
-    bool dying; /* killed by us and not yet empty, or stuck so */
-    bool stuck; /* killed, and past KillDeadline */
+    bool frozen;       /* really, whoever did it */
+    bool paused;       /* by us (asked for, or so) */
+    bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
+    uint64_t pause_since_usec; /* of a paused one */
+    bool dying;                /* killed by us and not yet empty, or stuck so */
+    bool stuck;                /* killed, and past KillDeadline */
 };
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)
+#define GROUP_RATE_USEC UINT64_C(1000000)
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
 

@@ -21,6 +21,20 @@ struct status_monitor {
     uint64_t failures;
 };
 
+/* One paused group. */
+struct status_pause {
+    const char *path;
+    pid_t pid; /* 0: a cgroup */
+    const char *comm;
+    const char *class_name;
+    const char *why;       /* pause_why_name */
+    const char *waits_for; /* for people */
+    uint64_t since_usec;
+    uint64_t until_usec; /* resumed, or killed, at the latest */
+    uint64_t held_bytes;
+    bool frozen; /* confirmed by the kernel */
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -48,6 +62,12 @@ struct status {
     uint64_t decisions;
     uint64_t kills;
     uint64_t stuck;
+    uint64_t pauses_done; /* since start */
+    uint64_t resumes_done;
+    uint64_t reclaimed_bytes;
+    uint64_t hold_until_usec; /* an operator has stopped all actions until then; 0: no */
+    const struct status_pause *pauses;
+    unsigned pause_count;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */
