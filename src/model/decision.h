@@ -28,14 +28,17 @@ struct trigger {
 struct room {
     uint64_t limit;
     uint64_t used;
-    uint64_t margin;         /* kept free for what happens between a look and its effect */
-    uint64_t swap;           /* effective swap that counts as room; 0 while swapping is felt */
-    bool felt;               /* swapping is felt: PSI says so */
-    bool by_available;       /* MemAvailable is what bounds the room, not the limit */
-    int64_t room;            /* limit − used + swap, at most MemAvailable + swap; may be negative */
-    uint64_t need;           /* bytes that must become free; 0: none */
-    uint64_t growth;         /* bytes per second */
-    uint64_t time_left_usec; /* UINT64_MAX: not growing */
+    uint64_t margin;          /* kept free for what happens between a look and its effect */
+    uint64_t swap;            /* effective swap that counts as room; 0 while swapping is felt */
+    bool felt;                /* swapping is felt: PSI says so */
+    bool by_available;        /* MemAvailable is what bounds the room, not the limit */
+    int64_t room;             /* limit − used + swap, at most MemAvailable + swap; may be negative */
+    uint64_t need;            /* bytes that must become free; 0: none */
+    uint64_t growth;          /* bytes per second, of the last moment */
+    uint64_t trend;           /* bytes per second, over half a second and more */
+    uint64_t thrash;          /* bytes that came back from swap in the last window while that is felt */
+    unsigned stall_permyriad; /* of the last window, in which the domain stood still (PSI full) */
+    uint64_t time_left_usec;  /* UINT64_MAX: not growing */
     enum level level;
 };
 

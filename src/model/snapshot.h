@@ -44,7 +44,7 @@ struct workload {
     uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
     uint64_t psi_some_usec;
     uint64_t psi_full_usec;
-    uint64_t refault_bytes; /* anon + file, since ever */
+    uint64_t refault_bytes; /* anon: swapped out and wanted back; since ever */
 };
 
 /* What a group says of itself by extended attributes of its cgroup's directory (user.headroom.*, and
@@ -87,7 +87,8 @@ struct group {
     uint64_t swap;
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
-    uint64_t rate;         /* bytes per second over the last GROUP_RATE_USEC or a little more */
+    uint64_t cpu_recent_usec; /* used since the last walk */
+    uint64_t rate;            /* bytes per second over the last GROUP_RATE_USEC or a little more */
     bool populated;
     bool frozen;       /* really, whoever did it */
     bool paused;       /* by us (asked for, or so) */
@@ -101,6 +102,16 @@ struct group {
 #define GROUP_RATE_USEC UINT64_C(1000000)
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
+#define SNAPSHOT_ENDED_MAX 64
+
+/* A group that came to its end between two walks. */
+struct group_end {
+    uint64_t id;
+    unsigned class_index;
+    uint64_t peak_bytes; /* the most that it was seen to hold, swap included */
+    uint64_t lived_usec; /* between its birth and when it was last seen, unpaused */
+    bool killed;         /* by us: says nothing of what it would have come to */
+};
 
 struct snapshot {
     uint64_t now_usec;
@@ -115,4 +126,8 @@ struct snapshot {
     unsigned group_max;
     unsigned groups_left_out; /* did not fit into group_max */
     bool groups_read;
+    uint64_t groups_usec;      /* when they were read */
+    uint64_t groups_span_usec; /* since the time before; 0: the first time */
+    struct group_end ended[SNAPSHOT_ENDED_MAX];
+    unsigned ended_count;
 };

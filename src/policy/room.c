@@ -27,6 +27,12 @@
 #define LEVEL_MEDIUM_PERMYRIAD 9000
 #define LEVEL_HYSTERESIS_PERMYRIAD 300
 #define LEVEL_HOLD_USEC USEC_PER_SEC
+/* A domain that is full within this long is at that level, however much is left now. */
+#define LEVEL_LOW_LEFT_USEC (5 * USEC_PER_SEC)
+#define LEVEL_MEDIUM_LEFT_USEC (2 * USEC_PER_SEC)
+
+/* The trend is told from this long, so that one burst of a millisecond is none. */
+#define TREND_WINDOW_USEC (500 * USEC_PER_MSEC)
 
 #define LOOK_CALM_USEC USEC_PER_SEC
 #define LOOK_MIN_ISOLATE_USEC (20 * USEC_PER_MSEC)
@@ -96,6 +102,37 @@ static uint64_t domain_stall(struct room_state *st, const struct snapshot *s)
     return most;
 }
 
+/* What came back from swap since the window began. */
+static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; s->isolate && i < s->workload_count; i++) {
+        const struct workload *w = &s->workloads[i];
+
+        if (w->id != 0 && w->id == st->refault_id[i])
+            sum = u64_add_cap(sum, u64_sub_floor(w->refault_bytes, st->refault_bytes[i]));
+        st->refault_id[i] = w->id;
+        st->refault_bytes[i] = w->refault_bytes;
+    }
+    return sum;
+}
+
+/* A window without growth halves it: fast to rise and slow to fall, too. */
+static void trend_update(struct room_state *st, uint64_t now_usec, uint64_t used)
+{
+    uint64_t elapsed = u64_sub_floor(now_usec, st->trend_usec), rate;
+
+    if (st->trend_usec != 0 && elapsed < TREND_WINDOW_USEC)
+        return;
+    rate = st->trend_usec == 0
+               ? 0
+               : u64_mul_div(u64_sub_floor(used, st->trend_used), USEC_PER_SEC, u64_max(elapsed, 1));
+    st->trend = u64_max(rate, st->trend / 2);
+    st->trend_usec = now_usec;
+    st->trend_used = used;
+}
+
 static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t used, bool own)
 {
     uint64_t elapsed = u64_sub_floor(now_usec, st->last_usec), rate;
@@ -106,8 +143,11 @@ static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t use
         st->last_own = own;
         st->last_usec = now_usec;
         st->last_used = used;
+        st->trend_usec = 0;
+        trend_update(st, now_usec, used);
         return;
     }
+    trend_update(st, now_usec, used);
     if (elapsed < GROWTH_WINDOW_USEC)
         return;
 
@@ -131,12 +171,15 @@ static void felt_update(struct room_state *st, const struct snapshot *s)
 
     if (st->psi_usec == 0) {
         (void)domain_stall(st, s);
+        (void)domain_refaults(st, s);
         st->psi_usec = now_usec;
         return;
     }
     if (elapsed < FELT_WINDOW_USEC)
         return;
     share = u64_mul_div(domain_stall(st, s), PERMYRIAD, elapsed);
+    st->stall_permyriad = (unsigned)u64_min(share, PERMYRIAD);
+    st->refaulted = domain_refaults(st, s);
     if (share < FELT_PERMYRIAD)
         st->felt_since_usec = 0;
     else if (st->felt_since_usec == 0)
@@ -164,16 +207,32 @@ static enum level level_of(uint64_t permyriad, uint64_t need, uint64_t hysteresi
     return LEVEL_CALM;
 }
 
+static enum level level_max(enum level a, enum level b)
+{
+    return a > b ? a : b;
+}
+
+/* What is to come counts like what is. */
+static enum level level_of_trend(const struct room *r)
+{
+    uint64_t left;
+
+    if (r->trend == 0 || r->room <= 0)
+        return LEVEL_CALM;
+    left = u64_mul_div((uint64_t)r->room, USEC_PER_SEC, r->trend);
+    return left < LEVEL_MEDIUM_LEFT_USEC ? LEVEL_MEDIUM : left < LEVEL_LOW_LEFT_USEC ? LEVEL_LOW : LEVEL_CALM;
+}
+
 /* Up at once; down only after LEVEL_HOLD_USEC and past the hysteresis, so that a level is not left and
  * entered again with every page. */
 static void level_update(struct room_state *st, uint64_t now_usec, const struct room *r)
 {
     uint64_t budget = u64_add_cap(r->limit, r->swap), share;
-    enum level up, down;
+    enum level up, down, soon = level_of_trend(r);
 
     share = budget == 0 ? PERMYRIAD : u64_min(u64_mul_div(r->used, PERMYRIAD, budget), PERMYRIAD);
-    up = level_of(share, r->need, 0);
-    down = level_of(share, r->need, LEVEL_HYSTERESIS_PERMYRIAD);
+    up = level_max(level_of(share, r->need, 0), soon);
+    down = level_max(level_of(share, r->need, LEVEL_HYSTERESIS_PERMYRIAD), soon);
     if (up >= st->level) {
         if (up > st->level)
             st->level = up;
@@ -184,18 +243,37 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
     }
 }
 
+static int64_t add_room(int64_t room, uint64_t swap)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(room, (int64_t)u64_min(swap, INT64_MAX), &sum) ? INT64_MAX : sum;
+}
+
+/* Swap that is felt is no room to go on growing into, but the domain is not exhausted before it is full. */
+static uint64_t time_left(int64_t room, uint64_t growth)
+{
+    if (room <= 0)
+        return 0;
+    return growth == 0 ? UINT64_MAX : u64_mul_div((uint64_t)room, USEC_PER_SEC, growth);
+}
+
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *st, struct room *ret)
 {
     struct room r = {0};
-    uint64_t left, margin;
+    uint64_t left, margin, swap = domain_swap(s);
+    int64_t physical;
     bool own;
 
     own = domain_balance(c, s, &r.limit, &r.used);
     growth_update(st, s->now_usec, r.used, own);
     felt_update(st, s);
     r.growth = st->growth;
+    r.trend = st->trend;
     r.felt = st->felt;
-    r.swap = r.felt ? 0 : domain_swap(s);
+    r.stall_permyriad = st->stall_permyriad;
+    r.thrash = r.felt && swap > 0 ? st->refaulted : 0;
+    r.swap = r.felt ? 0 : swap;
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);
     r.margin = u64_min(u64_max(margin, limit_margin(r.limit)), u64_max(r.limit / 16, limit_margin(r.limit)));
@@ -207,21 +285,28 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
         r.by_available = s->node.available < left;
         r.room = (int64_t)u64_min(u64_min(left, s->node.available), INT64_MAX);
     }
-    if (__builtin_add_overflow(r.room, (int64_t)u64_min(r.swap, INT64_MAX), &r.room))
-        r.room = INT64_MAX;
+    physical = r.room;
+    r.room = add_room(physical, r.swap);
 
     if (r.room < 0)
         r.need = u64_add_cap(r.margin, (uint64_t)-r.room);
     else
         r.need = u64_sub_floor(r.margin, (uint64_t)r.room);
-    if (r.room <= 0)
-        r.time_left_usec = 0;
-    else
-        r.time_left_usec = r.growth == 0 ? UINT64_MAX : u64_mul_div((uint64_t)r.room, USEC_PER_SEC, r.growth);
+    r.need = u64_max(r.need, r.thrash);
+    r.time_left_usec = time_left(add_room(physical, swap), r.growth);
 
     level_update(st, s->now_usec, &r);
     r.level = st->level;
     *ret = r;
+}
+
+/* A tenth of what is left at the present trend, where that is less than a second. */
+static uint64_t look_calm_usec(const struct room *r)
+{
+    uint64_t left =
+        r->trend == 0 || r->room <= 0 ? UINT64_MAX : u64_mul_div((uint64_t)r->room, USEC_PER_SEC, r->trend);
+
+    return u64_max(u64_min(left / 10, LOOK_CALM_USEC), LOOK_CALM_USEC / 10);
 }
 
 uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *st, const struct room *r)
@@ -232,7 +317,7 @@ uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *
     if (r->need > 0)
         return floor_usec;
     if (s->isolate && r->level == LEVEL_CALM)
-        return LOOK_CALM_USEC;
+        return look_calm_usec(r);
 
     /* Twice the fastest growth of the last minute. Without history: in isolate, where memory.high brakes
      * whatever is faster, the whole limit in 2 s; on a host, where nothing brakes, 4 GiB/s (one core touching
@@ -250,4 +335,5 @@ void room_forget_growth(struct room_state *state, uint64_t permyriad)
     /* memory.stat lags: what it had not told yet of the dead is no growth of the living. The next look is the
      * base. */
     state->primed = false;
+    state->trend -= u64_mul_div(state->trend, u64_min(permyriad, PERMYRIAD), PERMYRIAD);
 }

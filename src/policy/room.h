@@ -32,7 +32,14 @@ struct room_state {
     bool last_own;        /* which bound last_used was counted against */
     uint64_t growth;      /* bytes per second, fast to rise and slow to fall */
     uint64_t growth_peak; /* the fastest seen, slowly forgotten: what is plausible between two looks */
-    uint64_t psi_usec;    /* when that window began; 0: not yet */
+    uint64_t trend;       /* bytes per second over TREND_WINDOW_USEC */
+    uint64_t trend_usec;  /* when that window began; 0: not yet */
+    uint64_t trend_used;
+    uint64_t refault_id[SNAPSHOT_WORKLOADS_MAX]; /* of the cgroup that refault_bytes is of */
+    uint64_t refault_bytes[SNAPSHOT_WORKLOADS_MAX];
+    uint64_t refaulted;       /* in the last window of `felt` */
+    unsigned stall_permyriad; /* the same for PSI full */
+    uint64_t psi_usec;        /* when that window began; 0: not yet */
     struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
     uint64_t felt_since_usec; /* 0: PSI `full` is under its bound */
     uint64_t unfelt_since_usec;

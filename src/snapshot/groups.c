@@ -109,7 +109,8 @@ static void begin_life(struct walk *w, struct group_handle *h, int dir_fd)
     h->cpu_base_usec = used;
 }
 
-static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const struct memory_stat *m)
+static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const struct memory_stat *m,
+                       bool frozen)
 {
     struct snapshot *s = w->snapshot;
     struct group *g = &s->groups[s->group_count++];
@@ -124,6 +125,7 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
         .shmem = m->shmem,
         .kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock),
         .populated = true,
+        .frozen = frozen,
     };
     memcpy(g->path, h->path, sizeof(g->path));
     if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
@@ -133,11 +135,10 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
     if (cgroup_read_owner(dir_fd, &g->owner_uid) < 0)
         g->owner_uid = UINT32_MAX; /* nobody's: what it says is not believed */
     claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
-    g->growth_bytes =
-        handle_note_bytes(h, s->now_usec, u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem));
+    handle_observe(h, s->now_usec, g);
 }
 
-static void add_group(struct walk *w, int dir_fd, const char *path, bool populated)
+static void add_group(struct walk *w, int dir_fd, const char *path, const struct cgroup_events *events)
 {
     struct snapshot *s = w->snapshot;
     struct group_handle *h;
@@ -148,7 +149,9 @@ static void add_group(struct walk *w, int dir_fd, const char *path, bool populat
     if (cgroup_read_id(dir_fd, &id) < 0)
         return;
     h = handle_find(w->reader, id, 0);
-    if (!populated) { /* takes no handle that one with memory may need */
+    if (!events->populated) { /* takes no handle that one with memory may need */
+        if (h && !h->was_empty)
+            handle_note_end(h, s);
         if (h)
             h->seen = h->was_empty = true;
         return;
@@ -165,7 +168,7 @@ static void add_group(struct walk *w, int dir_fd, const char *path, bool populat
         s->groups_left_out += !is_gone(r);
         return;
     }
-    fill_group(w, h, dir_fd, &m);
+    fill_group(w, h, dir_fd, &m, events->frozen);
 }
 
 /* Not to be taken as a group of `other`: where people are logged in. */
@@ -240,14 +243,15 @@ static int visit_children(struct walk *w, int dir_fd, const char *path, bool *re
     return is_gone(r) ? 0 : r;
 }
 
-static void visit_matched(struct walk *w, int dir_fd, const char *path, unsigned class_index, bool populated)
+static void visit_matched(struct walk *w, int dir_fd, const char *path, unsigned class_index,
+                          const struct cgroup_events *events)
 {
-    w->found_below = w->found_below || populated;
+    w->found_below = w->found_below || events->populated;
     if (holds_protected(w->reader, path))
         return;
     if (w->reader->config->classes[class_index].unit == UNIT_CGROUP)
-        add_group(w, dir_fd, path, populated);
-    else if (populated)
+        add_group(w, dir_fd, path, events);
+    else if (events->populated)
         processes_of_cgroup(w->reader, w->snapshot, class_index, w->workload_index, dir_fd, path);
 }
 
@@ -269,7 +273,7 @@ static int visit(struct walk *w, int dir_fd, const char *path)
     if (r < 0)
         return leave_out(w, r);
     if (class_index + 1 < c->class_count) {
-        visit_matched(w, dir_fd, path, class_index, events.populated);
+        visit_matched(w, dir_fd, path, class_index, &events);
         return 0;
     }
     if (!events.populated)
@@ -286,7 +290,7 @@ static int visit(struct walk *w, int dir_fd, const char *path)
             return leave_out(w, r);
     }
     if (!found && held > 0 && path[0] && !is_login(path) && !holds_protected(w->reader, path))
-        add_group(w, dir_fd, path, true);
+        add_group(w, dir_fd, path, &events);
     return 0;
 }
 
@@ -314,10 +318,12 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
 {
     int e;
 
-    s->group_count = s->groups_left_out = 0;
+    s->group_count = s->groups_left_out = s->ended_count = 0;
+    s->groups_span_usec = s->groups_usec == 0 ? 0 : u64_sub_floor(s->now_usec, s->groups_usec);
+    s->groups_usec = s->now_usec;
     s->groups_read = true;
     handles_unsee(r);
     e = r->processes ? processes_of_host(r, s) : read_hierarchy(r, s);
-    handles_drop_unseen(r);
+    handles_drop_unseen(r, s);
     return e;
 }

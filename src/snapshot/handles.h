@@ -8,10 +8,16 @@ struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t p
  * two walks, and then most are of groups that are long gone). NULL: no more room. */
 struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t pid);
 void handles_unsee(struct snapshot_reader *r);
-void handles_drop_unseen(struct snapshot_reader *r);
+/* Those that this walk has not come across have ended: noted in the snapshot, and forgotten. */
+void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s);
+/* Its last process has gone, though the cgroup may stay. */
+void handle_note_end(const struct group_handle *h, struct snapshot *s);
 
-/* Notes what the group holds now; by how much it has grown in the last GROUP_GROWTH_USEC (or since its birth,
- * where that is less; 0 where nothing is known of an old group). */
+/* Notes what was read of the group, and fills in what is told from one walk to the next: growth_bytes, rate,
+ * paused_usec and cpu_recent_usec. */
+void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g);
+/* By how much it has grown in the last GROUP_GROWTH_USEC (or since its birth, where that is less; 0 where
+ * nothing is known of an old group). */
 uint64_t handle_note_bytes(struct group_handle *h, uint64_t now_usec, uint64_t bytes);
 /* A new life: nothing of the old one counts. */
 void handle_reborn(struct group_handle *h, uint64_t birth_usec);

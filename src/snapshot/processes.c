@@ -69,10 +69,11 @@ static void fill(struct members *m, struct group_handle *h, const struct process
         .shmem = memory->rss_shmem,
         .swap = memory->swap,
         .populated = true,
+        .frozen = st->state == 'T',
     };
     memcpy(g->comm, st->comm, sizeof(g->comm) - 1);
     (void)text_copy(text_from(m->path), g->path, sizeof(g->path));
-    g->growth_bytes = handle_note_bytes(h, s->now_usec, u64_add_cap(g->anon, g->shmem));
+    handle_observe(h, s->now_usec, g);
 }
 
 static int visit_process(void *user, pid_t pid)

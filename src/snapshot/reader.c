@@ -283,8 +283,7 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->kernel = u64_sub_floor(m.kernel, m.slab_reclaimable);
     w->sock = m.sock;
     w->used = stat_used(&m);
-    w->refault_bytes =
-        u64_mul_div(u64_add_cap(m.workingset_refault_anon, m.workingset_refault_file), PAGE_BYTES, 1);
+    w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
     w->foreign_high = u64_min(w->high, h->ancestors_high);
     if (h->pressure_fd >= 0 && psi_pread(h->pressure_fd, &psi) == 0) {
@@ -343,6 +342,8 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         .group_count = s->group_count,
         .groups_left_out = s->groups_left_out,
         .groups_read = s->groups_read,
+        .groups_usec = s->groups_usec,
+        .groups_span_usec = s->groups_span_usec,
     };
     int e = read_look(r, now_usec, &look);
 

@@ -47,7 +47,12 @@ struct group_handle {
     unsigned workload_index;
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
-    bool was_empty; /* its next process begins a new life */
+    uint64_t peak_bytes;  /* the most that was seen in this life, swap included */
+    uint64_t paused_usec; /* frozen in this life */
+    uint64_t frozen_usec; /* when it was last seen frozen; 0: it was not */
+    uint64_t cpu_usec;    /* at the last walk */
+    uint64_t seen_usec;   /* when that was */
+    bool was_empty;       /* its next process begins a new life */
     bool seen;
 };
 
