@@ -30,9 +30,12 @@ struct draft {
     enum section section; /* in which the reader is */
     bool section_known;   /* false: its header was refused, so its keys cannot be judged and are skipped */
     struct class_config *class; /* in which the reader is */
+    enum level level;           /* in which the reader is */
     unsigned node_line;
     unsigned monitor_line;
+    unsigned level_line[LEVEL_COUNT];
     unsigned key_line[KEYS_MAX];
+    unsigned level_key_line[LEVEL_COUNT][KEYS_MAX];
     struct class_lines class_lines[CONFIG_CLASSES_MAX];
     unsigned class_count; /* without `other` */
 };
@@ -41,6 +44,8 @@ static unsigned *key_lines(struct draft *d)
 {
     if (d->section == SECTION_CLASS)
         return d->class_lines[d->class - d->config.classes].key;
+    if (d->section == SECTION_LEVEL)
+        return d->level_key_line[d->level];
     return d->key_line;
 }
 
@@ -108,12 +113,73 @@ static bool class_begin(struct draft *d, struct text name)
     return true;
 }
 
+/* The level of that name, or, with *ret_exact false, the one that was probably meant; LEVEL_COUNT: none. */
+static enum level level_find(struct text name, bool *ret_exact)
+{
+    enum level best = LEVEL_COUNT;
+    unsigned best_distance = 0;
+
+    for (enum level l = LEVEL_CALM; l < LEVEL_COUNT; l++) {
+        unsigned distance;
+
+        *ret_exact = text_equal(name, level_name(l));
+        if (*ret_exact)
+            return l;
+        if (!name_is_near(name, level_name(l), &distance) ||
+            (best != LEVEL_COUNT && distance >= best_distance))
+            continue;
+        best = l;
+        best_distance = distance;
+    }
+    return best;
+}
+
+static bool level_begin(struct draft *d, struct text name)
+{
+    char shown[EXCERPT_MAX];
+    bool exact = false;
+    enum level level;
+
+    if (name.length == 0) {
+        reader_error(&d->reader, "[Level] needs a name: [Level low], [Level medium] or [Level critical].");
+        return false;
+    }
+    level = level_find(name, &exact);
+    if (level == LEVEL_CALM) {
+        reader_error(&d->reader,
+                     "[Level %s] cannot be set: nothing is done when all is calm, but offload. There are "
+                     "[Level low], [Level medium] and [Level critical].",
+                     excerpt(shown, name));
+        return false;
+    }
+    if (level == LEVEL_COUNT) {
+        reader_error(&d->reader,
+                     "[Level %s] is no level. There are [Level low], [Level medium] and [Level critical].",
+                     excerpt(shown, name));
+        return false;
+    }
+    if (!exact) {
+        reader_error(&d->reader, "[Level %s] is no level. Did you mean [Level %s]?", excerpt(shown, name),
+                     level_name(level));
+        return false;
+    }
+    if (d->level_line[level] > 0) {
+        reader_error(&d->reader, "[Level %s] stands in the file already, in line %u. Join the two.",
+                     level_name(level), d->level_line[level]);
+        return false;
+    }
+    d->level_line[level] = d->reader.line;
+    d->level = level;
+    return true;
+}
+
 static bool single_section_begin(struct draft *d, struct text rest, unsigned *line)
 {
     struct text word;
 
     if (text_next_word(&rest, &word)) {
-        reader_error(&d->reader, "%s takes no name. Only classes have one.", section_title(d->section));
+        reader_error(&d->reader, "%s takes no name. Only classes and levels have one.",
+                     section_title(d->section));
         return false;
     }
     if (*line > 0) {
@@ -127,7 +193,7 @@ static bool single_section_begin(struct draft *d, struct text rest, unsigned *li
 
 static void report_unknown_section(struct draft *d, struct text header, struct text word)
 {
-    static const char *const names[] = {"Node", "Monitor", "Class"};
+    static const char *const names[] = {"Node", "Monitor", "Class", "Level"};
     char shown[EXCERPT_MAX];
     const char *near = NULL;
     unsigned best = 0;
@@ -143,7 +209,8 @@ static void report_unknown_section(struct draft *d, struct text header, struct t
     if (near)
         reader_error(&d->reader, "[%s] is no section. Did you mean %s?", excerpt(shown, header), near);
     else
-        reader_error(&d->reader, "[%s] is no section. There are [Node], [Monitor] and [Class NAME].",
+        reader_error(&d->reader,
+                     "[%s] is no section. There are [Node], [Monitor], [Class NAME] and [Level NAME].",
                      excerpt(shown, header));
 }
 
@@ -166,6 +233,9 @@ static void handle_section(void *user, struct text header)
     } else if (text_equal(word, "Class")) {
         d->section = SECTION_CLASS;
         d->section_known = class_begin(d, text_trim(rest));
+    } else if (text_equal(word, "Level")) {
+        d->section = SECTION_LEVEL;
+        d->section_known = level_begin(d, text_trim(rest));
     } else {
         report_unknown_section(d, header, word);
     }
@@ -188,12 +258,28 @@ static void match_set(struct draft *d, const struct key *key, struct text value)
         lines[i] = d->reader.line;
 }
 
+/* Where the values of the section go in which the reader is. */
+static void *section_structure(struct draft *d)
+{
+    switch (d->section) {
+    case SECTION_MONITOR:
+        return &d->config.monitor;
+    case SECTION_CLASS:
+        return d->class;
+    case SECTION_LEVEL:
+        return &d->config.levels[d->level];
+    case SECTION_NODE:
+    case SECTION_NONE:
+        break;
+    }
+    return &d->config;
+}
+
 static void handle_key(void *user, const char *name, const char *value)
 {
     struct draft *d = user;
     const struct key *key;
     unsigned *line;
-    void *structure;
 
     if (!d->section_known)
         return;
@@ -209,15 +295,11 @@ static void handle_key(void *user, const char *name, const char *value)
         return;
     }
     *line = d->reader.line;
-    if (d->section == SECTION_CLASS)
-        structure = d->class;
-    else
-        structure = d->section == SECTION_MONITOR ? (void *)&d->config.monitor : (void *)&d->config;
     /* What is wrong with the value is in the messages, and those decide at the end. */
     if (key->repeatable)
         match_set(d, key, text_from(value));
     else
-        key_set(key, &d->reader, text_from(value), structure);
+        key_set(key, &d->reader, text_from(value), section_structure(d));
 }
 
 /* Whether `path` is `above` or lies below it. */
@@ -332,6 +414,35 @@ static void check_reached(struct draft *d, unsigned index)
         }
 }
 
+/* What is said about the actions of a class and cannot have an effect. */
+static void check_class_actions(struct draft *d, unsigned index)
+{
+    const struct class_config *class = &d->config.classes[index];
+    const unsigned *lines = d->class_lines[index].key;
+    const struct {
+        const char *name;
+        bool asks; /* 0 asks for nothing */
+    } pausing[] = {{"PauseLimit", true}, {"MinRunning", class->min_running > 0}};
+
+    if (class->priority == CONFIG_PRIORITY_PROTECTED && (class->actions & ~ACTION_BIT(ACTION_NOTIFY)) &&
+        line_of(lines, SECTION_CLASS, "Actions") > 0)
+        reader_warning_at(&d->reader, line_of(lines, SECTION_CLASS, "Actions"),
+                          "Actions= of [Class %s] names more than notify, but Priority=%d protects it: it is "
+                          "never reclaimed from, paused or killed.",
+                          class->name, CONFIG_PRIORITY_PROTECTED);
+    if (class->actions & ACTION_BIT(ACTION_PAUSE))
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(pausing); i++) {
+        unsigned line = line_of(lines, SECTION_CLASS, pausing[i].name);
+
+        if (line > 0 && pausing[i].asks)
+            reader_warning_at(&d->reader, line,
+                              "%s= of [Class %s] has no effect: the class is never paused. Add pause to its "
+                              "Actions=, or remove the line.",
+                              pausing[i].name, class->name);
+    }
+}
+
 static void check_class(struct draft *d, unsigned index)
 {
     struct class_config *class = &d->config.classes[index];
@@ -342,12 +453,7 @@ static void check_class(struct draft *d, unsigned index)
                         "[Class %s] has no Match=, so nothing would ever be in it. Add one, for example "
                         "Match=workload.slice/*.",
                         class->name);
-    if (class->priority == CONFIG_PRIORITY_PROTECTED && (class->actions & ACTION_BIT(ACTION_KILL)) &&
-        line_of(lines, SECTION_CLASS, "Actions") > 0)
-        reader_warning_at(
-            &d->reader, line_of(lines, SECTION_CLASS, "Actions"),
-            "Actions= of [Class %s] names kill, but Priority=%d protects it: it is never killed.",
-            class->name, CONFIG_PRIORITY_PROTECTED);
+    check_class_actions(d, index);
     if (class->request.kind == class->limit.kind && class->limit.value < class->request.value)
         reader_error_at(&d->reader, line_of(lines, SECTION_CLASS, "Limit"),
                         "Limit= of [Class %s] is less than its Request=. Raise it, or leave it empty.",
@@ -363,6 +469,21 @@ static void check_classes(struct draft *d)
         check_reached(d, i);
     }
     check_class(d, OTHER_SLOT);
+}
+
+/* Kills are the last rung: whatever is written, they happen at level critical only. The word is taken out
+ * here, so that nobody after this has to remember it. */
+static void check_levels(struct draft *d)
+{
+    for (enum level l = LEVEL_LOW; l < LEVEL_CRITICAL; l++) {
+        if (!(d->config.levels[l].actions & ACTION_BIT(ACTION_KILL)))
+            continue;
+        d->config.levels[l].actions &= ~ACTION_BIT(ACTION_KILL);
+        reader_warning_at(&d->reader, line_of(d->level_key_line[l], SECTION_LEVEL, "Actions"),
+                          "Actions= of [Level %s] names kill, which has no effect there: kills happen at "
+                          "[Level critical] only. Remove the word.",
+                          level_name(l));
+    }
 }
 
 static void draft_init(struct draft *d, FILE *stream, const char *name, struct config_messages *messages)
@@ -413,6 +534,7 @@ int config_load_stream(FILE *stream, const char *name, struct config *ret, struc
         return r;
     check_node(d);
     check_classes(d);
+    check_levels(d);
     if (messages->errors > 0)
         return -EINVAL;
     draft_finish(d);

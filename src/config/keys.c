@@ -18,6 +18,7 @@
 #define NODE_FIELD(field) .section = SECTION_NODE, .offset = offsetof(struct config, field)
 #define MONITOR_FIELD(field) .section = SECTION_MONITOR, .offset = offsetof(struct monitor_config, field)
 #define CLASS_FIELD(field) .section = SECTION_CLASS, .offset = offsetof(struct class_config, field)
+#define LEVEL_FIELD(field) .section = SECTION_LEVEL, .offset = offsetof(struct level_config, field)
 #define NAME_NEAR_MAX 32
 
 static const struct choice modes[] = {{"auto", MODE_AUTO, false},
@@ -34,8 +35,8 @@ static const struct choice qos_tiers[] = {{"guaranteed", QOS_GUARANTEED, false},
                                           {"besteffort", QOS_BESTEFFORT, false},
                                           {NULL, 0, false}};
 static const struct choice actions[] = {{"notify", ACTION_NOTIFY, true},
-                                        {"reclaim", ACTION_RECLAIM, true},
-                                        {"pause", ACTION_PAUSE, true},
+                                        {"reclaim", ACTION_RECLAIM, false},
+                                        {"pause", ACTION_PAUSE, false},
                                         {"kill", ACTION_KILL, false},
                                         {NULL, 0, false}};
 /* An order that is not built yet gives the default one. */
@@ -75,7 +76,7 @@ static const struct key keys[] = {
      .min = 100 * USEC_PER_MSEC, .max = MINUTE},
     {"KillLimit", NODE_FIELD(kill_limit_per_minute), .parse = value_parse_count, .min = 1, .max = 1000},
     {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), .parse = value_parse_duration,
-     .min = USEC_PER_SEC, .max = 60 * MINUTE, .later = true},
+     .min = USEC_PER_SEC, .max = 60 * MINUTE},
     {"NotifyGrace", NODE_FIELD(notify_grace_usec), .parse = value_parse_duration, .max = MINUTE,
      .later = true},
     {"NotifyWake", NODE_FIELD(notify_wake), .parse = value_parse_count, .min = 1, .max = 100000,
@@ -101,7 +102,12 @@ static const struct key keys[] = {
     {"Offload", CLASS_FIELD(offload), .parse = value_parse_boolean, .later = true},
     {"TermGrace", CLASS_FIELD(term_grace_usec), .parse = value_parse_duration, .max = 60 * MINUTE},
     {"PauseLimit", CLASS_FIELD(pause_limit_usec), .parse = value_parse_duration, .min = USEC_PER_SEC,
-     .max = 30 * DAY, .later = true},
+     .max = 30 * DAY},
+    {"MinRunning", CLASS_FIELD(min_running), .parse = value_parse_count, .max = 1000},
+
+    {"Actions", LEVEL_FIELD(actions), .parse = value_parse_actions, .choices = actions},
+    {"PriorityMax", LEVEL_FIELD(priority_max), .parse = value_parse_count,
+     .max = CONFIG_PRIORITY_PROTECTED - 1},
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= KEYS_MAX, "raise KEYS_MAX");
@@ -115,6 +121,8 @@ const char *section_title(enum section section)
         return "[Monitor]";
     case SECTION_CLASS:
         return "[Class NAME]";
+    case SECTION_LEVEL:
+        return "[Level NAME]";
     case SECTION_NONE:
         break;
     }
@@ -188,6 +196,18 @@ static const struct key *key_find_near(enum section section, struct text name)
     return best;
 }
 
+/* "[Class NAME] or [Level NAME]": the sections that have the key; false: none has. */
+static bool key_homes(struct text name, char *ret, size_t size)
+{
+    struct buffer b;
+
+    buffer_init(&b, ret, size);
+    for (enum section s = SECTION_NODE; s <= SECTION_LEVEL; s++)
+        if (key_find(s, name))
+            buffer_appendf(&b, "%s%s", b.length > 0 ? " or " : "", section_title(s));
+    return b.length > 0;
+}
+
 void key_report_unknown(struct reader *reader, enum section section, struct text name)
 {
     char shown[EXCERPT_MAX];
@@ -196,16 +216,14 @@ void key_report_unknown(struct reader *reader, enum section section, struct text
     const struct key *near;
 
     excerpt(shown, name);
-    for (enum section other = SECTION_NODE; other <= SECTION_CLASS; other++)
-        if (key_find(other, name)) {
-            if (section == SECTION_NONE)
-                reader_error(reader, "%s= stands before the first section. Write %s above it.", shown,
-                             section_title(other));
-            else
-                reader_error(reader, "%s= belongs to %s, not to %s. Move the line there.", shown,
-                             section_title(other), section_title(section));
-            return;
-        }
+    if (key_homes(name, valid, sizeof(valid))) {
+        if (section == SECTION_NONE)
+            reader_error(reader, "%s= stands before the first section. Write %s above it.", shown, valid);
+        else
+            reader_error(reader, "%s= belongs to %s, not to %s. Move the line there.", shown, valid,
+                         section_title(section));
+        return;
+    }
     near = key_find_near(section, name);
     if (!near)
         near = key_find_near(SECTION_NONE, name);

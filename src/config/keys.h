@@ -17,6 +17,7 @@ enum section {
     SECTION_NODE,    /* values go to struct config */
     SECTION_MONITOR, /* struct monitor_config */
     SECTION_CLASS,   /* struct class_config */
+    SECTION_LEVEL,   /* struct level_config */
 };
 
 /* One of a fixed set of words. */
@@ -42,7 +43,7 @@ struct key {
     uint64_t max; /* of counts and durations; of a percentage in permyriad */
 };
 
-/* "[Node]", "[Class NAME]". */
+/* "[Node]", "[Class NAME]", "[Level NAME]". */
 const char *section_title(enum section section);
 
 /* NULL: the section has no such key. */

@@ -28,16 +28,28 @@ static uint64_t mix(uint64_t task, uint32_t owner_uid)
     return task ? task : 1;
 }
 
+/* In any case of the letters, as systemd reads its own attributes: people write True and NO. */
+static bool is_word(struct text t, const char *word)
+{
+    for (size_t i = 0; i < t.length; i++) {
+        char c = t.at[i] >= 'A' && t.at[i] <= 'Z' ? (char)(t.at[i] + ('a' - 'A')) : t.at[i];
+
+        if (word[i] == '\0' || c != word[i])
+            return false;
+    }
+    return word[t.length] == '\0';
+}
+
 static bool parse_bool(struct text t, bool *ret)
 {
     static const char *const yes[] = {"yes", "true", "1", "on"}, *const no[] = {"no", "false", "0", "off"};
 
     for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-        if (text_equal(t, yes[i])) {
+        if (is_word(t, yes[i])) {
             *ret = true;
             return true;
         }
-        if (text_equal(t, no[i])) {
+        if (is_word(t, no[i])) {
             *ret = false;
             return true;
         }
@@ -59,6 +71,7 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
 {
     struct text t = text_trim(text_from(value));
     uint64_t number;
+    bool is;
 
     if (strcmp(name, "user.headroom.priority") == 0) {
         if (text_parse_u64(t, &number) < 0 || number > CONFIG_PRIORITY_PROTECTED)
@@ -75,6 +88,8 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
         return claims->has_started = parse_started(t, real_offset_usec, &claims->started_usec);
     if (strcmp(name, "user.headroom.task") == 0)
         return (claims->task = t.length > 0 ? hash(t) : 0) != 0;
+    if (strcmp(name, "user.headroom.pause") == 0)
+        return parse_bool(t, &is) && (claims->no_pause = !is); /* yes is what its class says anyway */
     if (strcmp(name, "user.oomd_avoid") == 0)
         return parse_bool(t, &claims->avoid) && claims->avoid;
     if (strcmp(name, "user.oomd_omit") == 0)
@@ -86,7 +101,7 @@ void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, s
 {
     static const char *const names[] = {
         "user.headroom.priority", "user.headroom.retriable", "user.headroom.request", "user.headroom.started",
-        "user.headroom.task",     "user.oomd_avoid",         "user.oomd_omit",
+        "user.headroom.task",     "user.headroom.pause",     "user.oomd_avoid",       "user.oomd_omit",
     };
     char value[VALUE_MAX];
 

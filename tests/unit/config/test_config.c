@@ -55,8 +55,8 @@ static void test_example(void **state _unused_)
     assert_int_equal(loaded.messages.count, 2);
     assert_string_equal(loaded.messages.text[0],
                         TEST_FILE ":14: QoS=burstable is understood but has no effect in this version.");
-    assert_string_equal(loaded.messages.text[1], TEST_FILE
-                        ":18: Actions=notify reclaim pause is understood but has no effect in this version.");
+    assert_string_equal(loaded.messages.text[1],
+                        TEST_FILE ":18: Actions=notify is understood but has no effect in this version.");
     assert_int_equal(loaded.config.class_count, 2);
     assert_string_equal(batch->name, "batch");
     assert_int_equal(batch->line, 10);
@@ -84,7 +84,9 @@ static const struct row {
     {"[node]\n", 1, "[node]", "Did you mean [Node]?"},
     {"[Monitors]\nPressure=off\n", 1, "[Monitors]", "Did you mean [Monitor]?"},
     {"[class x]\nWhatever=5\n", 1, "[class x]", "Did you mean [Class NAME]?"},
-    {"[Level low]\nActions=kill\n", 1, "[Level low]", "[Node], [Monitor] and [Class NAME]"},
+    {"[Levels low]\nWhatever=5\n", 1, "[Levels low]", "Did you mean [Level NAME]?"},
+    {"[level low]\n", 1, "[level low]", "Did you mean [Level NAME]?"},
+    {"[Xyzzy low]\nActions=kill\n", 1, "[Xyzzy low]", "[Node], [Monitor], [Class NAME] and [Level NAME]"},
     {"[Node]\n[Node]\nWhatever=1\n", 2, "[Node]", "already, in line 1"},
     {"[Monitor]\nEvent=on\n[Node]\n[Monitor]\nEvent=maybe\n", 4, "[Monitor]", "already, in line 1"},
     {"[Node x]\nWhatever=1\n", 1, "[Node]", "takes no name"},
@@ -95,6 +97,16 @@ static const struct row {
     {"[Class \xc3\xa9]\n", 1, "[Class \xc3\xa9]", "not allowed"},
     {"[Class 01234567890123456789012345678901]\n", 1, "[Class 012", "up to 31"},
     {"[Class a]\nMatch=x\n[Class a]\nWhatever=y\n", 3, "[Class a]", "already, in line 1"},
+    {"[Level]\nWhatever=x\n", 1, "[Level]", "needs a name"},
+    {"[Level calm]\nActions=\n", 1, "[Level calm]", "nothing is done when all is calm"},
+    {"[Level Calm]\nActions=\n", 1, "[Level Calm]", "nothing is done when all is calm"},
+    {"[Level Low]\nWhatever=1\n", 1, "[Level Low]", "Did you mean [Level low]?"},
+    {"[Level meduim]\n", 1, "[Level meduim]", "Did you mean [Level medium]?"},
+    {"[Level critcal]\n", 1, "[Level critcal]", "Did you mean [Level critical]?"},
+    {"[Level low x]\n", 1, "[Level low x]", "Did you mean [Level low]?"},
+    {"[Level 1]\nActions=pause\n", 1, "[Level 1]", "There are [Level low], [Level medium] and"},
+    {"[Level low and high]\n", 1, "[Level low and high]", "There are [Level low], [Level medium] and"},
+    {"[Level low]\nActions=\n[Level low]\nWhatever=1\n", 3, "[Level low]", "already, in line 1"},
     {"[Class other]\n[Class other]\n", 2, "[Class other]", "already, in line 1"},
     {"[Class a]\n", 1, "[Class a]", "has no Match="},
     {"[Class a]\nPriority=5\n[Class b]\nMatch=b\n", 1, "[Class a]", "has no Match="},
@@ -104,6 +116,7 @@ static const struct row {
     {"[Node]\nProtect=a\n\nProtect=b\n", 4, "Protect=", "already, in line 2"},
     {"[Monitor]\nEvent=on\nEvent=off\n", 3, "Event=", "already, in line 2"},
     {"[Class a]\nMatch=a\nLimit=\nLimit=\n", 4, "Limit=", "already, in line 3"},
+    {"[Level low]\nPriorityMax=1\nPriorityMax=2\n", 3, "PriorityMax=", "already, in line 2"},
     /* workloads and what is protected */
     {"[Node]\nWorkload=a b /a/\n", 2, "Workload=", "names a twice"},
     {"[Node]\nWorkload=a/b a\n", 2, "Workload=", "both a/b and a,"},
@@ -127,8 +140,16 @@ static void test_errors(void **state _unused_)
 static const struct row warnings[] = {
     {"[Node]\nMinFree=5%\n", 2, "MinFree=", "HostLimit=ray"},
     {"[Node]\nMinFree=5%\nHostLimit=auto\n", 2, "MinFree=", "HostLimit=ray"},
-    {"[Class a]\nMatch=a\nPriority=1000\nActions=kill\n", 4, "Actions=", "never killed"},
-    {"[Class other]\nActions=kill\nPriority=1000\n", 2, "Actions=", "never killed"},
+    {"[Class a]\nMatch=a\nPriority=1000\nActions=kill\n", 4, "Actions=", "protects it"},
+    {"[Class other]\nActions=kill\nPriority=1000\n", 2, "Actions=", "protects it"},
+    {"[Class other]\nActions=pause\nPriority=1000\n", 2,
+     "Actions=", "never reclaimed from, paused or killed"},
+    {"[Class a]\nMatch=a\nPauseLimit=1h\n", 3, "PauseLimit= of [Class a]", "never paused"},
+    {"[Class a]\nMatch=a\nActions=kill\nMinRunning=1\n", 4, "MinRunning= of [Class a]", "never paused"},
+    {"[Class other]\nPauseLimit=1h\nActions=\n", 2, "PauseLimit= of [Class other]", "never paused"},
+    {"[Level low]\nActions=kill\n", 2, "Actions= of [Level low]", "[Level critical] only"},
+    {"[Level medium]\nPriorityMax=5\nActions=pause kill\n", 3, "Actions= of [Level medium]",
+     "[Level critical] only"},
     {"[Class a]\nMatch=w/*\n[Class b]\nMatch=w/b-*\n", 4, "Match=w/b-* of [Class b]",
      "Match=w/* of [Class a]"},
     {"[Class a]\nMatch=w/*\n[Class b]\nMatch=x\nMatch=w/*\n", 5, "[Class b]", "never reached"},
@@ -149,6 +170,14 @@ static const char *const silent[] = {
     /* That a class is protected needs no word about the default of Actions=. */
     "[Class a]\nMatch=a\nPriority=1000\n",
     "[Class a]\nMatch=a\nPriority=1000\nActions=\n",
+    /* What asks for nothing needs no word about what it would not do. */
+    "[Class a]\nMatch=a\nMinRunning=0\n",
+    "[Class a]\nMatch=a\nPauseLimit=1h\nMinRunning=2\nActions=pause\n",
+    /* SIGSTOP pauses a process. */
+    "[Class a]\nMatch=a\nUnit=process\nActions=pause kill\n",
+    /* The keys of one level are not those of another, nor of a class. */
+    "[Level low]\nActions=\n[Level medium]\nActions=\n[Level critical]\nActions=\n",
+    "[Level low]\nPriorityMax=1\n[Class other]\nActions=\n[Level critical]\nPriorityMax=1\nActions=kill\n",
     /* A later class may take the rest. */
     "[Class a]\nMatch=w/b-*\n[Class b]\nMatch=w/*\n",
     "[Class a]\nMatch=w/?\n[Class b]\nMatch=w/*\n",
@@ -196,6 +225,48 @@ static void test_other_is_configured_and_last(void **state _unused_)
     assert_int_equal(loaded.config.classes[2].line, 1);
     assert_int_equal(loaded.config.classes[2].match_count, 0);
     assert_int_equal(loaded.config.classes[2].pause_limit_usec, 300 * USEC_PER_SEC);
+}
+
+/* Each level has its own values, what a section leaves out stays as it is without one, and their order in the
+ * file means nothing. */
+static void test_levels(void **state _unused_)
+{
+    static struct config defaults;
+    const struct level_config *levels = loaded.config.levels;
+
+    config_init_defaults(&defaults);
+    load_text("[Level critical]\nActions=kill pause\n[Level low]\nPriorityMax=10\n[Level medium]\nActions=\n"
+              "PriorityMax=0\n");
+    assert_silent(&loaded);
+    assert_int_equal(levels[LEVEL_CALM].actions, 0);
+    assert_int_equal(levels[LEVEL_CALM].priority_max, 0);
+    assert_int_equal(levels[LEVEL_LOW].actions, defaults.levels[LEVEL_LOW].actions);
+    assert_int_equal(levels[LEVEL_LOW].priority_max, 10);
+    assert_int_equal(levels[LEVEL_MEDIUM].actions, 0);
+    assert_int_equal(levels[LEVEL_MEDIUM].priority_max, 0);
+    assert_int_equal(levels[LEVEL_CRITICAL].actions, ACTION_BIT(ACTION_KILL) | ACTION_BIT(ACTION_PAUSE));
+    assert_int_equal(levels[LEVEL_CRITICAL].priority_max, defaults.levels[LEVEL_CRITICAL].priority_max);
+}
+
+/* The word is not only warned about: nobody finds it in the configuration. */
+static void test_no_kill_below_critical(void **state _unused_)
+{
+    load_text(
+        "[Level low]\nActions=kill\n[Level medium]\nActions=kill reclaim\n[Level critical]\nActions=kill\n");
+    assert_int_equal(loaded.r, 0);
+    assert_int_equal(loaded.messages.count, 2);
+    assert_true(has_message(&loaded, true, 2, "[Level low]", "names kill"));
+    assert_true(has_message(&loaded, true, 4, "[Level medium]", "names kill"));
+    assert_int_equal(loaded.config.levels[LEVEL_LOW].actions, 0);
+    assert_int_equal(loaded.config.levels[LEVEL_MEDIUM].actions, ACTION_BIT(ACTION_RECLAIM));
+    assert_int_equal(loaded.config.levels[LEVEL_CRITICAL].actions, ACTION_BIT(ACTION_KILL));
+}
+
+/* The keys of a section that was refused are not taken for those of the one before. */
+static void test_refused_level_sets_nothing(void **state _unused_)
+{
+    assert_error(load_text("[Level low]\nActions=\n[Level hihg]\nActions=kill\nWhatever=1\n"), 3,
+                 "[Level hihg]", "is no level");
 }
 
 static void load_classes(unsigned count)
@@ -320,6 +391,9 @@ int main(void)
         cmocka_unit_test(test_nothing_to_say),
         cmocka_unit_test(test_limit_below_request),
         cmocka_unit_test(test_other_is_configured_and_last),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_no_kill_below_critical),
+        cmocka_unit_test(test_refused_level_sets_nothing),
         cmocka_unit_test(test_number_of_classes),
         cmocka_unit_test(test_all_errors_are_reported),
         cmocka_unit_test(test_each_wrong_path_is_named),

@@ -5,11 +5,12 @@
 #include "base/macros.h"
 #include "base/units.h"
 
-enum place { NODE, MONITOR, CLASS };
+enum place { NODE, MONITOR, CLASS, LEVEL };
 
-/* The line under test is line 2 of the first two, line 3 of a class. */
-static const char *const prefixes[] = {"[Node]\n", "[Monitor]\n", "[Class t]\nMatch=first\n"};
-static const unsigned lines[] = {2, 2, 3};
+/* The line under test is line 2 of a section, line 3 of a class. */
+static const char *const prefixes[] = {"[Node]\n", "[Monitor]\n", "[Class t]\nMatch=first\n",
+                                       "[Level critical]\n"};
+static const unsigned lines[] = {2, 2, 3, 2};
 
 static const struct good {
     enum place place;
@@ -37,6 +38,11 @@ static const struct good {
     {                                                                                                        \
         CLASS, line, offsetof(struct config, classes[0].field),                                              \
             sizeof(((struct config *)0)->classes[0].field), value, true                                      \
+    }
+#define L(line, field, value)                                                                                \
+    {                                                                                                        \
+        LEVEL, line, offsetof(struct config, levels[LEVEL_CRITICAL].field),                                  \
+            sizeof(((struct config *)0)->levels[0].field), value, false                                      \
     }
     N("Mode=auto", mode, MODE_AUTO),
     N("Mode=isolate", mode, MODE_ISOLATE),
@@ -82,8 +88,8 @@ static const struct good {
     N("KillDeadline=1min", kill_deadline_usec, 60000000),
     N("KillLimit=1", kill_limit_per_minute, 1),
     N("KillLimit=1000", kill_limit_per_minute, 1000),
-    N_LATER("ThrottleDeadline=1s", throttle_deadline_usec, 1000000),
-    N_LATER("ThrottleDeadline=1h", throttle_deadline_usec, UINT64_C(3600000000)),
+    N("ThrottleDeadline=1s", throttle_deadline_usec, 1000000),
+    N("ThrottleDeadline=1h", throttle_deadline_usec, UINT64_C(3600000000)),
     N("NotifyGrace=0", notify_grace_usec, 0),
     N_LATER("NotifyGrace=500ms", notify_grace_usec, 500000),
     N_LATER("NotifyGrace=1min", notify_grace_usec, 60000000),
@@ -136,6 +142,8 @@ static const struct good {
     C("Actions=", actions, 0),
     C("Actions=kill", actions, ACTION_BIT(ACTION_KILL)),
     C_LATER("Actions=notify", actions, ACTION_BIT(ACTION_NOTIFY)),
+    C("Actions=reclaim", actions, ACTION_BIT(ACTION_RECLAIM)),
+    C("Actions=pause", actions, ACTION_BIT(ACTION_PAUSE)),
     C_LATER("Actions=kill pause reclaim notify", actions, ACTION_BIT(ACTION_COUNT) - 1),
     C("Order=newest", order, ORDER_NEWEST),
     C("Order=least-progress", order, ORDER_LEAST_PROGRESS),
@@ -153,8 +161,20 @@ static const struct good {
     C_LATER("Offload=yes", offload, true),
     C("TermGrace=0", term_grace_usec, 0),
     C("TermGrace=10s", term_grace_usec, 10000000),
-    C_LATER("PauseLimit=1s", pause_limit_usec, 1000000),
-    C_LATER("PauseLimit=30d", pause_limit_usec, UINT64_C(30) * 86400 * USEC_PER_SEC),
+    C("PauseLimit=1s\nActions=pause", pause_limit_usec, 1000000),
+    C("PauseLimit=30d\nActions=pause", pause_limit_usec, UINT64_C(30) * 86400 * USEC_PER_SEC),
+    C("MinRunning=0", min_running, 0),
+    C("MinRunning=1\nActions=pause", min_running, 1),
+    C("MinRunning=1000\nActions=pause", min_running, 1000),
+
+    L("Actions=", actions, 0),
+    L("Actions=kill", actions, ACTION_BIT(ACTION_KILL)),
+    L("Actions=kill pause reclaim", actions,
+      ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_PAUSE) | ACTION_BIT(ACTION_KILL)),
+    {LEVEL, "Actions=notify", offsetof(struct config, levels[LEVEL_CRITICAL].actions), sizeof(unsigned),
+     ACTION_BIT(ACTION_NOTIFY), true},
+    L("PriorityMax=0", priority_max, 0),
+    L("PriorityMax=999", priority_max, 999),
 };
 
 #define LONG_PATH_10 "0123456789"
@@ -284,9 +304,18 @@ static const struct bad {
     {CLASS, "Offload=maybe", "neither yes nor no"},
     {CLASS, "TermGrace=10", "needs a unit, for example 10s"},
     {CLASS, "TermGrace=61min", "out of range"},
-    {CLASS, "PauseLimit=0", "out of range"},
-    {CLASS, "PauseLimit=31d", "out of range"},
-    {CLASS, "PauseLimit=5", "needs a unit, for example 5s"},
+    {CLASS, "PauseLimit=0\nActions=pause", "out of range"},
+    {CLASS, "PauseLimit=31d\nActions=pause", "out of range"},
+    {CLASS, "PauseLimit=5\nActions=pause", "needs a unit, for example 5s"},
+    {CLASS, "MinRunning=", "not a plain number"},
+    {CLASS, "MinRunning=10%", "not a plain number"},
+    {CLASS, "MinRunning=1001", "from 0 to 1000"},
+
+    {LEVEL, "Actions=none", "notify, reclaim, pause, kill"},
+    {LEVEL, "Actions=pause pause", "names pause twice"},
+    {LEVEL, "PriorityMax=", "not a plain number"},
+    {LEVEL, "PriorityMax=1000", "from 0 to 999"},
+    {LEVEL, "PriorityMax=-1", "not a plain number"},
 };
 
 /* The key of "Key=value", with the '='. */
@@ -354,7 +383,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
 {
     unsigned keys = 0;
 
-    for (enum place place = NODE; place <= CLASS; place++) {
+    for (enum place place = NODE; place <= LEVEL; place++) {
         char text[512];
         char list[CONFIG_MESSAGE_MAX];
         char *at;
@@ -368,7 +397,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 33);
+    assert_int_equal(keys, 36);
 }
 
 static void test_paths_are_normalised(void **state _unused_)
@@ -407,6 +436,15 @@ static const struct unknown {
     /* A key of the same section is meant more likely than a nearer one of another. */
     {"[Class t]\nMatch=x\nPostLimit=1\n", 3, "PostLimit=", "Did you mean PauseLimit= of [Class NAME]?"},
     {"[Node]\nPostLimit=1\n", 2, "PostLimit=", "Did you mean HostLimit= of [Node]?"},
+    {"[Level low]\nPriority=5\n", 2, "Priority=", "belongs to [Class NAME], not to [Level NAME]"},
+    {"[Level low]\nPriorityMx=5\n", 2, "PriorityMx=", "Did you mean PriorityMax= of [Level NAME]?"},
+    {"[Class t]\nMatch=x\nPriorityMax=5\n", 3,
+     "PriorityMax=", "belongs to [Level NAME], not to [Class NAME]"},
+    {"[Class t]\nMatch=x\nMinRuning=1\n", 3, "MinRuning=", "Did you mean MinRunning= of [Class NAME]?"},
+    {"[Level low]\nFoo=1\n", 2, "Foo=", "there are Actions, PriorityMax."},
+    /* What two sections have. */
+    {"[Node]\nActions=kill\n", 2, "Actions=", "belongs to [Class NAME] or [Level NAME], not to [Node]"},
+    {"Actions=kill\n", 1, "Actions=", "Write [Class NAME] or [Level NAME] above it"},
     {"Mode=auto\n", 1, "Mode=", "Write [Node] above it"},
     {"Xyzzyxyzzy=auto\n", 1, "Xyzzyxyzzy=", "before the first section"},
     {"Modus=auto\n", 1, "Modus=", "Did you mean Mode= of [Node]?"},

@@ -20,9 +20,12 @@ static const char *const originals[] = {
     "[Monitor]\nPressure=some 150ms 1s\nEvent=on\nThreshold=off\n[Class other]\nPriority=7\n",
     "[Class a]\nMatch=workload.slice/* b/?\nMatch=[x]\nPriority=300\nQoS=burstable\nRequest=512M\nLimit=50%\n"
     "Retriable=yes\nActions=notify reclaim pause "
-    "kill\nOrder=least-progress\nOffload=no\nTermGrace=5s\nPauseLimit=1h\n"
+    "kill\nOrder=least-progress\nOffload=no\nTermGrace=5s\nPauseLimit=1h\nMinRunning=2\n"
     "[Class b]\r\nMatch=w/*\r\nActions=\r\nUnit=process\r\nMatchCommand=python*\r\n",
     "\xef\xbb\xbf# UTF-8: \xe2\x82\xac\n[Node]\n\nStatusAccess=all\nMaxClients=1\nMoveProcesses=yes\n",
+    "[Level low]\nActions=reclaim kill\nPriorityMax=300\n[Level medium]\nActions=reclaim "
+    "pause\nPriorityMax=999\n"
+    "[Level critical]\nActions=notify reclaim pause kill\nPriorityMax=0\n",
 };
 
 static const char *const tokens[] = {
@@ -30,6 +33,8 @@ static const char *const tokens[] = {
     "[Monitor]\n",
     "[Class c]\nMatch=c\n",
     "[Class other]\n",
+    "[Level low]\n",
+    "[Level medium]\nActions=kill\n",
     "\n",
     "=",
     " # ",
@@ -132,6 +137,7 @@ static void assert_class_in_bounds(const struct class_config *class)
     assert_true(class->request.kind != AMOUNT_PERMYRIAD || class->request.value <= PERMYRIAD);
     assert_true(class->limit.kind != AMOUNT_PERMYRIAD || class->limit.value <= PERMYRIAD);
     assert_true(class->pause_limit_usec >= USEC_PER_SEC);
+    assert_in_range(class->min_running, 0, 1000);
 }
 
 static void assert_in_bounds(const struct config *c)
@@ -152,6 +158,13 @@ static void assert_in_bounds(const struct config *c)
     if (c->monitor.pressure)
         assert_true(c->monitor.pressure_stall_usec > 0 &&
                     c->monitor.pressure_stall_usec <= c->monitor.pressure_window_usec);
+    assert_in_range(c->throttle_deadline_usec, USEC_PER_SEC, 3600 * USEC_PER_SEC);
+    assert_int_equal(c->levels[LEVEL_CALM].actions, 0);
+    for (enum level l = LEVEL_LOW; l < LEVEL_COUNT; l++) {
+        assert_in_range(c->levels[l].actions, 0, ACTION_BIT(ACTION_COUNT) - 1);
+        assert_true(l == LEVEL_CRITICAL || !(c->levels[l].actions & ACTION_BIT(ACTION_KILL)));
+        assert_in_range(c->levels[l].priority_max, 0, CONFIG_PRIORITY_PROTECTED - 1);
+    }
     assert_in_range(c->class_count, 1, CONFIG_CLASSES_MAX);
     for (unsigned i = 0; i < c->class_count; i++) {
         assert_class_in_bounds(&c->classes[i]);

@@ -70,7 +70,7 @@ static const struct row {
     {NODE "Mode=host\n[Monitor]x\n", 0, 3, "[Monitor]x", "not a section header"},
     {NODE "Mode=host\n[Monitor]]\n", 0, 3, "[Monitor]]", "not a section header"},
     {"[\n", 0, 1, "[ is not a section header", ""},
-    {"[]\n", 0, 1, "[] is no section", "[Node], [Monitor] and [Class NAME]"},
+    {"[]\n", 0, 1, "[] is no section", "[Node], [Monitor], [Class NAME] and [Level NAME]"},
     {NODE "Mode=ho\0st\n", sizeof(NODE "Mode=ho\0st\n") - 1, 2, "byte 8", "NUL"},
     {"\0", 1, 1, "byte 1", "NUL"},
     {NODE "Mode=host\0", sizeof(NODE "Mode=host\0") - 1, 2, "byte 10", "NUL"},

@@ -96,6 +96,18 @@ static void test_defaults(void **state _unused_)
     assert_false(other->retriable || other->offload);
     assert_int_equal(other->term_grace_usec, 0);
     assert_int_equal(other->pause_limit_usec, 30000000);
+    assert_int_equal(other->min_running, 0);
+
+    /* Nothing when calm; then Android's order: warn all, hold back the background, give up the foreground
+     * last. */
+    assert_int_equal(c.levels[LEVEL_CALM].actions, 0);
+    assert_int_equal(c.levels[LEVEL_LOW].actions, ACTION_BIT(ACTION_NOTIFY));
+    assert_int_equal(c.levels[LEVEL_LOW].priority_max, 999);
+    assert_int_equal(c.levels[LEVEL_MEDIUM].actions,
+                     ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_PAUSE));
+    assert_int_equal(c.levels[LEVEL_MEDIUM].priority_max, 500);
+    assert_int_equal(c.levels[LEVEL_CRITICAL].actions, ACTION_BIT(ACTION_COUNT) - 1);
+    assert_int_equal(c.levels[LEVEL_CRITICAL].priority_max, 999);
 }
 
 /* It is handed over as one block: the same configuration must be the same bytes, whatever stood there before.

@@ -44,9 +44,11 @@ static void test_booleans(void **state _unused_)
         const char *text;
         bool good, value;
     } rows[] = {
-        {"yes", true, true}, {"true", true, true},   {"1", true, true},   {"on\n", true, true},
-        {"no", true, false}, {"false", true, false}, {"0", true, false},  {"off", true, false},
-        {"", false, false},  {"2", false, false},    {"y", false, false}, {"yes no", false, false},
+        {"yes", true, true},    {"true", true, true},   {"1", true, true},     {"on\n", true, true},
+        {"no", true, false},    {"false", true, false}, {"0", true, false},    {"off", true, false},
+        {"YES", true, true},    {"False", true, false}, {"oN", true, true},    {" Off ", true, false},
+        {"yess", false, false}, {"ye", false, false},   {"noo", false, false}, {"n", false, false},
+        {"", false, false},     {"2", false, false},    {"y", false, false},   {"yes no", false, false},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -58,6 +60,9 @@ static void test_booleans(void **state _unused_)
         assert_int_equal(c.avoid, rows[i].value);
         c = parse("user.oomd_omit", rows[i].text, rows[i].value);
         assert_int_equal(c.omit, rows[i].value);
+        /* The other way round: only "no" says something. */
+        c = parse("user.headroom.pause", rows[i].text, rows[i].good && !rows[i].value);
+        assert_int_equal(c.no_pause, rows[i].good && !rows[i].value);
     }
 }
 
@@ -184,7 +189,12 @@ static void test_read(void **state)
     assert_true(say(t, "user.headroom.task", "train", 5));
     assert_true(say(t, "user.oomd_avoid", "1", 1));
     assert_true(say(t, "user.oomd_omit", "0", 1));
+    assert_true(say(t, "user.headroom.pause", "yes", 3));
     g = walk(t);
+    assert_false(g->claims.no_pause);
+    assert_true(say(t, "user.headroom.pause", "no\n", 3));
+    g = walk(t);
+    assert_true(g->claims.no_pause);
     assert_true(g->claims.has_priority && g->claims.priority == 20);
     assert_true(g->claims.has_retriable && g->claims.retriable);
     assert_true(g->claims.has_request && g->claims.request_bytes == GIB);
@@ -231,6 +241,27 @@ static void test_task_of_an_owner(void **state)
     assert_true(a.task == b.task);
 }
 
+/* Whoever the directory belongs to: who is not paused is only killed the sooner. */
+static void test_no_pause_of_any_owner(void **state)
+{
+    static const uint32_t owners[] = {0, 1000, UINT32_MAX};
+    struct tree *t = *state;
+    char path[PATH_MAX];
+    _cleanup_close_ int fd = -1;
+
+    if (!say(t, "user.headroom.pause", "no", 2))
+        skip();
+    (void)snprintf(path, sizeof(path), "%s/" CGROUP_ROOT "/" WORK "/a", t->f->path);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+        struct group_claims claims;
+
+        claims_read(fd, OFFSET, owners[i], &claims);
+        assert_true(claims.no_pause);
+    }
+}
+
 /* A second look at the node leaves the groups of the last walk where they are: a decision is recorded after
  * it.
  */
@@ -260,6 +291,7 @@ int main(void)
         TEST(test_read),
         TEST(test_hostile),
         TEST(test_task_of_an_owner),
+        TEST(test_no_pause_of_any_owner),
         TEST(test_groups_stay),
     };
 
