@@ -30,6 +30,45 @@ static struct snapshot snapshot;
 static struct room room;
 static char reply[CONTROL_REPLY_MAX];
 static bool largest; /* a status as large as one can be */
+static struct status_pause pauses[256];
+static unsigned pause_count;
+static char worst_byte = 'w'; /* of which names are made */
+
+static char names[5][GROUP_PATH_MAX]; /* as long as they can be */
+
+static void fill_largest(struct status *s)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        memset(names[i], worst_byte, GROUP_PATH_MAX - 1);
+    names[4][15] = '\0'; /* a command */
+    s->config_path = names[0];
+    s->mode_reason = names[1];
+    s->has_look = true;
+    s->warning_count = STATUS_WARNINGS_MAX;
+    for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
+        memset(s->warnings[i], '\x01', STATUS_WARNING_MAX - 1); /* six bytes each in JSON */
+    snapshot.workload_count = SNAPSHOT_WORKLOADS_MAX;
+    for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
+        memset(snapshot.workloads[i].path, worst_byte, GROUP_PATH_MAX - 1);
+    s->monitor_count = STATUS_MONITORS_MAX;
+    for (unsigned i = 0; i < STATUS_MONITORS_MAX; i++)
+        s->monitors[i] = (struct status_monitor){.name = "event", .state = "armed", .message = names[2]};
+    for (unsigned i = 0; i < pause_count; i++)
+        pauses[i] = (struct status_pause){
+            .path = names[0],
+            .pid = 2147483647,
+            .comm = names[4],
+            .class_name = "thirty-one-bytes-of-a-class-nam",
+            .why = "pause-limit",
+            .waits_for = "12345.6M of room, or somebody's end",
+            .since_usec = 1,
+            .until_usec = UINT64_MAX / 2,
+            .held_bytes = UINT64_MAX / 2,
+        };
+    s->pauses = pauses;
+    s->pause_count = pause_count;
+    s->now_usec = UINT64_MAX / 4;
+}
 
 static void fill_status(void *user, struct status *ret)
 {
@@ -43,15 +82,8 @@ static void fill_status(void *user, struct status *ret)
         .snapshot = &snapshot,
         .room = &room,
     };
-    if (!largest)
-        return;
-    ret->has_look = true;
-    ret->warning_count = STATUS_WARNINGS_MAX;
-    for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
-        memset(ret->warnings[i], '\x01', STATUS_WARNING_MAX - 1); /* six bytes each in JSON */
-    snapshot.workload_count = SNAPSHOT_WORKLOADS_MAX;
-    for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        memset(snapshot.workloads[i].path, 'w', GROUP_PATH_MAX - 1);
+    if (largest)
+        fill_largest(ret);
 }
 
 static int setup(void **state)
@@ -59,6 +91,8 @@ static int setup(void **state)
     (void)state;
     config_init_defaults(&config);
     largest = false;
+    pause_count = 0;
+    worst_byte = 'w';
     (void)strcpy(dir, "/tmp/headroom-test-XXXXXX");
     if (!mkdtemp(dir))
         return -1;
@@ -119,7 +153,7 @@ static const char *error_of(const char *request, size_t length, bool may_read)
     size_t n = 0;
     json_t *o;
 
-    assert_int_equal(control_handle(&control, request, length, may_read, reply, sizeof(reply), &n), 0);
+    assert_int_equal(control_handle(&control, request, length, may_read, false, reply, sizeof(reply), &n), 0);
     json_set_alloc_funcs(malloc, free); /* the daemon's allocator lives only as long as a request */
     o = json_loadb(reply, n, 0, &e);
     assert_non_null(o);
@@ -147,6 +181,8 @@ static void test_methods(void **state)
                                  false),
                         "");
     assert_string_equal(error_to("{\"method\":\"io.headroom.Undo\"}", true),
+                        "org.varlink.service.MethodNotFound");
+    assert_string_equal(error_to("{\"method\":\"io.headroom.PauseX\"}", true),
                         "org.varlink.service.MethodNotFound");
     assert_string_equal(error_to("{\"method\":\"io.headroom.StatusX\"}", true),
                         "org.varlink.service.MethodNotFound");
@@ -179,7 +215,7 @@ static void test_garbage(void **state)
 static void try_request(const char *request, size_t length)
 {
     size_t n = 0;
-    int r = control_handle(&control, request, length, true, reply, sizeof(reply), &n);
+    int r = control_handle(&control, request, length, true, true, reply, sizeof(reply), &n);
 
     assert_true(r == -ENOBUFS || (r == 0 && n > 0));
 }
@@ -254,7 +290,7 @@ static void test_cut_everywhere(void **state)
     (void)state;
     for (size_t length = 0; length < strlen(STATUS); length++)
         assert_string_equal(error_of(STATUS, length, true), "org.varlink.service.InvalidParameter");
-    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, reply, 20, &n), -ENOBUFS);
+    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, false, reply, 20, &n), -ENOBUFS);
 }
 
 static void test_largest_status_fits(void **state)
@@ -263,6 +299,30 @@ static void test_largest_status_fits(void **state)
     largest = true;
     assert_string_equal(error_to(STATUS, true), "");
     assert_non_null(memmem(reply, sizeof(reply), "worker_running", 14));
+}
+
+/* However many are paused and whatever they are called, the status is answered, within its arena. */
+static void test_largest_pauses_fit(void **state)
+{
+    static const char bytes[] = {'w', '"', '\x01', '\t', '\\', '\xff'};
+    static char greedy[CONTROL_REQUEST_MAX];
+    size_t n;
+
+    (void)state;
+    largest = true;
+    (void)snprintf(greedy, sizeof(greedy), "{\"method\":\"io.headroom.Status\",\"parameters\":{\"a\":[%s%s",
+                   "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", "]}}");
+    for (size_t i = 0; i < ARRAY_SIZE(bytes); i++)
+        for (unsigned k = 0; k <= ARRAY_SIZE(pauses); k += 16) {
+            worst_byte = bytes[i];
+            pause_count = k;
+            control.arena.peak = 0;
+            assert_int_equal(
+                control_handle(&control, greedy, strlen(greedy), true, false, reply, sizeof(reply), &n), 0);
+            assert_in_range(n, 1000, sizeof(reply) - 1);
+            assert_in_range(control.arena.peak, 1000, CONTROL_ARENA_SIZE * 7 / 8);
+            assert_non_null(memmem(reply, n, "\"pauses_left_out\":", 18));
+        }
 }
 
 /* Where the arena is too small the whole reply is refused: none that lacks a part goes out. */
@@ -274,10 +334,11 @@ static void test_arena_too_small(void **state)
 
     (void)state;
     largest = true;
-    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, good, sizeof(good), &length), 0);
+    assert_int_equal(
+        control_handle(&control, STATUS, strlen(STATUS), true, false, good, sizeof(good), &length), 0);
     for (size_t size = 4096; size < CONTROL_ARENA_SIZE; size += size / 16 + 8) {
         control.arena.size = size;
-        if (control_handle(&control, STATUS, strlen(STATUS), true, reply, sizeof(reply), &n) < 0) {
+        if (control_handle(&control, STATUS, strlen(STATUS), true, false, reply, sizeof(reply), &n) < 0) {
             refused++;
             continue;
         }
@@ -287,6 +348,142 @@ static void test_arena_too_small(void **state)
     }
     assert_true(refused > 10);
     assert_true(whole > 2);
+}
+
+#define PAUSE(group) "{\"method\":\"io.headroom.Pause\",\"parameters\":{\"group\":\"" group "\"}}"
+#define HOLD(usec) "{\"method\":\"io.headroom.Hold\",\"parameters\":{\"usec\":" usec "}}"
+
+static struct control_command commanded;
+static unsigned commands;
+static int command_result;
+
+static int command(void *user, const struct control_command *c, char *ret_text, size_t size)
+{
+    assert_ptr_equal(user, &control);
+    assert_int_equal(size, CONTROL_TEXT_MAX);
+    commanded = *c;
+    commands++;
+    (void)snprintf(ret_text, size, "as it were");
+    control_notify(&control); /* a decision has ended */
+    return command_result;
+}
+
+/* By somebody who may change things; what was answered. */
+static const char *reply_to(const char *request)
+{
+    size_t n;
+
+    assert_int_equal(
+        control_handle(&control, request, strlen(request), true, true, reply, sizeof(reply) - 1, &n), 0);
+    reply[n] = '\0';
+    return reply;
+}
+
+static void test_commands(void **state)
+{
+    (void)state;
+    control.command = command;
+    command_result = 0;
+    commands = 0;
+    assert_string_equal(reply_to(PAUSE("workload.slice/a b#17")),
+                        "{\"parameters\":{\"text\":\"as it were\"}}");
+    assert_int_equal(commanded.verb, CONTROL_PAUSE);
+    assert_string_equal(commanded.group, "workload.slice/a b#17");
+    assert_string_equal(reply_to("{\"method\":\"io.headroom.Resume\",\"parameters\":{\"group\":\"\u00e9\"}}"),
+                        "{\"parameters\":{\"text\":\"as it were\"}}");
+    assert_int_equal(commanded.verb, CONTROL_RESUME);
+    assert_string_equal(commanded.group, "\xc3\xa9");
+    assert_string_equal(reply_to(HOLD("3600000000")), "{\"parameters\":{\"text\":\"as it were\"}}");
+    assert_int_equal(commanded.verb, CONTROL_HOLD);
+    assert_true(commanded.usec == UINT64_C(3600000000) && commanded.group[0] == '\0');
+    (void)reply_to(HOLD("0"));
+    assert_true(commanded.usec == 0);
+    (void)reply_to(HOLD("9223372036854775807"));
+    assert_true(commanded.usec == INT64_MAX);
+    assert_int_equal(commands, 5);
+}
+
+static void test_commands_that_fail(void **state)
+{
+    static const struct {
+        int result;
+        const char *error;
+    } cases[] = {
+        {-ENOENT, "NoSuchGroup"},     {-EPERM, "NotAllowed"}, {-EBUSY, "Busy"},
+        {-EOPNOTSUPP, "NotPossible"}, {-ENOSPC, "Failed"},    {-EIO, "Failed"},
+    };
+    char expected[128];
+
+    (void)state;
+    control.command = command;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        command_result = cases[i].result;
+        (void)snprintf(expected, sizeof(expected),
+                       "{\"error\":\"io.headroom.%s\",\"parameters\":{\"text\":\"as it were\"}}",
+                       cases[i].error);
+        assert_string_equal(reply_to(PAUSE("a")), expected);
+    }
+    control.command = NULL;
+    assert_non_null(strstr(reply_to(PAUSE("a")), "io.headroom.NotPossible"));
+    assert_non_null(strstr(reply, "not possible here"));
+    assert_non_null(strstr(reply_to(HOLD("1")), "not possible here"));
+}
+
+/* Who may read is not thereby one who may change something, and is not told whether his request was sound. */
+static void test_commands_are_not_for_all(void **state)
+{
+    static const char *const requests[] = {
+        PAUSE("a"),
+        "{\"method\":\"io.headroom.Resume\",\"parameters\":{\"group\":\"a\"}}",
+        HOLD("0"),
+        HOLD("-1"),
+        "{\"method\":\"io.headroom.Pause\"}",
+    };
+
+    (void)state;
+    control.command = command;
+    commands = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+        for (unsigned reads = 0; reads < 2; reads++) {
+            assert_string_equal(error_to(requests[i], reads), "io.headroom.PermissionDenied");
+            control.command = command;
+        }
+    assert_int_equal(commands, 0);
+}
+
+static void test_commands_that_are_wrong(void **state)
+{
+    static const char *const requests[] = {
+        "{\"method\":\"io.headroom.Pause\"}",
+        "{\"method\":\"io.headroom.Pause\",\"parameters\":[]}",
+        "{\"method\":\"io.headroom.Pause\",\"parameters\":{\"group\":7}}",
+        "{\"method\":\"io.headroom.Resume\",\"parameters\":{\"usec\":7}}",
+        PAUSE(""),
+        PAUSE("a\\u0000b"),
+        PAUSE("\xff"),
+        "{\"method\":\"io.headroom.Hold\"}",
+        HOLD("-1"),
+        HOLD("1.5"),
+        HOLD("\"1h\""),
+        HOLD("9223372036854775808"),
+    };
+    char text[GROUP_PATH_MAX + 128];
+    int whole;
+
+    (void)state;
+    control.command = command;
+    command_result = 0;
+    commands = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+        assert_non_null(strstr(reply_to(requests[i]), "org.varlink.service.InvalidParameter"));
+    assert_int_equal(commands, 0);
+    for (int length = GROUP_PATH_MAX - 2; length < GROUP_PATH_MAX + 2; length++) {
+        whole = snprintf(text, sizeof(text), PAUSE("%0*d"), length, 0);
+        assert_true(whole > 0 && (size_t)whole < sizeof(text));
+        assert_int_equal(strstr(reply_to(text), "InvalidParameter") == NULL, length < GROUP_PATH_MAX);
+    }
+    assert_int_equal(commands, 2);
+    assert_int_equal(strlen(commanded.group), GROUP_PATH_MAX - 1);
 }
 
 static void test_asked_and_answered(void **state)
@@ -469,7 +666,7 @@ static void test_vanishes(void **state)
 }
 
 /* A child that gives up its rights asks; its exit status says what it was told. */
-static int ask_as_nobody(void)
+static int ask_as_nobody(const char *request)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     pid_t child;
@@ -485,7 +682,7 @@ static int ask_as_nobody(void)
         if (setgid(65534) < 0 || setuid(65534) < 0)
             _exit(9);
         if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            send(fd, STATUS, strlen(STATUS) + 1, MSG_NOSIGNAL) < 0)
+            send(fd, request, strlen(request) + 1, MSG_NOSIGNAL) < 0)
             _exit(8);
         n = recv(fd, reply, sizeof(reply) - 1, 0);
         _exit(n <= 0 ? 7 : strstr(reply, "PermissionDenied") ? 1 : 0);
@@ -502,12 +699,86 @@ static void test_who_may_read(void **state)
     (void)state;
     if (geteuid() != 0)
         skip();
-    assert_int_equal(ask_as_nobody(), 1);
+    assert_int_equal(ask_as_nobody(STATUS), 1);
     control.group = 65534;
-    assert_int_equal(ask_as_nobody(), 0);
+    assert_int_equal(ask_as_nobody(STATUS), 0);
     control.group = (gid_t)-1;
     control.access_all = true;
-    assert_int_equal(ask_as_nobody(), 0);
+    assert_int_equal(ask_as_nobody(STATUS), 0);
+}
+
+/* Root only, however open the status is. */
+static void test_who_may_change(void **state)
+{
+    int fd;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    control.command = command;
+    command_result = 0;
+    commands = 0;
+    control.group = 65534;
+    control.access_all = true;
+    assert_int_equal(ask_as_nobody(PAUSE("a")), 1);
+    assert_int_equal(ask_as_nobody(HOLD("0")), 1);
+    assert_int_equal(commands, 0);
+    fd = join();
+    say(fd, PAUSE("a"), sizeof(PAUSE("a")));
+    turn(2);
+    assert_true(hear(fd) > 0);
+    assert_non_null(strstr(reply, "as it were"));
+    assert_int_equal(commands, 1);
+    (void)close(fd);
+    turn(2);
+}
+
+static struct record_ring ring;
+
+static int command_that_decides(void *user, const struct control_command *c, char *ret_text, size_t size)
+{
+    static struct decision d;
+
+    memset(&d, 0, sizeof(d));
+    d.reason = DECISION_PAUSE;
+    d.trigger.detail = "operator";
+    d.victims[0].why = PAUSE_WHY_OPERATOR;
+    d.victim_count = 1;
+    (void)record_ring_add(&ring, &d, NULL, &snapshot);
+    d.ended = true;
+    record_ring_set_outcome(&ring, &d);
+    return command(user, c, ret_text, size);
+}
+
+/* A command ends a decision, which those who follow are told of while its own answer is still to be made. */
+static void test_command_is_followed(void **state)
+{
+    static const char follow[] =
+        "{\"method\":\"io.headroom.Events\",\"parameters\":{\"follow\":true},\"more\":true}";
+    int listener = join();
+    ssize_t n;
+
+    (void)state;
+    record_ring_init(&ring);
+    snapshot.group_count = 0;
+    control.ring = &ring;
+    control.config = &config;
+    control.command = command_that_decides;
+    command_result = 0;
+    control.clients[0].may_read = true; /* where we are not root */
+    say(listener, follow, sizeof(follow));
+    turn(2);
+    assert_int_equal(hear(listener), -1);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_string_equal(reply_to(PAUSE("a")), "{\"parameters\":{\"text\":\"as it were\"}}");
+        turn(3);
+        n = hear(listener);
+        assert_true(n > 100 && reply[n - 1] == '\0');
+        assert_non_null(strstr(reply, "\"action\":\"pause\""));
+        assert_non_null(strstr(reply, "\"why\":\"operator\""));
+    }
+    (void)close(listener);
+    turn(3);
 }
 
 static void test_init_failures(void **state)
@@ -535,7 +806,12 @@ int main(void)
         TEST(test_largest_request_leaves_room),
         TEST(test_cut_everywhere),
         TEST(test_largest_status_fits),
+        TEST(test_largest_pauses_fit),
         TEST(test_arena_too_small),
+        TEST(test_commands),
+        TEST(test_commands_that_fail),
+        TEST(test_commands_are_not_for_all),
+        TEST(test_commands_that_are_wrong),
         TEST(test_asked_and_answered),
         TEST(test_pipelined),
         TEST(test_endless_request),
@@ -545,6 +821,8 @@ int main(void)
         TEST(test_too_many_strangers),
         TEST(test_vanishes),
         TEST(test_who_may_read),
+        TEST(test_who_may_change),
+        TEST(test_command_is_followed),
         TEST(test_init_failures),
     };
 
