@@ -1,174 +1,5 @@
-/* The control socket with real clients in the same process: the loop is turned by hand between their steps.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-#include "server/control.h"
-
-#define STATUS "{\"method\":\"io.headroom.Status\"}"
-
-static struct control control;
-static struct loop loop;
-static char path[108], dir[64];
-static struct config config;
-static struct snapshot snapshot;
-static struct room room;
-static char reply[CONTROL_REPLY_MAX];
-static bool largest; /* a status as large as one can be */
-static struct status_pause pauses[256];
-static unsigned pause_count;
-static char worst_byte = 'w'; /* of which names are made */
-
-static char names[5][GROUP_PATH_MAX]; /* as long as they can be */
-
-static void fill_largest(struct status *s)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        memset(names[i], worst_byte, GROUP_PATH_MAX - 1);
-    names[4][15] = '\0'; /* a command */
-    s->config_path = names[0];
-    s->mode_reason = names[1];
-    s->has_look = true;
-    s->warning_count = STATUS_WARNINGS_MAX;
-    for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
-        memset(s->warnings[i], '\x01', STATUS_WARNING_MAX - 1); /* six bytes each in JSON */
-    snapshot.workload_count = SNAPSHOT_WORKLOADS_MAX;
-    for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        memset(snapshot.workloads[i].path, worst_byte, GROUP_PATH_MAX - 1);
-    s->monitor_count = STATUS_MONITORS_MAX;
-    for (unsigned i = 0; i < STATUS_MONITORS_MAX; i++)
-        s->monitors[i] = (struct status_monitor){.name = "event", .state = "armed", .message = names[2]};
-    for (unsigned i = 0; i < pause_count; i++)
-        pauses[i] = (struct status_pause){
-            .path = names[0],
-            .pid = 2147483647,
-            .comm = names[4],
-            .class_name = "thirty-one-bytes-of-a-class-nam",
-            .why = "pause-limit",
-            .waits_for = "12345.6M of room, or somebody's end",
-            .since_usec = 1,
-            .until_usec = UINT64_MAX / 2,
-            .held_bytes = UINT64_MAX / 2,
-        };
-    s->pauses = pauses;
-    s->pause_count = pause_count;
-    s->now_usec = UINT64_MAX / 4;
-}
-
-static void fill_status(void *user, struct status *ret)
-{
-    assert_ptr_equal(user, &control);
-    *ret = (struct status){
-        .version = "1",
-        .config_path = "",
-        .mode = "host",
-        .mode_reason = "because",
-        .config = &config,
-        .snapshot = &snapshot,
-        .room = &room,
-    };
-    if (largest)
-        fill_largest(ret);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    config_init_defaults(&config);
-    largest = false;
-    pause_count = 0;
-    worst_byte = 'w';
-    (void)strcpy(dir, "/tmp/headroom-test-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
-    (void)snprintf(path, sizeof(path), "%s/socket", dir);
-    memset(&control, 0, sizeof(control));
-    if (loop_init(&loop) < 0)
-        return -1;
-    return control_init(&control, &loop, path, false, fill_status, &control);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    control_deinit(&control, path);
-    loop_deinit(&loop);
-    (void)unlink(path);
-    return rmdir(dir);
-}
-
-static void turn(unsigned times)
-{
-    while (times-- > 0)
-        assert_int_equal(loop_turn(&loop, 0), 0);
-}
-
-static int join(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    (void)strcpy(address.sun_path, path);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-    turn(1);
-    return fd;
-}
-
-static void say(int fd, const char *text, size_t length)
-{
-    assert_int_equal(send(fd, text, length, MSG_NOSIGNAL), (ssize_t)length);
-}
-
-/* All that has come by now; -1: nothing yet, 0: closed. */
-static ssize_t hear(int fd)
-{
-    ssize_t n = recv(fd, reply, sizeof(reply), MSG_DONTWAIT);
-
-    if (n < 0)
-        assert_true(errno == EAGAIN || errno == ECONNRESET);
-    if (n < 0 && errno == ECONNRESET) /* closed with something of ours unread */
-        return 0;
-    return n;
-}
-
-static const char *error_of(const char *request, size_t length, bool may_read)
-{
-    static char name[128];
-    json_error_t e;
-    size_t n = 0;
-    json_t *o;
-
-    assert_int_equal(control_handle(&control, request, length, may_read, false, reply, sizeof(reply), &n), 0);
-    json_set_alloc_funcs(malloc, free); /* the daemon's allocator lives only as long as a request */
-    o = json_loadb(reply, n, 0, &e);
-    assert_non_null(o);
-    (void)snprintf(name, sizeof(name), "%s",
-                   json_object_get(o, "error") ? json_string_value(json_object_get(o, "error")) : "");
-    json_decref(o);
-    control_deinit(&control, path);
-    assert_int_equal(control_init(&control, &loop, path, false, fill_status, &control), 0);
-    return name;
-}
-
-static const char *error_to(const char *request, bool may_read)
-{
-    return error_of(request, strlen(request), may_read);
-}
+/* The control socket with real clients: what they may ask, what they may cost, and who is let go of. */
+#include "clients.h"
 
 static void test_methods(void **state)
 {
@@ -350,142 +181,6 @@ static void test_arena_too_small(void **state)
     assert_true(whole > 2);
 }
 
-#define PAUSE(group) "{\"method\":\"io.headroom.Pause\",\"parameters\":{\"group\":\"" group "\"}}"
-#define HOLD(usec) "{\"method\":\"io.headroom.Hold\",\"parameters\":{\"usec\":" usec "}}"
-
-static struct control_command commanded;
-static unsigned commands;
-static int command_result;
-
-static int command(void *user, const struct control_command *c, char *ret_text, size_t size)
-{
-    assert_ptr_equal(user, &control);
-    assert_int_equal(size, CONTROL_TEXT_MAX);
-    commanded = *c;
-    commands++;
-    (void)snprintf(ret_text, size, "as it were");
-    control_notify(&control); /* a decision has ended */
-    return command_result;
-}
-
-/* By somebody who may change things; what was answered. */
-static const char *reply_to(const char *request)
-{
-    size_t n;
-
-    assert_int_equal(
-        control_handle(&control, request, strlen(request), true, true, reply, sizeof(reply) - 1, &n), 0);
-    reply[n] = '\0';
-    return reply;
-}
-
-static void test_commands(void **state)
-{
-    (void)state;
-    control.command = command;
-    command_result = 0;
-    commands = 0;
-    assert_string_equal(reply_to(PAUSE("workload.slice/a b#17")),
-                        "{\"parameters\":{\"text\":\"as it were\"}}");
-    assert_int_equal(commanded.verb, CONTROL_PAUSE);
-    assert_string_equal(commanded.group, "workload.slice/a b#17");
-    assert_string_equal(reply_to("{\"method\":\"io.headroom.Resume\",\"parameters\":{\"group\":\"\u00e9\"}}"),
-                        "{\"parameters\":{\"text\":\"as it were\"}}");
-    assert_int_equal(commanded.verb, CONTROL_RESUME);
-    assert_string_equal(commanded.group, "\xc3\xa9");
-    assert_string_equal(reply_to(HOLD("3600000000")), "{\"parameters\":{\"text\":\"as it were\"}}");
-    assert_int_equal(commanded.verb, CONTROL_HOLD);
-    assert_true(commanded.usec == UINT64_C(3600000000) && commanded.group[0] == '\0');
-    (void)reply_to(HOLD("0"));
-    assert_true(commanded.usec == 0);
-    (void)reply_to(HOLD("9223372036854775807"));
-    assert_true(commanded.usec == INT64_MAX);
-    assert_int_equal(commands, 5);
-}
-
-static void test_commands_that_fail(void **state)
-{
-    static const struct {
-        int result;
-        const char *error;
-    } cases[] = {
-        {-ENOENT, "NoSuchGroup"},     {-EPERM, "NotAllowed"}, {-EBUSY, "Busy"},
-        {-EOPNOTSUPP, "NotPossible"}, {-ENOSPC, "Failed"},    {-EIO, "Failed"},
-    };
-    char expected[128];
-
-    (void)state;
-    control.command = command;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        command_result = cases[i].result;
-        (void)snprintf(expected, sizeof(expected),
-                       "{\"error\":\"io.headroom.%s\",\"parameters\":{\"text\":\"as it were\"}}",
-                       cases[i].error);
-        assert_string_equal(reply_to(PAUSE("a")), expected);
-    }
-    control.command = NULL;
-    assert_non_null(strstr(reply_to(PAUSE("a")), "io.headroom.NotPossible"));
-    assert_non_null(strstr(reply, "not possible here"));
-    assert_non_null(strstr(reply_to(HOLD("1")), "not possible here"));
-}
-
-/* Who may read is not thereby one who may change something, and is not told whether his request was sound. */
-static void test_commands_are_not_for_all(void **state)
-{
-    static const char *const requests[] = {
-        PAUSE("a"),
-        "{\"method\":\"io.headroom.Resume\",\"parameters\":{\"group\":\"a\"}}",
-        HOLD("0"),
-        HOLD("-1"),
-        "{\"method\":\"io.headroom.Pause\"}",
-    };
-
-    (void)state;
-    control.command = command;
-    commands = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
-        for (unsigned reads = 0; reads < 2; reads++) {
-            assert_string_equal(error_to(requests[i], reads), "io.headroom.PermissionDenied");
-            control.command = command;
-        }
-    assert_int_equal(commands, 0);
-}
-
-static void test_commands_that_are_wrong(void **state)
-{
-    static const char *const requests[] = {
-        "{\"method\":\"io.headroom.Pause\"}",
-        "{\"method\":\"io.headroom.Pause\",\"parameters\":[]}",
-        "{\"method\":\"io.headroom.Pause\",\"parameters\":{\"group\":7}}",
-        "{\"method\":\"io.headroom.Resume\",\"parameters\":{\"usec\":7}}",
-        PAUSE(""),
-        PAUSE("a\\u0000b"),
-        PAUSE("\xff"),
-        "{\"method\":\"io.headroom.Hold\"}",
-        HOLD("-1"),
-        HOLD("1.5"),
-        HOLD("\"1h\""),
-        HOLD("9223372036854775808"),
-    };
-    char text[GROUP_PATH_MAX + 128];
-    int whole;
-
-    (void)state;
-    control.command = command;
-    command_result = 0;
-    commands = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
-        assert_non_null(strstr(reply_to(requests[i]), "org.varlink.service.InvalidParameter"));
-    assert_int_equal(commands, 0);
-    for (int length = GROUP_PATH_MAX - 2; length < GROUP_PATH_MAX + 2; length++) {
-        whole = snprintf(text, sizeof(text), PAUSE("%0*d"), length, 0);
-        assert_true(whole > 0 && (size_t)whole < sizeof(text));
-        assert_int_equal(strstr(reply_to(text), "InvalidParameter") == NULL, length < GROUP_PATH_MAX);
-    }
-    assert_int_equal(commands, 2);
-    assert_int_equal(strlen(commanded.group), GROUP_PATH_MAX - 1);
-}
-
 static void test_asked_and_answered(void **state)
 {
     struct stat st;
@@ -665,35 +360,6 @@ static void test_vanishes(void **state)
     (void)close(fd);
 }
 
-/* A child that gives up its rights asks; its exit status says what it was told. */
-static int ask_as_nobody(const char *request)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    pid_t child;
-    int status;
-
-    assert_int_equal(chmod(dir, 0755), 0);
-    child = fork();
-    if (child == 0) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ssize_t n;
-
-        (void)strcpy(address.sun_path, path);
-        if (setgid(65534) < 0 || setuid(65534) < 0)
-            _exit(9);
-        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            send(fd, request, strlen(request) + 1, MSG_NOSIGNAL) < 0)
-            _exit(8);
-        n = recv(fd, reply, sizeof(reply) - 1, 0);
-        _exit(n <= 0 ? 7 : strstr(reply, "PermissionDenied") ? 1 : 0);
-    }
-    assert_true(child > 0);
-    while (waitpid(child, &status, WNOHANG) == 0)
-        assert_int_equal(loop_turn(&loop, 10000), 0);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static void test_who_may_read(void **state)
 {
     (void)state;
@@ -705,80 +371,6 @@ static void test_who_may_read(void **state)
     control.group = (gid_t)-1;
     control.access_all = true;
     assert_int_equal(ask_as_nobody(STATUS), 0);
-}
-
-/* Root only, however open the status is. */
-static void test_who_may_change(void **state)
-{
-    int fd;
-
-    (void)state;
-    if (geteuid() != 0)
-        skip();
-    control.command = command;
-    command_result = 0;
-    commands = 0;
-    control.group = 65534;
-    control.access_all = true;
-    assert_int_equal(ask_as_nobody(PAUSE("a")), 1);
-    assert_int_equal(ask_as_nobody(HOLD("0")), 1);
-    assert_int_equal(commands, 0);
-    fd = join();
-    say(fd, PAUSE("a"), sizeof(PAUSE("a")));
-    turn(2);
-    assert_true(hear(fd) > 0);
-    assert_non_null(strstr(reply, "as it were"));
-    assert_int_equal(commands, 1);
-    (void)close(fd);
-    turn(2);
-}
-
-static struct record_ring ring;
-
-static int command_that_decides(void *user, const struct control_command *c, char *ret_text, size_t size)
-{
-    static struct decision d;
-
-    memset(&d, 0, sizeof(d));
-    d.reason = DECISION_PAUSE;
-    d.trigger.detail = "operator";
-    d.victims[0].why = PAUSE_WHY_OPERATOR;
-    d.victim_count = 1;
-    (void)record_ring_add(&ring, &d, NULL, &snapshot);
-    d.ended = true;
-    record_ring_set_outcome(&ring, &d);
-    return command(user, c, ret_text, size);
-}
-
-/* A command ends a decision, which those who follow are told of while its own answer is still to be made. */
-static void test_command_is_followed(void **state)
-{
-    static const char follow[] =
-        "{\"method\":\"io.headroom.Events\",\"parameters\":{\"follow\":true},\"more\":true}";
-    int listener = join();
-    ssize_t n;
-
-    (void)state;
-    record_ring_init(&ring);
-    snapshot.group_count = 0;
-    control.ring = &ring;
-    control.config = &config;
-    control.command = command_that_decides;
-    command_result = 0;
-    control.clients[0].may_read = true; /* where we are not root */
-    say(listener, follow, sizeof(follow));
-    turn(2);
-    assert_int_equal(hear(listener), -1);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_string_equal(reply_to(PAUSE("a")), "{\"parameters\":{\"text\":\"as it were\"}}");
-        turn(3);
-        n = hear(listener);
-        assert_true(n > 100 && reply[n - 1] == '\0');
-        assert_non_null(strstr(reply, "\"action\":\"pause\""));
-        assert_non_null(strstr(reply, "\"why\":\"operator\""));
-    }
-    (void)close(listener);
-    turn(3);
 }
 
 static void test_init_failures(void **state)
@@ -797,7 +389,6 @@ static void test_init_failures(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_methods),
         TEST(test_garbage),
@@ -808,10 +399,6 @@ int main(void)
         TEST(test_largest_status_fits),
         TEST(test_largest_pauses_fit),
         TEST(test_arena_too_small),
-        TEST(test_commands),
-        TEST(test_commands_that_fail),
-        TEST(test_commands_are_not_for_all),
-        TEST(test_commands_that_are_wrong),
         TEST(test_asked_and_answered),
         TEST(test_pipelined),
         TEST(test_endless_request),
@@ -821,8 +408,6 @@ int main(void)
         TEST(test_too_many_strangers),
         TEST(test_vanishes),
         TEST(test_who_may_read),
-        TEST(test_who_may_change),
-        TEST(test_command_is_followed),
         TEST(test_init_failures),
     };
 
