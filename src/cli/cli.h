@@ -27,10 +27,16 @@ int cli_check(const struct cli_options *o, int argc, char **argv);
 int cli_explain(const struct cli_options *o, int argc, char **argv);
 int cli_events(const struct cli_options *o, int argc, char **argv);
 int cli_undo(const struct cli_options *o, int argc, char **argv);
+int cli_pause(const struct cli_options *o, int argc, char **argv);
+int cli_resume(const struct cli_options *o, int argc, char **argv);
+int cli_hold(const struct cli_options *o, int argc, char **argv);
 
 /* One call over the control socket. NULL: said on stderr, with *ret_exit set. The caller drops the reference.
  */
 json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit);
+/* The same for one whose refusal the caller puts into words: the whole message, with "error" where it is one.
+ * NULL: nobody has answered. `parameters` is JSON. */
+json_t *cli_ask(const struct cli_options *o, const char *method, const char *parameters, int *ret_exit);
 
 /* A call with a reply of many messages: fn gets the parameters of each, and ends it by returning something
  * else than 0. `parameters` is JSON. The exit code. */
@@ -42,4 +48,6 @@ int cli_stream(const struct cli_options *o, const char *method, const char *para
 const char *cli_bytes(const json_t *value);
 const char *cli_bytes_of(uint64_t bytes);
 const char *cli_usec(const json_t *value);
+/* Why a group is paused or resumed, in a few words. */
+const char *cli_why(const char *why);
 void cli_print_json(const json_t *value);

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 
 #define REPLY_MAX (1 << 20)
+#define REQUEST_MAX 4096 /* what headroomd takes */
 #define ANSWER_SECONDS 10
 
 static int connect_to(const char *path, bool limited)
@@ -92,7 +93,7 @@ static int refused(const char *name)
 
 static int open_call(const struct cli_options *o, const char *method, const char *parameters, int *ret_fd)
 {
-    char path[256], message[512];
+    char path[256], message[REQUEST_MAX];
     int fd, r;
 
     if (o->socket)
@@ -106,7 +107,7 @@ static int open_call(const struct cli_options *o, const char *method, const char
         return CLI_NO_DAEMON;
     }
     (void)snprintf(message, sizeof(message), "{\"method\":\"%s\",\"parameters\":%s,\"more\":true}", method,
-                   parameters);
+                   parameters); /* the longest are those of a group's name, of which each byte takes six */
     r = send_whole(fd, message);
     if (r < 0) {
         (void)fprintf(stderr, "headroom: %s: %s\n", path, strerror(-r));
@@ -117,8 +118,9 @@ static int open_call(const struct cli_options *o, const char *method, const char
     return CLI_OK;
 }
 
-int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn,
-               void *user)
+/* Message after message, whole, until there is no more or fn wants none. CLI_OK, or said on stderr. */
+static int converse(const struct cli_options *o, const char *method, const char *parameters,
+                    cli_message_fn fn, void *user)
 {
     static struct inbox in;
     _cleanup_close_ int fd = -1;
@@ -128,7 +130,7 @@ int cli_stream(const struct cli_options *o, const char *method, const char *para
     in.length = 0;
     while (more) {
         ssize_t n = receive(fd, &in);
-        json_t *whole, *values;
+        json_t *whole;
         json_error_t error;
 
         if (n < 0) {
@@ -137,23 +139,46 @@ int cli_stream(const struct cli_options *o, const char *method, const char *para
         }
         whole = json_loadb(in.data, (size_t)n, 0, &error);
         drop(&in, (size_t)n);
-        values = json_object_get(whole, "parameters");
+        if (!whole)
+            return refused(NULL);
         more = json_is_true(json_object_get(whole, "continues"));
-        if (!whole || json_object_get(whole, "error") || !values) {
-            code = refused(json_string_value(json_object_get(whole, "error")));
+        if (fn(user, whole) != 0)
             more = false;
-        } else if (fn(user, values) != 0) {
-            more = false; /* nobody reads what we print */
-        }
         json_decref(whole);
     }
     return code;
 }
 
-static int keep(void *user, json_t *parameters)
+struct listener {
+    cli_message_fn fn;
+    void *user;
+    int code;
+};
+
+static int on_message(void *user, json_t *whole)
 {
-    *(json_t **)user = json_incref(parameters);
-    return 0;
+    struct listener *l = user;
+    json_t *values = json_object_get(whole, "parameters"), *error = json_object_get(whole, "error");
+
+    if (!error && values)
+        return l->fn(l->user, values); /* not 0: nobody reads what we print */
+    l->code = refused(json_string_value(error));
+    return -1;
+}
+
+int cli_stream(const struct cli_options *o, const char *method, const char *parameters, cli_message_fn fn,
+               void *user)
+{
+    struct listener l = {.fn = fn, .user = user, .code = CLI_OK};
+    int code = converse(o, method, parameters, on_message, &l);
+
+    return code == CLI_OK ? l.code : code;
+}
+
+static int keep(void *user, json_t *message)
+{
+    *(json_t **)user = json_incref(message);
+    return -1; /* one is what was asked for */
 }
 
 json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit)
@@ -162,6 +187,14 @@ json_t *cli_call(const struct cli_options *o, const char *method, int *ret_exit)
 
     *ret_exit = cli_stream(o, method, "{}", keep, &reply);
     return reply;
+}
+
+json_t *cli_ask(const struct cli_options *o, const char *method, const char *parameters, int *ret_exit)
+{
+    json_t *whole = NULL;
+
+    *ret_exit = converse(o, method, parameters, keep, &whole);
+    return whole;
 }
 
 static char *slot(void)
@@ -192,4 +225,28 @@ void cli_print_json(const json_t *value)
 {
     (void)json_dumpf(value, stdout, JSON_INDENT(2));
     (void)fputc('\n', stdout);
+}
+
+const char *cli_why(const char *why)
+{
+    static const struct {
+        const char *why;
+        const char *words;
+    } all[] = {
+        {"growth", "what the running ones are still expected to grow by did not fit"},
+        {"birth", "it had just begun, and did not fit yet"},
+        {"thrash", "the running ones stalled on memory that was swapped out"},
+        {"turn", "in the place of one whose PauseLimit was over"},
+        {"operator", "an operator asked for it"},
+        {"fits", "what it is expected to grow by fits now"},
+        {"idle", "nobody else ran, or those that did waited for it"},
+        {"calm", "all was calm"},
+        {"pause-limit", "its PauseLimit was over"},
+        {"adopted", "an earlier headroomd had paused it, and it was not wanted any more"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        if (strcmp(all[i].why, why) == 0)
+            return all[i].words;
+    return why;
 }

@@ -37,37 +37,125 @@ static void print_when(const json_t *d)
     (void)printf("%s.%03lld", when, (long long)(number(d, "realtime_usec") / 1000 % 1000));
 }
 
-static const char *verdict_words(const char *verdict)
-{
-    static const struct {
-        const char *verdict;
-        const char *words;
-    } all[] = {
-        {"chosen", "killed"},
-        {"culprit", "killed: over its share, and the cause of most of the growth"},
-        {"not-needed", "spared: others cover the need and lose less"},
-        {"higher-tier", "spared: those that go before it were enough"},
-        {"protected", "spared: protected"},
-        {"actions", "spared: its class does not name kill"},
-        {"dying", "is ending already"},
-        {"frees-nothing", "spared: its end would free nothing"},
-        {"too-many", "spared: one decision takes no more victims"},
-    };
+/* Every verdict that an action does not name here is said as in the first table. */
+struct verdict_words {
+    const char *verdict;
+    const char *words;
+};
 
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-        if (strcmp(all[i].verdict, verdict) == 0)
-            return all[i].words;
+static const struct verdict_words kill_words[] = {
+    {"chosen", "killed"},
+    {"culprit", "killed: over its share, and the cause of most of the growth"},
+    {"not-needed", "spared: others cover the need and lose less"},
+    {"higher-tier", "spared: those that go before it were enough"},
+    {"protected", "spared: protected"},
+    {"actions", "spared: its class does not name kill"},
+    {"dying", "is ending already"},
+    {"frees-nothing", "spared: its end would free nothing"},
+    {"too-many", "spared: one decision takes no more victims"},
+    {NULL, NULL},
+};
+
+static const struct verdict_words pause_words[] = {
+    {"chosen", "paused"},
+    {"culprit", "paused: over its share, and the cause of most of the growth"},
+    {"not-needed", "runs on: not needed, pausing others is enough"},
+    {"higher-tier", "runs on: those that are paused before it were enough"},
+    {"protected", "runs on: protected"},
+    {"actions", "runs on: its class does not name pause, or it must not be paused"},
+    {"frees-nothing", "runs on: a pause of it would bring nothing"},
+    {"too-many", "runs on: one decision pauses no more"},
+    {NULL, NULL},
+};
+
+static const struct verdict_words resume_words[] = {
+    {"chosen", "resumed"},
+    {"culprit", "resumed"},
+    {"not-needed", "left as it is: not its turn"},
+    {"higher-tier", "left as it is: others are resumed before it"},
+    {"protected", "left as it is: protected"},
+    {"actions", "left as it is"},
+    {"frees-nothing", "left as it is"},
+    {"too-many", "stays paused: one decision resumes no more"},
+    {NULL, NULL},
+};
+
+static const struct verdict_words reclaim_words[] = {
+    {"chosen", "its cold memory was pushed out"},
+    {"culprit", "its cold memory was pushed out: the cause of most of the growth"},
+    {"not-needed", "left alone: not needed, others cover the need"},
+    {"higher-tier", "left alone: those that go before it were enough"},
+    {"protected", "left alone: protected"},
+    {"actions", "left alone: its class does not name reclaim"},
+    {"frees-nothing", "left alone: nothing can be had above its protection"},
+    {"too-many", "left alone: one decision takes no more"},
+    {NULL, NULL},
+};
+
+/* What a decision is told in: a kill, and what found nobody to kill, in the first row. */
+static const struct decision_words {
+    const char *action;
+    const struct verdict_words *verdicts;
+    const char *amount; /* the candidates' column of expected_bytes */
+    bool frees;         /* that is what it is for: what it should and did free is said */
+    const char *late;   /* of those that are counted as stuck */
+    const char *failed;
+    const char *done;
+} decision_words[] = {
+    {"kill", kill_words, "frees", true, "stuck", "could not be signalled", "signalled"},
+    {"pause", pause_words, "size", false, "not frozen in time", "could not be paused", "paused"},
+    {"resume", resume_words, "size", false, "still frozen", "could not be resumed", "resumed"},
+    {"reclaim", reclaim_words, "frees", true, "not done in time", "could not be reclaimed from", "asked for"},
+};
+
+static const struct decision_words *words_of(const json_t *decision)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(decision_words); i++)
+        if (strcmp(decision_words[i].action, text(decision, "action")) == 0)
+            return &decision_words[i];
+    return &decision_words[0];
+}
+
+static const char *verdict_words(const struct decision_words *w, const char *verdict)
+{
+    for (size_t i = 0; w->verdicts[i].verdict; i++)
+        if (strcmp(w->verdicts[i].verdict, verdict) == 0)
+            return w->verdicts[i].words;
+    for (size_t i = 0; kill_words[i].verdict; i++)
+        if (strcmp(kill_words[i].verdict, verdict) == 0)
+            return kill_words[i].words;
     return verdict;
+}
+
+/* Pauses and resumes say why; an older headroomd, and other decisions, do not. */
+static bool has_why(const json_t *d)
+{
+    return text(d, "why")[0] && strcmp(text(d, "why"), "none") != 0;
+}
+
+static void print_outcome(const json_t *d, const struct decision_words *w)
+{
+    if (w->frees)
+        (void)printf("freed %s; ", cli_bytes(get(d, "freed_bytes")));
+    if (w->verdicts == kill_words)
+        (void)printf("%lld gone, ", (long long)number(d, "gone"));
+    (void)printf("%lld %s, %lld %s; ", (long long)number(d, "stuck"), w->late, (long long)number(d, "failed"),
+                 w->failed);
+    (void)printf("chosen after %s, %s after %s, ended after %s\n", cli_usec(get(d, "select_usec")), w->done,
+                 cli_usec(get(d, "signal_usec")), cli_usec(get(d, "outcome_usec")));
 }
 
 static void print_decision(const json_t *d)
 {
+    const struct decision_words *w = words_of(d);
     const json_t *room = get(d, "room");
     json_int_t left = number(room, "room_bytes");
 
     (void)printf("decision %lld: %s%s, at ", (long long)number(d, "id"), text(d, "action"),
                  json_is_true(get(d, "dry_run")) ? " (dry run: nothing was done)" : "");
     print_when(d);
+    if (has_why(d))
+        (void)printf("\nwhy: %s: %s", text(d, "why"), cli_why(text(d, "why")));
     (void)printf("\nwoken by %s (%s), level %s\n", text(d, "trigger"), text(d, "detail"),
                  text(room, "level"));
     (void)printf("used %s of %s, ", cli_bytes(get(room, "used_bytes")), cli_bytes(get(room, "limit_bytes")));
@@ -76,29 +164,26 @@ static void print_decision(const json_t *d)
     (void)printf(", swap that counts %s\n", cli_bytes(get(room, "swap_bytes")));
     (void)printf("growing by %s/s, time left %s\n", cli_bytes(get(room, "growth_bytes_per_second")),
                  cli_usec(get(room, "time_left_usec")));
-    (void)printf("needed %s; chosen by: %s; should free %s\n", cli_bytes(get(room, "need_bytes")),
-                 text(d, "method"), cli_bytes(get(d, "expected_bytes")));
-    if (json_is_true(get(d, "ended")) && json_array_size(get(d, "victims")) > 0) {
-        (void)printf("freed %s; %lld gone, %lld stuck, %lld could not be signalled; ",
-                     cli_bytes(get(d, "freed_bytes")), (long long)number(d, "gone"),
-                     (long long)number(d, "stuck"), (long long)number(d, "failed"));
-        (void)printf("chosen after %s, signalled after %s, ended after %s\n", cli_usec(get(d, "select_usec")),
-                     cli_usec(get(d, "signal_usec")), cli_usec(get(d, "outcome_usec")));
-    }
+    (void)printf("needed %s; chosen by: %s", cli_bytes(get(room, "need_bytes")), text(d, "method"));
+    if (w->frees)
+        (void)printf("; should free %s", cli_bytes(get(d, "expected_bytes")));
+    (void)printf("\n");
+    if (json_is_true(get(d, "ended")) && json_array_size(get(d, "victims")) > 0)
+        print_outcome(d, w);
     (void)printf("%lld groups, %lld of them candidates%s\n\n", (long long)number(d, "groups"),
                  (long long)number(d, "candidates"),
                  number(d, "candidates_cut") > 0 ? " (not all of them were kept)" : "");
-    (void)printf("%-44s %-12s %8s %8s %8s %8s %8s  %s\n", "group", "class", "priority", "frees", "progress",
+    (void)printf("%-44s %-12s %8s %8s %8s %8s %8s  %s\n", "group", "class", "priority", w->amount, "progress",
                  "age", "growth", "what became of it");
 }
 
-static void print_candidate(const json_t *c)
+static void print_candidate(const struct decision_words *w, const json_t *c)
 {
     (void)printf("%-44s %-12s %8lld %8s %8s", text(c, "group"), text(c, "class"),
                  (long long)number(c, "priority"), cli_bytes(get(c, "expected_bytes")),
                  cli_usec(get(c, "progress_usec")));
     (void)printf(" %8s %8s  %s%s%s\n", cli_usec(get(c, "age_usec")), cli_bytes(get(c, "growth_bytes")),
-                 verdict_words(text(c, "verdict")),
+                 verdict_words(w, text(c, "verdict")),
                  json_is_true(get(c, "over_request")) ? "" : "; within its request",
                  json_is_true(get(c, "last")) ? "; goes last in its tier" : "");
 }
@@ -124,7 +209,7 @@ static int on_explain(void *user, json_t *parameters)
         if (e->json)
             (void)json_array_append(e->candidates, c);
         else
-            print_candidate(c);
+            print_candidate(words_of(e->decision), c);
     }
     return 0;
 }
@@ -154,6 +239,17 @@ int cli_explain(const struct cli_options *o, int argc, char **argv)
     return code;
 }
 
+/* The end of a decision's line: what a kill or a reclaim brought, why others were paused or resumed. */
+static void print_what_came(const json_t *d)
+{
+    bool some = json_array_size(get(d, "victims")) > 0;
+
+    if (has_why(d))
+        (void)printf("; %s: %s\n", text(d, "why"), cli_why(text(d, "why")));
+    else
+        (void)printf("%s%s\n", some ? "; freed " : " nobody", some ? cli_bytes(get(d, "freed_bytes")) : "");
+}
+
 static int on_event(void *user, json_t *parameters)
 {
     const struct cli_options *o = user;
@@ -175,8 +271,7 @@ static int on_event(void *user, json_t *parameters)
             (void)printf(" %s (%s, %s old)", text(v, "group"), cli_bytes(get(v, "expected_bytes")),
                          cli_usec(get(v, "age_usec")));
         }
-        (void)printf("%s%s\n", json_array_size(get(d, "victims")) > 0 ? "; freed " : " nobody",
-                     json_array_size(get(d, "victims")) > 0 ? cli_bytes(get(d, "freed_bytes")) : "");
+        print_what_came(d);
     }
     return fflush(stdout) == 0 ? 0 : -1;
 }

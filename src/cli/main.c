@@ -15,6 +15,9 @@ static const struct {
      "why a decision was taken, with every group that was considered; [ID], else the last one"},
     {"events", cli_events, "the decisions, one a line; -f follows, --since 10min"},
     {"check", cli_check, "what works here, what does not, and the cure (needs no daemon)"},
+    {"pause", cli_pause, "pause GROUP: a path below /sys/fs/cgroup, or PATH#PID"},
+    {"resume", cli_resume, "let GROUP run again"},
+    {"hold", cli_hold, "no action by headroomd for a DURATION, such as 30min or 1h; 0 ends it"},
     {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
 };
 

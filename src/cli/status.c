@@ -58,6 +58,48 @@ static void print_workloads(const json_t *status)
     }
 }
 
+static void print_pauses(const json_t *status)
+{
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach(get(status, "pauses"), i, p)
+    {
+        (void)printf("paused:    %s (%s) for %s%s, holds %s", text(p, "group"), text(p, "class"),
+                     cli_usec(get(p, "paused_usec")),
+                     json_is_true(get(p, "frozen")) ? "" : " (not yet confirmed frozen)",
+                     cli_bytes(get(p, "held_bytes")));
+        (void)printf("; %s: %s", text(p, "why"), cli_why(text(p, "why")));
+        if (text(p, "waits_for")[0])
+            (void)printf("; waits for %s", text(p, "waits_for"));
+        if (json_is_integer(get(p, "left_usec")))
+            (void)printf("; at most %s more", cli_usec(get(p, "left_usec")));
+        (void)printf("\n");
+    }
+    if (number(status, "pauses_left_out") > 0)
+        (void)printf("paused:    and %lld more\n", (long long)number(status, "pauses_left_out"));
+}
+
+static void print_actions(const json_t *status)
+{
+    const json_t *counters = get(status, "counters");
+
+    (void)printf("kills:     %lld since start, %lld stuck\n", (long long)number(counters, "kills"),
+                 (long long)number(counters, "stuck"));
+    (void)printf("pauses:    %lld since start, %lld resumed, %lld now\n",
+                 (long long)number(counters, "pauses"), (long long)number(counters, "resumes"),
+                 (long long)json_array_size(get(status, "pauses")) +
+                     (long long)number(status, "pauses_left_out"));
+    print_pauses(status);
+    if (number(counters, "reclaimed_bytes") > 0)
+        (void)printf("reclaimed: %s since start\n", cli_bytes(get(counters, "reclaimed_bytes")));
+    if (number(counters, "decisions") > 0)
+        (void)printf("decisions: %lld, see headroom events and headroom explain\n",
+                     (long long)number(counters, "decisions"));
+    else
+        (void)printf("decisions: none yet\n");
+}
+
 static void print_troubles(const json_t *status)
 {
     const json_t *m, *w;
@@ -80,7 +122,7 @@ static void print_troubles(const json_t *status)
 
 int cli_status(const struct cli_options *o, int argc, char **argv)
 {
-    json_t *reply, *status, *counters;
+    json_t *reply, *status;
     int code;
 
     (void)argv;
@@ -97,21 +139,18 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
         json_decref(reply);
         return CLI_OK;
     }
-    counters = get(status, "counters");
     (void)printf("headroomd: %s, up %s, configuration %s%s\n", text(status, "version"),
                  cli_usec(get(status, "uptime_usec")),
                  text(status, "config")[0] ? text(status, "config") : "built in",
                  json_is_true(get(status, "dry_run")) ? ", dry run: nothing is acted on" : "");
     (void)printf("mode:      %s: %s\n", text(status, "mode"), text(status, "mode_reason"));
+    if (json_is_integer(get(status, "hold_left_usec")))
+        (void)printf("hold:      an operator holds all actions for another %s: nothing is paused or killed "
+                     "(headroom hold 0 ends it)\n",
+                     cli_usec(get(status, "hold_left_usec")));
     print_room(status);
     print_workloads(status);
-    (void)printf("kills:     %lld since start, %lld stuck\n", (long long)number(counters, "kills"),
-                 (long long)number(counters, "stuck"));
-    if (number(counters, "decisions") > 0)
-        (void)printf("decisions: %lld, see headroom events and headroom explain\n",
-                     (long long)number(counters, "decisions"));
-    else
-        (void)printf("decisions: none yet\n");
+    print_actions(status);
     print_troubles(status);
     json_decref(reply);
     return CLI_OK;

@@ -1,6 +1,8 @@
 #include "record/line.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 static void append_time_left(struct buffer *b, uint64_t usec)
 {
@@ -10,22 +12,43 @@ static void append_time_left(struct buffer *b, uint64_t usec)
         buffer_appendf(b, " time_left_us=%" PRIu64, usec);
 }
 
+/* Whether it did something else than killing to those whom it names. */
+static bool is_gentle(const struct decision *d)
+{
+    return d->reason == DECISION_RECLAIM || d->reason == DECISION_PAUSE || d->reason == DECISION_RESUME;
+}
+
+/* A victim that is killed is named by its cgroup or its pid; one that lives on by what `headroom resume`
+ * takes.
+ */
+static void append_name(struct buffer *b, const struct victim *v, bool gentle)
+{
+    char name[GROUP_PATH_MAX + 16];
+
+    buffer_append(b, gentle ? " group=" : " victim=");
+    if (v->pid > 0 && !gentle) {
+        buffer_appendf(b, "%d", (int)v->pid);
+        return;
+    }
+    if (v->pid > 0)
+        (void)snprintf(name, sizeof(name), "%s#%d", v->path, (int)v->pid);
+    buffer_append_logfmt(b, v->pid > 0 ? name : v->path);
+}
+
 static void append_victims(struct buffer *b, const struct config *c, const struct decision *d)
 {
     for (unsigned i = 0; i < d->victim_count; i++) {
         const struct victim *v = &d->victims[i];
 
-        buffer_append(b, " victim=");
-        if (v->pid > 0)
-            buffer_appendf(b, "%d", (int)v->pid);
-        else
-            buffer_append_logfmt(b, v->path);
+        append_name(b, v, is_gentle(d));
         if (v->comm[0]) {
             buffer_append(b, " comm=");
             buffer_append_logfmt(b, v->comm);
         }
         buffer_append(b, " class=");
         buffer_append_logfmt(b, c->classes[v->class_index].name);
+        if (is_gentle(d) && v->why != PAUSE_WHY_NONE)
+            buffer_appendf(b, " why=%s", pause_why_name(v->why));
         buffer_appendf(b, " age_us=%" PRIu64 " progress_us=%" PRIu64 " expected_bytes=%" PRIu64, v->age_usec,
                        v->progress_usec, v->expected_bytes);
     }
@@ -35,7 +58,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
 {
     const struct room *r = &d->room;
 
-    buffer_appendf(b, "decision=%" PRIu64 " action=%s%s", d->id, decision_reason_name(d->reason),
+    buffer_appendf(b, "decision=%" PRIu64 " action=%s%s", d->id,
+                   d->reason == DECISION_NOTHING_NEEDED ? "none" : decision_reason_name(d->reason),
                    d->dry_run ? " dry_run=yes" : "");
     buffer_appendf(b, " trigger=%s detail=%s level=%s", trigger_name(d->trigger.kind),
                    d->trigger.detail ? d->trigger.detail : "none", level_name(r->level));
@@ -47,9 +71,10 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
     append_victims(b, c, d);
     if (!d->ended || d->victim_count == 0 || d->dry_run)
         return;
-    buffer_appendf(b,
-                   " gone=%u stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
-                   d->gone, d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
+    if (!is_gentle(d))
+        buffer_appendf(b, " gone=%u", d->gone);
+    buffer_appendf(b, " stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
+                   d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);
 }

@@ -1,5 +1,6 @@
 /* A decision as one line of logfmt: bytes as plain numbers, times in microseconds (`_us`), so that a line can
- * be counted with as well as read. */
+ * be counted with as well as read. `victim=` is who is killed, `group=` who is paused, resumed or reclaimed
+ * from, in the words that `headroom pause` and `headroom resume` take. */
 #pragma once
 
 #include "base/buffer.h"

@@ -115,6 +115,7 @@ static void fill_head(struct record_head *h, const struct decision *d)
     h->trigger = d->trigger;
     h->reason = d->reason;
     h->method = d->method;
+    h->why = d->victim_count > 0 ? d->victims[0].why : PAUSE_WHY_NONE;
     h->groups = d->groups;
     h->candidates = d->candidates;
     h->passed_over = d->passed_over;

@@ -29,12 +29,13 @@ struct record_row {
     uint8_t retriable : 1, over_request : 1, last : 1;
 };
 
-/* A decision as it is kept. The victims are the rows whose verdict is chosen or culprit. */
+/* A decision as it is kept. The victims (killed, paused, resumed or reclaimed from) are the rows whose
+ * verdict is chosen or culprit. */
 struct record_head {
     uint32_t size; /* of all of it, rounded up to 8 */
     uint32_t row_count;
     uint32_t rows_cut;
-    uint32_t padding;
+    uint32_t why; /* enum pause_why of the first victim, where it was paused or resumed */
     uint64_t id;
     uint64_t time_usec;
     uint64_t wall_usec;

@@ -3,16 +3,20 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/text.h"
 #include "server/status_json.h"
 #include "server/stream.h"
 #include "system/account.h"
 #include "system/clock.h"
+
+#define STATUS_WRAPPING 64 /* {"parameters":{"status":…}} and a NUL */
 
 /* jansson has one allocator a process: it is pointed at the arena of the request under way. */
 static struct arena *json_arena;
@@ -41,8 +45,19 @@ static const char interface_description[] =
     "method Explain(id: ?int) -> (decision: ?object, candidates: ?[]object)\n\n"
     "# The decisions of the last since_usec, and with follow those that come\n"
     "method Events(since_usec: ?int, follow: ?bool) -> (decision: ?object)\n\n"
+    "# Pauses a group (a path relative to the hierarchy's root, PATH#PID for a process), lets it run again, "
+    "and\n"
+    "# keeps headroomd from acting by itself for usec (0 ends that). Only root may; text says what was done\n"
+    "method Pause(group: string) -> (text: string)\n\n"
+    "method Resume(group: string) -> (text: string)\n\n"
+    "method Hold(usec: int) -> (text: string)\n\n"
     "error PermissionDenied()\n"
-    "error NoSuchDecision()\n";
+    "error NoSuchDecision()\n"
+    "error NoSuchGroup(text: string)\n"
+    "error NotAllowed(text: string)\n"
+    "error Busy(text: string)\n"
+    "error NotPossible(text: string)\n"
+    "error Failed(text: string)\n";
 
 static json_t *error_reply(const char *error)
 {
@@ -60,9 +75,91 @@ static json_t *open_stream(struct control *c, const json_t *parameters, enum str
     return stream_next(&c->opened, c->ring, c->config);
 }
 
-static json_t *dispatch(struct control *c, json_t *request, bool may_read)
+/* The answer is made where the request was, which nobody needs any more: together they could want more than
+ * there is. */
+static void forget_request(struct control *c)
+{
+    arena_reset(&c->arena);
+    json_arena = &c->arena;
+    json_starved = false;
+}
+
+/* Pause, Resume or Hold; false: another method. */
+static bool find_verb(const char *method, enum control_verb *ret)
+{
+    static const char *const names[] = {
+        [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause",
+        [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
+        [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(method, names[i]) == 0) {
+            *ret = (enum control_verb)i;
+            return true;
+        }
+    return false;
+}
+
+/* False: what the command needs is missing, of another kind, or too long. */
+static bool read_command(const json_t *parameters, struct control_command *command)
+{
+    const json_t *v = json_object_get(parameters, command->verb == CONTROL_HOLD ? "usec" : "group");
+    const char *group = json_string_value(v);
+
+    if (command->verb == CONTROL_HOLD) {
+        if (!json_is_integer(v) || json_integer_value(v) < 0)
+            return false;
+        command->usec = (uint64_t)json_integer_value(v);
+        return true;
+    }
+    /* A NUL inside would make two names of one. */
+    return group && group[0] != '\0' && strlen(group) == json_string_length(v) &&
+           text_copy((struct text){group, json_string_length(v)}, command->group, sizeof(command->group)) ==
+               0;
+}
+
+static const char *command_error(int r)
+{
+    switch (-r) {
+    case ENOENT:
+        return CONTROL_INTERFACE ".NoSuchGroup";
+    case EPERM:
+        return CONTROL_INTERFACE ".NotAllowed";
+    case EBUSY:
+        return CONTROL_INTERFACE ".Busy";
+    case EOPNOTSUPP:
+        return CONTROL_INTERFACE ".NotPossible";
+    }
+    return CONTROL_INTERFACE ".Failed";
+}
+
+/* The daemon may tell those who follow of what it does, which is JSON, too: nothing of ours is in the arena
+ * meanwhile. */
+static json_t *run_command(struct control *c, json_t *parameters, enum control_verb verb)
+{
+    struct control_command command = {.verb = verb};
+    char text[CONTROL_TEXT_MAX] = "";
+    int r = -EOPNOTSUPP;
+
+    if (!read_command(parameters, &command))
+        return error_reply("org.varlink.service.InvalidParameter");
+    json_arena = NULL;
+    if (c->command)
+        r = c->command(c->user, &command, text, sizeof(text));
+    else
+        (void)snprintf(text, sizeof(text), "that is not possible here");
+    forget_request(c);
+    if (r < 0)
+        return json_pack("{s:s, s:{s:o}}", "error", command_error(r), "parameters", "text",
+                         json_any_string(text));
+    return json_pack("{s:{s:o}}", "parameters", "text", json_any_string(text));
+}
+
+static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool may_change)
 {
     const char *method = json_string_value(json_object_get(request, "method"));
+    enum control_verb verb;
     static struct status status; /* large, and only one is made at a time */
     bool explain, events;
 
@@ -74,6 +171,9 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read)
                          "org.varlink.service", CONTROL_INTERFACE);
     if (strcmp(method, "org.varlink.service.GetInterfaceDescription") == 0)
         return json_pack("{s:{s:s}}", "parameters", "description", interface_description);
+    if (find_verb(method, &verb))
+        return may_change ? run_command(c, json_object_get(request, "parameters"), verb)
+                          : error_reply(CONTROL_INTERFACE ".PermissionDenied");
     explain = strcmp(method, CONTROL_INTERFACE ".Explain") == 0;
     events = strcmp(method, CONTROL_INTERFACE ".Events") == 0;
     if (!explain && !events && strcmp(method, CONTROL_INTERFACE ".Status") != 0)
@@ -85,13 +185,16 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read)
                            explain ? STREAM_EXPLAIN : STREAM_EVENTS);
     memset(&status, 0, sizeof(status));
     c->status(c->user, &status);
-    return json_pack("{s:{s:o}}", "parameters", "status", status_to_json(&status));
+    forget_request(c);
+    return json_pack("{s:{s:o}}", "parameters", "status",
+                     status_to_json(&status, CONTROL_REPLY_MAX - STATUS_WRAPPING));
 }
 
 /* What a request may be made of. Each of these characters makes the parser allocate, up to some 300 bytes:
  * with more of them a hostile request would exhaust the arena, and jansson (2.14) reads and writes behind its
  * buffers where an allocation fails in the middle of a string. It also bounds how deep the parser calls
- * itself. Strings that hold more of them are refused, too: no method has such. */
+ * itself. In a string they count, too: the name of a group may hold some, and one that holds more is refused.
+ */
 static bool is_modest(const char *request, size_t length)
 {
     unsigned parts = 0;
@@ -101,8 +204,8 @@ static bool is_modest(const char *request, size_t length)
     return parts <= CONTROL_REQUEST_PARTS_MAX;
 }
 
-int control_handle(struct control *c, const char *request, size_t length, bool may_read, char *ret,
-                   size_t size, size_t *ret_length)
+int control_handle(struct control *c, const char *request, size_t length, bool may_read, bool may_change,
+                   char *ret, size_t size, size_t *ret_length)
 {
     json_error_t error;
     json_t *in, *out;
@@ -114,8 +217,8 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     c->opened.kind = STREAM_NONE;
     c->nothing_yet = false;
     in = is_modest(request, length) ? json_loadb(request, length, JSON_REJECT_DUPLICATES, &error) : NULL;
-    out =
-        json_is_object(in) ? dispatch(c, in, may_read) : error_reply("org.varlink.service.InvalidParameter");
+    out = json_is_object(in) ? dispatch(c, in, may_read, may_change)
+                             : error_reply("org.varlink.service.InvalidParameter");
     if (!out && c->opened.kind == STREAM_EVENTS && !json_starved) {
         json_arena = NULL;
         *ret_length = 0; /* it follows, and nothing has happened yet */
@@ -212,7 +315,7 @@ static void client_serve(struct control *c, struct control_client *cl)
     }
     cl->last_use = ++c->uses;
     length = (size_t)(end - cl->request);
-    if (control_handle(c, cl->request, length, cl->may_read, cl->reply, sizeof(cl->reply) - 1,
+    if (control_handle(c, cl->request, length, cl->may_read, cl->may_change, cl->reply, sizeof(cl->reply) - 1,
                        &cl->reply_length) < 0) {
         client_close(c, cl);
         return;
@@ -324,6 +427,7 @@ static void on_accept(void *user, int fd, uint32_t events)
     cl->fd = client;
     cl->uid = cred.uid;
     cl->may_read = reads;
+    cl->may_change = cred.uid == 0;
     cl->last_use = ++c->uses;
     cl->request_length = cl->reply_length = cl->reply_sent = 0;
 }

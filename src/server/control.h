@@ -6,7 +6,10 @@
  * one reply buffer each. One that sends too much or vanishes is let go of; nothing waits for one that does
  * not read. When the table is full a new client takes the place of the one that has been silent longest, of
  * those who may not read the status first, so that nobody can keep others out by sitting there. JSON is built
- * by jansson in an arena that is emptied after each request: no heap. */
+ * by jansson in an arena that is emptied after each request: no heap.
+ *
+ * This layer changes nothing itself: it checks who asks and what the request is made of, and hands a command
+ * to the daemon. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/macros.h"
+#include "model/snapshot.h"
 #include "model/status.h"
 #include "server/stream.h"
 #include "system/loop.h"
@@ -28,12 +32,34 @@
 #define CONTROL_PATH "run/headroom/headroom.sock"
 #define CONTROL_INTERFACE "io.headroom"
 
+#define CONTROL_TEXT_MAX 512
+
 typedef void (*control_status_fn)(void *user, struct status *ret);
+
+enum control_verb {
+    CONTROL_PAUSE,
+    CONTROL_RESUME,
+    CONTROL_HOLD, /* no action by itself for usec; 0 ends it */
+};
+
+/* What an operator wants done. */
+struct control_command {
+    enum control_verb verb;
+    char group[GROUP_PATH_MAX]; /* relative to the hierarchy's root, or "PATH#PID"; not checked beyond length
+                                 */
+    uint64_t usec;
+};
+
+/* Does it. ret_text: one sentence for people, always set. 0 or negative errno: -ENOENT: there is no such
+ * group, -EPERM: its class or an attribute does not allow it, -EBUSY: not now, -EOPNOTSUPP: not possible
+ * here. It may end a decision (control_notify): no JSON is under way while it runs. */
+typedef int (*control_command_fn)(void *user, const struct control_command *c, char *ret_text, size_t size);
 
 struct control_client {
     int fd; /* -1: free */
     uid_t uid;
     bool may_read;
+    bool may_change;
     char request[CONTROL_REQUEST_MAX];
     size_t request_length;
     char reply[CONTROL_REPLY_MAX];
@@ -49,6 +75,7 @@ struct control {
     gid_t group; /* (gid_t)-1: there is none */
     bool access_all;
     control_status_fn status;
+    control_command_fn command; /* NULL: nothing can be changed here */
     void *user;
     const struct record_ring *ring; /* what Explain and Events show; NULL: nothing */
     const struct config *config;
@@ -70,5 +97,5 @@ void control_notify(struct control *c);
 
 /* One whole request to one whole reply (without the NUL); what a client's message goes through. -ENOBUFS: the
  * reply did not fit. Public for tests. */
-int control_handle(struct control *c, const char *request, size_t length, bool may_read, char *ret,
-                   size_t size, size_t *ret_length) _nodiscard_;
+int control_handle(struct control *c, const char *request, size_t length, bool may_read, bool may_change,
+                   char *ret, size_t size, size_t *ret_length) _nodiscard_;

@@ -1,6 +1,7 @@
 #include "server/status_json.h"
 
 #include <limits.h>
+#include <stdio.h>
 
 #include "base/macros.h"
 
@@ -16,17 +17,17 @@ static void set_i64(json_t *o, const char *key, int64_t v)
     (void)json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-/* A path need not be UTF-8; jansson refuses it then. */
-static json_t *any_string(const char *v)
+/* jansson refuses what is not UTF-8. */
+json_t *json_any_string(const char *v)
 {
-    json_t *s = json_string(v);
+    json_t *s = json_string(v ? v : "");
 
     return s ? s : json_string("(not UTF-8)");
 }
 
 static void set_string(json_t *o, const char *key, const char *v)
 {
-    (void)json_object_set_new(o, key, any_string(v));
+    (void)json_object_set_new(o, key, json_any_string(v));
 }
 
 static void set_bool(json_t *o, const char *key, bool v)
@@ -98,6 +99,7 @@ json_t *record_to_json(const struct config *c, const struct record_head *d)
 
     set_u64(o, "id", d->id);
     set_string(o, "action", decision_reason_name((enum decision_reason)d->reason));
+    set_string(o, "why", pause_why_name((enum pause_why)d->why));
     set_string(o, "method", decision_method_name((enum decision_method)d->method));
     set_bool(o, "dry_run", d->dry_run);
     set_u64(o, "time_usec", d->time_usec);
@@ -188,6 +190,9 @@ static json_t *counters_to_json(const struct status *s)
     set_u64(o, "decisions", s->decisions);
     set_u64(o, "kills", s->kills);
     set_u64(o, "stuck", s->stuck);
+    set_u64(o, "pauses", s->pauses_done);
+    set_u64(o, "resumes", s->resumes_done);
+    set_u64(o, "reclaimed_bytes", s->reclaimed_bytes);
     set_u64(o, "knob_leases", s->leases);
     set_u64(o, "knob_drifts", s->knob_drifts);
     set_u64(o, "knob_failures", s->knob_failures);
@@ -197,9 +202,74 @@ static json_t *counters_to_json(const struct status *s)
     return o;
 }
 
-json_t *status_to_json(const struct status *s)
+/* Names are chosen by those who are guarded: a byte of one can take six in JSON. */
+static size_t dumped_length(const char *v)
+{
+    size_t n = 2;
+
+    for (; v && *v; v++)
+        n += (unsigned char)*v < 0x20 ? 6 : *v == '"' || *v == '\\' ? 2 : 1;
+    return n;
+}
+
+/* Their array's own keys and punctuation. */
+#define PAUSES_REST 64
+#define PAUSE_NAME_MAX (GROUP_PATH_MAX + 32)
+/* Keys, punctuation and numbers of a row. */
+#define PAUSE_ROW_REST 200
+
+/* "workload.slice/task-1", and for a process "PATH#PID COMMAND". */
+static const char *pause_name(const struct status_pause *p, char name[static PAUSE_NAME_MAX])
+{
+    if (p->pid > 0)
+        (void)snprintf(name, PAUSE_NAME_MAX, "%s#%d %s", p->path, (int)p->pid, p->comm ? p->comm : "");
+    else
+        (void)snprintf(name, PAUSE_NAME_MAX, "%s", p->path);
+    return name;
+}
+
+static json_t *pause_to_json(const struct status_pause *p, const char *name, uint64_t now_usec)
+{
+    json_t *o = json_object();
+
+    set_string(o, "group", name);
+    if (p->pid > 0)
+        set_i64(o, "pid", p->pid);
+    set_string(o, "class", p->class_name);
+    set_string(o, "why", p->why);
+    set_string(o, "waits_for", p->waits_for);
+    set_u64(o, "paused_usec", u64_sub_floor(now_usec, p->since_usec));
+    set_u64(o, "left_usec",
+            p->until_usec == UINT64_MAX ? UINT64_MAX : u64_sub_floor(p->until_usec, now_usec));
+    set_u64(o, "held_bytes", p->held_bytes);
+    set_bool(o, "frozen", p->frozen);
+    return o;
+}
+
+static void set_pauses(json_t *o, const struct status *s, size_t max)
+{
+    char name[PAUSE_NAME_MAX];
+    json_t *a = json_array();
+    unsigned shown = 0;
+    size_t used = 0;
+
+    for (; shown < s->pause_count && shown < STATUS_PAUSES_SHOWN; shown++) {
+        const struct status_pause *p = &s->pauses[shown];
+
+        used += PAUSE_ROW_REST + dumped_length(pause_name(p, name)) + dumped_length(p->class_name) +
+                dumped_length(p->why) + dumped_length(p->waits_for);
+        if (used > max)
+            break;
+        (void)json_array_append_new(a, pause_to_json(p, name, s->now_usec));
+    }
+    (void)json_object_set_new(o, "pauses", a);
+    set_u64(o, "pauses_left_out", s->pause_count - shown);
+}
+
+json_t *status_to_json(const struct status *s, size_t max)
 {
     json_t *o = json_object(), *warnings = json_array();
+    size_t used;
 
     set_string(o, "version", s->version);
     set_string(o, "config", s->config_path);
@@ -207,6 +277,8 @@ json_t *status_to_json(const struct status *s)
     set_string(o, "mode_reason", s->mode_reason);
     set_bool(o, "dry_run", s->dry_run);
     set_u64(o, "uptime_usec", s->now_usec - s->start_usec);
+    set_u64(o, "hold_left_usec",
+            s->hold_until_usec > s->now_usec ? s->hold_until_usec - s->now_usec : UINT64_MAX);
     if (s->has_look) {
         (void)json_object_set_new(o, "room", room_to_json(s->room));
         (void)json_object_set_new(o, "node", node_to_json(&s->snapshot->node));
@@ -217,7 +289,9 @@ json_t *status_to_json(const struct status *s)
     set_bool(o, "guardian_running", s->guardian_running);
     (void)json_object_set_new(o, "counters", counters_to_json(s));
     for (unsigned i = 0; i < s->warning_count; i++)
-        (void)json_array_append_new(warnings, any_string(s->warnings[i]));
+        (void)json_array_append_new(warnings, json_any_string(s->warnings[i]));
     (void)json_object_set_new(o, "warnings", warnings);
+    used = json_dumpb(o, NULL, 0, JSON_COMPACT);
+    set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;
 }

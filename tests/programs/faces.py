@@ -131,7 +131,9 @@ def no_heap(p):
     p.status(tree)
     open(armed, "w").close()
     with d.connect() as s:
-        for request in (b"garbage", b'{"method":"x"}', b"[" * 2000, b'[' + b'{},' * 1300 + b'"' + b"x" * 100 + b'"'):
+        for request in (b"garbage", b'{"method":"x"}', b'{"method":"io.headroom.Hold","parameters":{"usec":0}}',
+                        b'{"method":"io.headroom.Pause","parameters":{"group":"no/such"}}',
+                        b'{"method":"io.headroom.Resume","parameters":{"group":"no/such#1"}}', b"[" * 2000, b'[' + b'{},' * 1300 + b'"' + b"x" * 100 + b'"'):
             s.sendall(request + b"\0")
             s.recv(65536)
     d.signal(signal.SIGHUP)

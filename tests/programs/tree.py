@@ -158,7 +158,7 @@ class Programs:
         """Exit code, standard output, standard error."""
         r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                            timeout=timeout, user=user, group=user, extra_groups=[] if user else None)
-        return r.returncode, r.stdout.decode(), r.stderr.decode()
+        return r.returncode, r.stdout.decode(), r.stderr.decode(errors="replace")
 
     def cli(self, tree, *argv, user=None):
         return self.run(self.headroom, "--sysroot", tree.root, *argv, user=user)

@@ -38,7 +38,10 @@ static void test_reason_names(void **state _unused_)
     assert_string_equal(decision_reason_name(DECISION_NO_CANDIDATE), "no-candidate");
     assert_string_equal(decision_reason_name(DECISION_FRUITLESS), "fruitless");
     assert_string_equal(decision_reason_name(DECISION_KILL_LIMIT), "kill-limit");
-    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_KILL_LIMIT + 1)), "?");
+    assert_string_equal(decision_reason_name(DECISION_RECLAIM), "reclaim");
+    assert_string_equal(decision_reason_name(DECISION_PAUSE), "pause");
+    assert_string_equal(decision_reason_name(DECISION_RESUME), "resume");
+    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_RESUME + 1)), "?");
     assert_string_equal(decision_reason_name((enum decision_reason) - 1), "?");
 }
 
@@ -67,12 +70,30 @@ static void test_method_names(void **state _unused_)
     assert_string_equal(decision_method_name((enum decision_method)(METHOD_ORDER + 1)), "?");
 }
 
+static void test_pause_why_names(void **state _unused_)
+{
+    assert_string_equal(pause_why_name(PAUSE_WHY_NONE), "none");
+    assert_string_equal(pause_why_name(PAUSE_WHY_GROWTH), "growth");
+    assert_string_equal(pause_why_name(PAUSE_WHY_BIRTH), "birth");
+    assert_string_equal(pause_why_name(PAUSE_WHY_THRASH), "thrash");
+    assert_string_equal(pause_why_name(PAUSE_WHY_TURN), "turn");
+    assert_string_equal(pause_why_name(PAUSE_WHY_OPERATOR), "operator");
+    assert_string_equal(pause_why_name(RESUME_WHY_FITS), "fits");
+    assert_string_equal(pause_why_name(RESUME_WHY_IDLE), "idle");
+    assert_string_equal(pause_why_name(RESUME_WHY_CALM), "calm");
+    assert_string_equal(pause_why_name(RESUME_WHY_LIMIT), "pause-limit");
+    assert_string_equal(pause_why_name(RESUME_WHY_OPERATOR), "operator");
+    assert_string_equal(pause_why_name(RESUME_WHY_ADOPTED), "adopted");
+    assert_string_equal(pause_why_name((enum pause_why)(RESUME_WHY_ADOPTED + 1)), "?");
+    assert_string_equal(pause_why_name((enum pause_why) - 1), "?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trigger_names), cmocka_unit_test(test_level_names),
         cmocka_unit_test(test_reason_names),  cmocka_unit_test(test_verdict_names),
-        cmocka_unit_test(test_method_names),
+        cmocka_unit_test(test_method_names),  cmocka_unit_test(test_pause_why_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,6 +251,21 @@ static void test_a_thousand(void **state _unused_)
     assert_null(record_ring_get(ring, 1));
 }
 
+/* Why its first victim was paused; what is left in the array of an earlier decision is not kept. */
+static void test_why(void **state _unused_)
+{
+    fill(3, 30, 1, 1);
+    memset(&decision, 0, sizeof(decision));
+    decision.reason = DECISION_PAUSE;
+    decision.victims[0].why = PAUSE_WHY_THRASH;
+    decision.victim_count = 1;
+    assert_int_equal(record_ring_get(ring, record_ring_add(ring, &decision, candidates, &snapshot))->why,
+                     PAUSE_WHY_THRASH);
+    decision.victim_count = 0;
+    assert_int_equal(record_ring_get(ring, record_ring_add(ring, &decision, candidates, &snapshot))->why,
+                     PAUSE_WHY_NONE);
+}
+
 static void test_outcome(void **state _unused_)
 {
     const struct record_head *h;
@@ -308,6 +323,7 @@ int main(void)
         TEST(test_empty),      TEST(test_nobody),  TEST(test_rows),
         TEST(test_ids),        TEST(test_wraps),   TEST(test_fits_exactly),
         TEST(test_a_thousand), TEST(test_outcome), TEST(test_outcome_of_a_forgotten_one),
+        TEST(test_why),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,140 +1,5 @@
-/* The control socket with real clients in the same process: the loop is turned by hand between their steps.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-#include "server/control.h"
-
-#define STATUS "{\"method\":\"io.headroom.Status\"}"
-
-static struct control control;
-static struct loop loop;
-static char path[108], dir[64];
-static struct config config;
-static struct snapshot snapshot;
-static struct room room;
-static char reply[CONTROL_REPLY_MAX];
-static bool largest; /* a status as large as one can be */
-
-static void fill_status(void *user, struct status *ret)
-{
-    assert_ptr_equal(user, &control);
-    *ret = (struct status){
-        .version = "1",
-        .config_path = "",
-        .mode = "host",
-        .mode_reason = "because",
-        .config = &config,
-        .snapshot = &snapshot,
-        .room = &room,
-    };
-    if (!largest)
-        return;
-    ret->has_look = true;
-    ret->warning_count = STATUS_WARNINGS_MAX;
-    for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
-        memset(ret->warnings[i], '\x01', STATUS_WARNING_MAX - 1); /* six bytes each in JSON */
-    snapshot.workload_count = SNAPSHOT_WORKLOADS_MAX;
-    for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        memset(snapshot.workloads[i].path, 'w', GROUP_PATH_MAX - 1);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    config_init_defaults(&config);
-    largest = false;
-    (void)strcpy(dir, "/tmp/headroom-test-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
-    (void)snprintf(path, sizeof(path), "%s/socket", dir);
-    memset(&control, 0, sizeof(control));
-    if (loop_init(&loop) < 0)
-        return -1;
-    return control_init(&control, &loop, path, false, fill_status, &control);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    control_deinit(&control, path);
-    loop_deinit(&loop);
-    (void)unlink(path);
-    return rmdir(dir);
-}
-
-static void turn(unsigned times)
-{
-    while (times-- > 0)
-        assert_int_equal(loop_turn(&loop, 0), 0);
-}
-
-static int join(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    (void)strcpy(address.sun_path, path);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-    turn(1);
-    return fd;
-}
-
-static void say(int fd, const char *text, size_t length)
-{
-    assert_int_equal(send(fd, text, length, MSG_NOSIGNAL), (ssize_t)length);
-}
-
-/* All that has come by now; -1: nothing yet, 0: closed. */
-static ssize_t hear(int fd)
-{
-    ssize_t n = recv(fd, reply, sizeof(reply), MSG_DONTWAIT);
-
-    if (n < 0)
-        assert_true(errno == EAGAIN || errno == ECONNRESET);
-    if (n < 0 && errno == ECONNRESET) /* closed with something of ours unread */
-        return 0;
-    return n;
-}
-
-static const char *error_of(const char *request, size_t length, bool may_read)
-{
-    static char name[128];
-    json_error_t e;
-    size_t n = 0;
-    json_t *o;
-
-    assert_int_equal(control_handle(&control, request, length, may_read, reply, sizeof(reply), &n), 0);
-    json_set_alloc_funcs(malloc, free); /* the daemon's allocator lives only as long as a request */
-    o = json_loadb(reply, n, 0, &e);
-    assert_non_null(o);
-    (void)snprintf(name, sizeof(name), "%s",
-                   json_object_get(o, "error") ? json_string_value(json_object_get(o, "error")) : "");
-    json_decref(o);
-    control_deinit(&control, path);
-    assert_int_equal(control_init(&control, &loop, path, false, fill_status, &control), 0);
-    return name;
-}
-
-static const char *error_to(const char *request, bool may_read)
-{
-    return error_of(request, strlen(request), may_read);
-}
+/* The control socket with real clients: what they may ask, what they may cost, and who is let go of. */
+#include "clients.h"
 
 static void test_methods(void **state)
 {
@@ -147,6 +12,8 @@ static void test_methods(void **state)
                                  false),
                         "");
     assert_string_equal(error_to("{\"method\":\"io.headroom.Undo\"}", true),
+                        "org.varlink.service.MethodNotFound");
+    assert_string_equal(error_to("{\"method\":\"io.headroom.PauseX\"}", true),
                         "org.varlink.service.MethodNotFound");
     assert_string_equal(error_to("{\"method\":\"io.headroom.StatusX\"}", true),
                         "org.varlink.service.MethodNotFound");
@@ -179,7 +46,7 @@ static void test_garbage(void **state)
 static void try_request(const char *request, size_t length)
 {
     size_t n = 0;
-    int r = control_handle(&control, request, length, true, reply, sizeof(reply), &n);
+    int r = control_handle(&control, request, length, true, true, reply, sizeof(reply), &n);
 
     assert_true(r == -ENOBUFS || (r == 0 && n > 0));
 }
@@ -254,7 +121,7 @@ static void test_cut_everywhere(void **state)
     (void)state;
     for (size_t length = 0; length < strlen(STATUS); length++)
         assert_string_equal(error_of(STATUS, length, true), "org.varlink.service.InvalidParameter");
-    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, reply, 20, &n), -ENOBUFS);
+    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, false, reply, 20, &n), -ENOBUFS);
 }
 
 static void test_largest_status_fits(void **state)
@@ -263,6 +130,30 @@ static void test_largest_status_fits(void **state)
     largest = true;
     assert_string_equal(error_to(STATUS, true), "");
     assert_non_null(memmem(reply, sizeof(reply), "worker_running", 14));
+}
+
+/* However many are paused and whatever they are called, the status is answered, within its arena. */
+static void test_largest_pauses_fit(void **state)
+{
+    static const char bytes[] = {'w', '"', '\x01', '\t', '\\', '\xff'};
+    static char greedy[CONTROL_REQUEST_MAX];
+    size_t n;
+
+    (void)state;
+    largest = true;
+    (void)snprintf(greedy, sizeof(greedy), "{\"method\":\"io.headroom.Status\",\"parameters\":{\"a\":[%s%s",
+                   "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", "]}}");
+    for (size_t i = 0; i < ARRAY_SIZE(bytes); i++)
+        for (unsigned k = 0; k <= ARRAY_SIZE(pauses); k += 16) {
+            worst_byte = bytes[i];
+            pause_count = k;
+            control.arena.peak = 0;
+            assert_int_equal(
+                control_handle(&control, greedy, strlen(greedy), true, false, reply, sizeof(reply), &n), 0);
+            assert_in_range(n, 1000, sizeof(reply) - 1);
+            assert_in_range(control.arena.peak, 1000, CONTROL_ARENA_SIZE * 7 / 8);
+            assert_non_null(memmem(reply, n, "\"pauses_left_out\":", 18));
+        }
 }
 
 /* Where the arena is too small the whole reply is refused: none that lacks a part goes out. */
@@ -274,10 +165,11 @@ static void test_arena_too_small(void **state)
 
     (void)state;
     largest = true;
-    assert_int_equal(control_handle(&control, STATUS, strlen(STATUS), true, good, sizeof(good), &length), 0);
+    assert_int_equal(
+        control_handle(&control, STATUS, strlen(STATUS), true, false, good, sizeof(good), &length), 0);
     for (size_t size = 4096; size < CONTROL_ARENA_SIZE; size += size / 16 + 8) {
         control.arena.size = size;
-        if (control_handle(&control, STATUS, strlen(STATUS), true, reply, sizeof(reply), &n) < 0) {
+        if (control_handle(&control, STATUS, strlen(STATUS), true, false, reply, sizeof(reply), &n) < 0) {
             refused++;
             continue;
         }
@@ -468,46 +360,17 @@ static void test_vanishes(void **state)
     (void)close(fd);
 }
 
-/* A child that gives up its rights asks; its exit status says what it was told. */
-static int ask_as_nobody(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    pid_t child;
-    int status;
-
-    assert_int_equal(chmod(dir, 0755), 0);
-    child = fork();
-    if (child == 0) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ssize_t n;
-
-        (void)strcpy(address.sun_path, path);
-        if (setgid(65534) < 0 || setuid(65534) < 0)
-            _exit(9);
-        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            send(fd, STATUS, strlen(STATUS) + 1, MSG_NOSIGNAL) < 0)
-            _exit(8);
-        n = recv(fd, reply, sizeof(reply) - 1, 0);
-        _exit(n <= 0 ? 7 : strstr(reply, "PermissionDenied") ? 1 : 0);
-    }
-    assert_true(child > 0);
-    while (waitpid(child, &status, WNOHANG) == 0)
-        assert_int_equal(loop_turn(&loop, 10000), 0);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static void test_who_may_read(void **state)
 {
     (void)state;
     if (geteuid() != 0)
         skip();
-    assert_int_equal(ask_as_nobody(), 1);
+    assert_int_equal(ask_as_nobody(STATUS), 1);
     control.group = 65534;
-    assert_int_equal(ask_as_nobody(), 0);
+    assert_int_equal(ask_as_nobody(STATUS), 0);
     control.group = (gid_t)-1;
     control.access_all = true;
-    assert_int_equal(ask_as_nobody(), 0);
+    assert_int_equal(ask_as_nobody(STATUS), 0);
 }
 
 static void test_init_failures(void **state)
@@ -526,7 +389,6 @@ static void test_init_failures(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_methods),
         TEST(test_garbage),
@@ -535,6 +397,7 @@ int main(void)
         TEST(test_largest_request_leaves_room),
         TEST(test_cut_everywhere),
         TEST(test_largest_status_fits),
+        TEST(test_largest_pauses_fit),
         TEST(test_arena_too_small),
         TEST(test_asked_and_answered),
         TEST(test_pipelined),

@@ -47,7 +47,7 @@ static void test_before_the_first_look(void **state _unused_)
     json_t *o;
 
     fill();
-    o = status_to_json(&status);
+    o = status_to_json(&status, 65536);
     assert_int_equal(number(o, "uptime_usec"), 250);
     assert_null(json_object_get(o, "room"));
     assert_null(json_object_get(o, "workloads"));
@@ -69,7 +69,7 @@ static void test_after_a_look(void **state _unused_)
     (void)strcpy(snapshot.workloads[1].path, "gone.slice");
     room.room = -4096;
     room.time_left_usec = UINT64_MAX;
-    o = status_to_json(&status);
+    o = status_to_json(&status, 65536);
     w = json_object_get(o, "workloads");
     assert_int_equal(json_array_size(w), 2);
     assert_true(json_is_true(json_object_get(json_array_get(w, 0), "present")));
@@ -110,6 +110,7 @@ static void test_decision(void **state _unused_)
     o = record_to_json(&config, h);
     assert_string_equal(json_string_value(json_object_get(o, "action")), "kill");
     assert_string_equal(json_string_value(json_object_get(o, "detail")), "");
+    assert_string_equal(json_string_value(json_object_get(o, "why")), "none");
     v = json_object_get(o, "victims");
     assert_int_equal(json_array_size(v), 2);
     assert_string_equal(json_string_value(json_object_get(json_array_get(v, 0), "group")), "a");
@@ -127,6 +128,131 @@ static void test_decision(void **state _unused_)
     json_decref(o);
 }
 
+static void test_decision_to_pause(void **state _unused_)
+{
+    static struct snapshot none;
+    static struct decision d;
+    json_t *o;
+
+    fill();
+    record_ring_init(&ring);
+    d.reason = DECISION_PAUSE;
+    d.victim_count = 1;
+    d.victims[0].why = PAUSE_WHY_BIRTH;
+    o = record_to_json(&config, record_ring_get(&ring, record_ring_add(&ring, &d, NULL, &none)));
+    assert_string_equal(json_string_value(json_object_get(o, "action")), "pause");
+    assert_string_equal(json_string_value(json_object_get(o, "why")), "birth");
+    json_decref(o);
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+    return json_string_value(json_object_get(o, key));
+}
+
+static void test_pauses(void **state _unused_)
+{
+    static const struct status_pause pauses[] = {
+        {.path = "workload.slice/a",
+         .class_name = "batch",
+         .why = "growth",
+         .waits_for = "20M of room",
+         .since_usec = 150,
+         .until_usec = 1350,
+         .held_bytes = 4096,
+         .frozen = true},
+        {.path = "workload.slice/ray",
+         .pid = 12,
+         .comm = "task",
+         .class_name = "ray",
+         .why = "operator",
+         .waits_for = "",
+         .since_usec = 999, /* after now: clocks are read at two moments */
+         .until_usec = UINT64_MAX},
+        {.path = "b\xe9", .class_name = "x", .why = "birth", .waits_for = "", .until_usec = 3},
+    };
+    json_t *o, *a, *p;
+
+    fill();
+    status.pauses = pauses;
+    status.pause_count = 3;
+    status.pauses_done = 5;
+    status.resumes_done = 2;
+    status.reclaimed_bytes = 77;
+    o = status_to_json(&status, 65536);
+    a = json_object_get(o, "pauses");
+    assert_int_equal(json_array_size(a), 3);
+    assert_int_equal(number(o, "pauses_left_out"), 0);
+    p = json_array_get(a, 0);
+    assert_string_equal(text(p, "group"), "workload.slice/a");
+    assert_null(json_object_get(p, "pid"));
+    assert_string_equal(text(p, "class"), "batch");
+    assert_string_equal(text(p, "why"), "growth");
+    assert_string_equal(text(p, "waits_for"), "20M of room");
+    assert_int_equal(number(p, "paused_usec"), 200);
+    assert_int_equal(number(p, "left_usec"), 1000);
+    assert_int_equal(number(p, "held_bytes"), 4096);
+    assert_true(json_is_true(json_object_get(p, "frozen")));
+    p = json_array_get(a, 1);
+    assert_string_equal(text(p, "group"), "workload.slice/ray#12 task");
+    assert_int_equal(number(p, "pid"), 12);
+    assert_int_equal(number(p, "paused_usec"), 0);
+    assert_true(json_is_null(json_object_get(p, "left_usec")));
+    assert_true(json_is_false(json_object_get(p, "frozen")));
+    p = json_array_get(a, 2);
+    assert_string_equal(text(p, "group"), "(not UTF-8)");
+    assert_int_equal(number(p, "left_usec"), 0);
+    p = json_object_get(o, "counters");
+    assert_int_equal(number(p, "pauses"), 5);
+    assert_int_equal(number(p, "resumes"), 2);
+    assert_int_equal(number(p, "reclaimed_bytes"), 77);
+    json_decref(o);
+}
+
+/* What is not shown is counted: for want of room, or because it is more than anybody reads. */
+static void test_pauses_left_out(void **state _unused_)
+{
+    static struct status_pause pauses[200];
+    char path[GROUP_PATH_MAX] = "";
+    size_t rows, before = 0;
+    json_t *o;
+
+    fill();
+    memset(path, '\x02', sizeof(path) - 1);
+    for (size_t i = 0; i < ARRAY_SIZE(pauses); i++)
+        pauses[i] = (struct status_pause){.path = path, .class_name = "c", .why = "growth"};
+    status.pauses = pauses;
+    status.pause_count = ARRAY_SIZE(pauses);
+    for (size_t max = 0; max < 200000; max += 997) {
+        o = status_to_json(&status, max);
+        rows = json_array_size(json_object_get(o, "pauses"));
+        assert_int_equal(rows + (size_t)number(o, "pauses_left_out"), ARRAY_SIZE(pauses));
+        assert_true(rows >= before && rows <= STATUS_PAUSES_SHOWN);
+        if (rows > 0)
+            assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) <= max);
+        before = rows;
+        json_decref(o);
+    }
+    assert_int_equal(before, STATUS_PAUSES_SHOWN);
+}
+
+static void test_hold(void **state _unused_)
+{
+    json_t *o;
+
+    fill();
+    for (uint64_t until = 0; until < 360; until += 50) {
+        status.hold_until_usec = until;
+        o = status_to_json(&status, 65536);
+        assert_true(json_is_null(json_object_get(o, "hold_left_usec")));
+        json_decref(o);
+    }
+    status.hold_until_usec = 351;
+    o = status_to_json(&status, 65536);
+    assert_int_equal(number(o, "hold_left_usec"), 1);
+    json_decref(o);
+}
+
 /* Names of cgroups are bytes. */
 static void test_not_utf8(void **state _unused_)
 {
@@ -139,7 +265,7 @@ static void test_not_utf8(void **state _unused_)
     status.warning_count = 2;
     (void)strcpy(status.warnings[0], "caf\xe9 is not there");
     (void)strcpy(status.warnings[1], "caf\xc3\xa9");
-    o = status_to_json(&status);
+    o = status_to_json(&status, 65536);
     w = json_array_get(json_object_get(o, "workloads"), 0);
     assert_string_equal(json_string_value(json_object_get(w, "path")), "(not UTF-8)");
     w = json_object_get(o, "warnings"); /* none is lost */
@@ -154,6 +280,10 @@ int main(void)
         cmocka_unit_test(test_before_the_first_look),
         cmocka_unit_test(test_after_a_look),
         cmocka_unit_test(test_decision),
+        cmocka_unit_test(test_decision_to_pause),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_pauses_left_out),
+        cmocka_unit_test(test_hold),
         cmocka_unit_test(test_not_utf8),
     };
 
