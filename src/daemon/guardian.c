@@ -129,14 +129,10 @@ static void child_check(struct guardian *g)
 
 /* A fence that systemd does not know of falls at its next write to the unit (a daemon-reload), and the brake
  * comes back. memory.high goes along (action/unit). */
-static void fence_tell_systemd(struct guardian *g)
+static void fence_tell_systemd(struct guardian *g, const struct lease_table *table)
 {
-    static struct lease_table table;
-
-    if (journal_load(g->root_fd, g->runtime_fd, &table) < 0)
-        return;
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX && g->queue_length < QUEUE_MAX; i++) {
-        const struct lease *l = &table.leases[i];
+        const struct lease *l = &table->leases[i];
         struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = l->ours};
 
         if (!l->used || strcmp(l->knob, "memory.max") != 0 || !unit_manages(g->root_fd, l->path, l->knob))
@@ -150,20 +146,24 @@ static void fence_tell_systemd(struct guardian *g)
 
 static void fence(struct guardian *g)
 {
+    static struct lease_table table;
+    struct fence_done done;
     int r;
 
     g->fenced = true;
-    if (!g->act || g->hierarchy.fd < 0)
+    if (!g->act) /* without a hierarchy, there may be processes that were stopped */
         return;
-    r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy);
+    r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy, true, &table, &done);
     if (r < 0)
         log_line(LOG_PRIO_ERROR, "event=fence-failed error=%s", strerror(-r));
-    else if (r > 0)
-        log_line(LOG_PRIO_WARNING, "event=fence reason=\"the daemon gives no sign of life\" workloads=%d", r);
-    if (r > 0)
-        fence_tell_systemd(g);
-    if (r > 0)
-        tell(g, MESSAGE_FENCED, NULL);
+    if (done.thawed + done.fenced == 0)
+        return;
+    log_line(LOG_PRIO_WARNING,
+             "event=fence reason=\"the daemon gives no sign of life\" workloads=%u resumed=%u", done.fenced,
+             done.thawed);
+    if (done.fenced > 0)
+        fence_tell_systemd(g, &table);
+    tell(g, MESSAGE_FENCED, NULL);
 }
 
 /* While the lock is ours: a late systemctl must not come after the successor's. */

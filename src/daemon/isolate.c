@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "action/pause.h"
 #include "action/unit.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
@@ -37,11 +38,14 @@ static int write_knob(void *user, const struct lease *l, uint64_t value, bool lo
     return r < 0 ? r : 1;
 }
 
-/* What isolation sets; anything else in the journal (a fence) is put back. */
+/* What isolation sets, and pauses that the configuration still allows, in any mode; anything else in the
+ * journal (a fence) is put back. */
 static bool is_wanted(void *user, const struct lease *l)
 {
     const struct daemon *d = user;
 
+    if (lease_is_pause(l))
+        return pauser_wants(&d->config, l);
     if (!d->reader.isolate)
         return false;
     if (strcmp(l->knob, high_knob) == 0)
@@ -66,6 +70,8 @@ int isolate_open(struct daemon *d)
         .table = &d->leases,
         .write = write_knob,
         .user = d,
+        .root_fd = d->root_fd,
+        .signals = d->real_root,
         .dry_run = d->dry_run,
     };
     if (d->dry_run)
@@ -74,11 +80,10 @@ int isolate_open(struct daemon *d)
     if (r < 0)
         return r;
     d->knobs_open = true;
-    if (d->hierarchy.fd >= 0) {
-        knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
-        if (adopted + restored > 0)
-            log_line(LOG_PRIO_NOTICE, "event=journal adopted=%u restored=%u", adopted, restored);
-    }
+    /* Where there is no hierarchy, processes may have been stopped by pid. */
+    knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
+    if (adopted + restored > 0)
+        log_line(LOG_PRIO_NOTICE, "event=journal adopted=%u restored=%u", adopted, restored);
     return 0;
 }
 
