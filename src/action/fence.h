@@ -1,6 +1,7 @@
 /* The fence: what takes the brake's place when nobody is there to act on it. memory.high without a living
  * daemon throttles for ever and never calls the kernel's killer (measured: PSI full 97 %, 5 of 12 tasks);
- * memory.max at the same limit lets the work go on and keeps a kernel OOM kill inside the workload. */
+ * memory.max at the same limit lets the work go on and keeps a kernel OOM kill inside the workload. What is
+ * paused is let run before it: a pause without a living daemon would last for ever, too. */
 #pragma once
 
 #include <stdbool.h>

@@ -341,7 +341,7 @@ int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct
         r = load(runtime_fd, j->boot_id, ret_table, &whole);
     if (r < 0)
         return r;
-    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return -errno;
     /* A torn last line was never acted on; what is appended must not become its tail. */
@@ -385,7 +385,7 @@ static int append_text(struct journal *j, const struct buffer *b)
     if (j->size + b->length > JOURNAL_SIZE_MAX)
         return -EFBIG; /* it could not be read back */
     do
-        n = pwrite(j->fd, b->data, b->length, (off_t)j->size);
+        n = write(j->fd, b->data, b->length); /* O_APPEND: two writers never overwrite each other */
     while (n < 0 && errno == EINTR);
     if (n == (ssize_t)b->length) {
         j->size += b->length;
@@ -461,7 +461,8 @@ int journal_rewrite(struct journal *j, struct lease_table *table)
     int r;
 
     fresh.size = 0;
-    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME,
+                      O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fresh.fd < 0)
         return -errno;
     r = append_all(&fresh, table);

@@ -59,6 +59,20 @@ static bool is_wanted(void *user, const struct lease *l)
     return false;
 }
 
+/* No new line gets into the journal (a full file system), so nothing can be taken on; but what an earlier
+ * daemon has left is not to stay so, least of all what it has paused. */
+static void restore_unwritten(struct daemon *d)
+{
+    unsigned restored, left, failed;
+
+    if (journal_open_existing(&d->journal, d->root_fd, d->runtime_fd, &d->leases) < 0)
+        return;
+    restored = knobs_restore_all(&d->knobs, &left, &failed);
+    journal_close(&d->journal);
+    if (restored + failed > 0)
+        log_line(LOG_PRIO_NOTICE, "event=journal adopted=0 restored=%u failed=%u", restored, failed);
+}
+
 int isolate_open(struct daemon *d)
 {
     unsigned adopted, restored;
@@ -77,8 +91,10 @@ int isolate_open(struct daemon *d)
     if (d->dry_run)
         return 0;
     r = journal_open(&d->journal, d->root_fd, d->runtime_fd, &d->leases);
-    if (r < 0)
+    if (r < 0) {
+        restore_unwritten(d);
         return r;
+    }
     d->knobs_open = true;
     /* Where there is no hierarchy, processes may have been stopped by pid. */
     knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);

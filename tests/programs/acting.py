@@ -349,7 +349,30 @@ def pauses_of_a_class_that_may_not(p):
             expect(tree.read(f"{SLICE}/{task}/cgroup.freeze") == "0", f"{task} is frozen after a stop, with {actions}")
 
 
-TESTS = [pauses_are_undone, stopped_process_of_a_tree_is_left, pauses_of_a_class_that_may_not, stop_restores, killed_and_undone, killed_restarted_and_stopped, killed_and_started_with_another_configuration,
+def full_file_system_keeps_nobody_paused(p):
+    if not p.may_mount:
+        return "mounting is not allowed here"
+    tree = Tree(p.base)
+    runtime = tree.path("run/headroom")
+    os.makedirs(runtime)
+    expect(ctypes.CDLL(None).mount(b"none", runtime.encode(), b"tmpfs", 0, b"size=16k") == 0, "mount")
+    tree.write("run/headroom/lock", "")
+    tree.paused("workload.slice/task-1", "workload.slice/task-2")
+    with open(os.path.join(runtime, "filler"), "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"x" * 1024)
+        except OSError:
+            pass
+    d = p.daemon(tree, config=CONFIG + "[Class batch]\nMatch=workload.slice/*\nActions=pause kill\n")
+    d.said("knobs are not changed")
+    for task in ("task-1", "task-2"):
+        expect(tree.read(f"{SLICE}/{task}/cgroup.freeze") == "0", f"{task} stays frozen")
+    d.stop()
+    return None
+
+
+TESTS = [full_file_system_keeps_nobody_paused, pauses_are_undone, stopped_process_of_a_tree_is_left, pauses_of_a_class_that_may_not, stop_restores, killed_and_undone, killed_restarted_and_stopped, killed_and_started_with_another_configuration,
          another_boot, journal_torn, others_value_is_left, value_set_meanwhile_is_put_back,
          new_cgroup_of_the_name_is_left, workload_comes_and_goes, kills_the_newest, victim_that_stays, nobody_to_kill,
          look_fails, stopped_and_continued, full_inotify_queue, companions_end, full_file_system]
