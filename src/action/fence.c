@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/time.h>
 
+#include "action/knobs.h"
 #include "base/text.h"
 #include "kernel/file.h"
 
@@ -35,6 +36,7 @@ static int lease_max(struct journal *j, struct lease_table *t, const struct leas
                      uint64_t ours)
 {
     struct lease *l = lease_find(t, high->cgroup_id, "memory.max"), before;
+    uint64_t sequence;
     int r;
 
     if (l && l->ours == ours)
@@ -44,7 +46,9 @@ static int lease_max(struct journal *j, struct lease_table *t, const struct leas
         l = lease_add(t);
     if (!l)
         return -ENOSPC;
+    sequence = l->sequence;
     *l = *high;
+    l->sequence = sequence;
     l->was = before.used ? before.was : was; /* of an earlier fence that is still up */
     l->ours = ours;
     l->ours_before = before.used ? before.ours : ours;
@@ -84,26 +88,45 @@ static int fence_one(struct journal *j, struct lease_table *t, struct lease *hig
     return r < 0 ? r : 1;
 }
 
-int fence_raise(int root_fd, int runtime_fd, const struct hierarchy *h)
+static int thaw_all(struct knobs *k, unsigned *ret_thawed)
 {
-    static struct lease_table table;
-    struct journal journal;
-    int fenced = 0, error, r;
+    struct lease *l = NULL;
+    int error = 0;
 
-    error = journal_open_existing(&journal, root_fd, runtime_fd, &table);
+    while ((l = lease_next(k->table, l))) {
+        int r = lease_is_pause(l) ? knobs_restore(k, l) : 0;
+
+        *ret_thawed += r == 1;
+        if (r < 0)
+            error = r;
+    }
+    return error;
+}
+
+int fence_raise(int root_fd, int runtime_fd, const struct hierarchy *h, bool signals,
+                struct lease_table *ret_table, struct fence_done *ret_done)
+{
+    struct journal journal;
+    struct knobs knobs = {
+        .hierarchy = h, .journal = &journal, .table = ret_table, .root_fd = root_fd, .signals = signals};
+    int error, r;
+
+    *ret_done = (struct fence_done){0};
+    error = journal_open_existing(&journal, root_fd, runtime_fd, ret_table);
     if (error < 0)
         return error;
+    error = thaw_all(&knobs, &ret_done->thawed);
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
-        struct lease *l = &table.leases[i];
+        struct lease *l = &ret_table->leases[i];
 
         if (!l->used || strcmp(l->knob, "memory.high") != 0)
             continue;
-        r = fence_one(&journal, &table, l, h);
+        r = fence_one(&journal, ret_table, l, h);
         if (r > 0)
-            fenced++;
+            ret_done->fenced++;
         else if (r < 0 && r != -ENOENT && r != -ENODEV)
             error = r;
     }
     journal_close(&journal);
-    return error < 0 ? error : fenced;
+    return error;
 }

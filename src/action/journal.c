@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,9 +12,11 @@
 
 #define JOURNAL_NAME "journal"
 #define JOURNAL_NEW_NAME "journal.new"
-#define JOURNAL_SIZE_MAX 65536
-#define JOURNAL_LONG (JOURNAL_SIZE_MAX / 2)
+/* A full table with the longest names and two values each takes 240 KiB; a usual one 100 bytes a lease. */
+#define JOURNAL_SIZE_MAX 524288
+#define JOURNAL_GROWTH_MAX 32768
 #define JOURNAL_LINE_MAX 512
+#define JOURNAL_READ_MAX 4096 /* at once: more than any line */
 
 struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob)
 {
@@ -30,10 +33,67 @@ struct lease *lease_add(struct lease_table *t)
 {
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
         if (!t->leases[i].used) {
-            t->leases[i] = (struct lease){.used = true};
+            t->leases[i] = (struct lease){.used = true, .sequence = ++t->last_sequence};
             return &t->leases[i];
         }
     return NULL;
+}
+
+/* Two that are equally old stand in the order of the table. */
+static bool is_later(const struct lease *a, const struct lease *b)
+{
+    return a->sequence != b->sequence ? a->sequence > b->sequence : a > b;
+}
+
+struct lease *lease_next(struct lease_table *t, const struct lease *after)
+{
+    struct lease *next = NULL;
+
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
+        struct lease *l = &t->leases[i];
+
+        if (l->used && (!after || is_later(l, after)) && (!next || is_later(next, l)))
+            next = l;
+    }
+    return next;
+}
+
+static bool is_signal_knob(const char *knob)
+{
+    return strncmp(knob, JOURNAL_SIGSTOP, strlen(JOURNAL_SIGSTOP)) == 0;
+}
+
+pid_t lease_pid(const struct lease *l)
+{
+    size_t n = strlen(JOURNAL_SIGSTOP);
+    uint64_t pid;
+
+    if (!is_signal_knob(l->knob) || l->knob[n] != ':' || l->knob[n + 1] == '0' ||
+        text_parse_u64(text_from(l->knob + n + 1), &pid) < 0 || pid > INT_MAX)
+        return 0;
+    return (pid_t)pid;
+}
+
+bool lease_is_pause(const struct lease *l)
+{
+    return strcmp(l->knob, JOURNAL_FREEZE) == 0 || lease_pid(l) > 0;
+}
+
+void lease_pause_knob(char ret[static JOURNAL_KNOB_MAX], pid_t pid)
+{
+    if (pid > 0)
+        (void)snprintf(ret, JOURNAL_KNOB_MAX, "%s:%d", JOURNAL_SIGSTOP, (int)pid);
+    else
+        (void)snprintf(ret, JOURNAL_KNOB_MAX, "%s", JOURNAL_FREEZE);
+}
+
+/* What a journal may name: a file of the cgroup, and nothing else, is ever written; a signal has its pid; a
+ * pause is nothing but a pause, so that undoing one never stops anything. */
+static bool is_good(const struct lease *l, bool with_values)
+{
+    if (!l->knob[0] || strchr(l->knob, '/') || (is_signal_knob(l->knob) && lease_pid(l) == 0))
+        return false;
+    return !with_values || !lease_is_pause(l) || (l->was == 0 && l->ours == 1);
 }
 
 /* The rest of `word` behind "key=", or false. */
@@ -64,8 +124,6 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
     r = text_copy(value, l.knob, sizeof(l.knob));
     if (r < 0)
         return r;
-    if (!l.knob[0] || strchr(l.knob, '/')) /* a file of the cgroup, and nothing else, is ever written */
-        return -EBADMSG;
     if (with_values) {
         if (!text_next_word(&line, &word) || !value_of(word, "was", &value))
             return -EBADMSG;
@@ -85,6 +143,8 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
     r = text_copy(value, l.path, sizeof(l.path));
     if (r < 0)
         return r;
+    if (!is_good(&l, with_values))
+        return -EBADMSG;
     l.ours_before = l.ours;
     *ret = l;
     return 0;
@@ -118,31 +178,56 @@ static int parse_line(struct text line, struct lease_table *t)
         if (!l)
             return -ENOSPC;
     }
+    parsed.sequence = l->sequence;
     *l = parsed;
     return 0;
+}
+
+/* The lines of a journal as they come. */
+struct reading {
+    struct lease_table *table;
+    const char *boot_id;
+    bool begun;
+    bool ended; /* another format, or another boot, whose cgroups are gone */
+    unsigned bad;
+};
+
+static void read_head(struct reading *g, struct text line)
+{
+    struct text word;
+
+    g->begun = true;
+    if (!text_next_word(&line, &word) || !text_equal(word, "headroom-journal") ||
+        !text_next_word(&line, &word) || !text_equal(word, "1")) {
+        g->bad++;
+        g->ended = true;
+    } else if (!text_next_word(&line, &word) || !text_equal(word, g->boot_id)) {
+        g->ended = true;
+    }
+}
+
+static void read_line(struct reading *g, struct text line)
+{
+    if (g->ended)
+        return;
+    if (!g->begun)
+        read_head(g, line);
+    else if (parse_line(line, g->table) < 0)
+        g->bad++;
 }
 
 void journal_parse(const char *buf, size_t length, const char *boot_id, struct lease_table *ret_table,
                    unsigned *ret_bad)
 {
-    struct text rest = {buf, length}, line, word;
+    struct reading g = {.table = ret_table, .boot_id = boot_id};
+    struct text rest = {buf, length}, line;
 
     memset(ret_table, 0, sizeof(*ret_table));
-    *ret_bad = 0;
     while (rest.length > 0 && rest.at[rest.length - 1] != '\n')
         rest.length--;
-    if (!text_next_line(&rest, &line))
-        return;
-    if (!text_next_word(&line, &word) || !text_equal(word, "headroom-journal") ||
-        !text_next_word(&line, &word) || !text_equal(word, "1")) {
-        (*ret_bad)++;
-        return;
-    }
-    if (!text_next_word(&line, &word) || !text_equal(word, boot_id))
-        return; /* of another boot: its cgroups are gone */
     while (text_next_line(&rest, &line))
-        if (parse_line(line, ret_table) < 0)
-            (*ret_bad)++;
+        read_line(&g, line);
+    *ret_bad = g.bad;
 }
 
 static int read_boot_id(int root_fd, char ret[40])
@@ -156,24 +241,56 @@ static int read_boot_id(int root_fd, char ret[40])
     return text_copy(text_trim((struct text){buf, (size_t)n}), ret, 40);
 }
 
-/* Only one process of headroom reads a journal at a time, and the loop process only at start and after a
- * fence. */
-static char journal_text[JOURNAL_SIZE_MAX + 1];
+/* The whole lines of a file that is never in memory as a whole (there is a table of leases for that), each
+ * process of headroom having its memory locked. *ret_whole: up to the end of the last line that has one. */
+static int read_lines(int fd, struct reading *g, size_t *ret_whole)
+{
+    char buf[JOURNAL_READ_MAX];
+    size_t held = 0, offset = 0, whole = 0; /* offset: of buf in the file */
+    bool drop = false;                      /* in a line that is longer than any of ours */
 
-/* *ret_whole: up to the end of the last line that has one. */
+    for (;;) {
+        ssize_t n = pread(fd, buf + held, sizeof(buf) - held, (off_t)(offset + held));
+        size_t at = 0;
+        const char *end;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        held += (size_t)n;
+        while ((end = memchr(buf + at, '\n', held - at))) {
+            if (!drop)
+                read_line(g, (struct text){buf + at, (size_t)(end - buf) - at});
+            drop = false;
+            at = (size_t)(end - buf) + 1;
+            whole = offset + at;
+        }
+        if (at == 0 && held == sizeof(buf)) {
+            drop = true;
+            at = held;
+        }
+        memmove(buf, buf + at, held - at);
+        held -= at;
+        offset += at;
+        if (offset > JOURNAL_SIZE_MAX)
+            return -EFBIG;
+    }
+    *ret_whole = whole;
+    return 0;
+}
+
 static int load(int runtime_fd, const char *boot_id, struct lease_table *ret_table, size_t *ret_whole)
 {
-    ssize_t n = file_read_at(runtime_fd, JOURNAL_NAME, journal_text, sizeof(journal_text));
-    unsigned bad;
+    struct reading g = {.table = ret_table, .boot_id = boot_id};
+    _cleanup_close_ int fd = file_open_read(runtime_fd, JOURNAL_NAME);
 
-    if (n < 0 && n != -ENODATA)
-        return (int)n;
-    n = n < 0 ? 0 : n;
-    journal_parse(journal_text, (size_t)n, boot_id, ret_table, &bad);
-    while (n > 0 && journal_text[n - 1] != '\n')
-        n--;
-    *ret_whole = (size_t)n;
-    return 0;
+    if (fd < 0)
+        return fd;
+    memset(ret_table, 0, sizeof(*ret_table));
+    return read_lines(fd, &g, ret_whole);
 }
 
 /* The guardian may have appended while the loop stood still: always go on from the real end. */
@@ -224,7 +341,7 @@ int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct
         r = load(runtime_fd, j->boot_id, ret_table, &whole);
     if (r < 0)
         return r;
-    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return -errno;
     /* A torn last line was never acted on; what is appended must not become its tail. */
@@ -268,7 +385,7 @@ static int append_text(struct journal *j, const struct buffer *b)
     if (j->size + b->length > JOURNAL_SIZE_MAX)
         return -EFBIG; /* it could not be read back */
     do
-        n = pwrite(j->fd, b->data, b->length, (off_t)j->size);
+        n = write(j->fd, b->data, b->length); /* O_APPEND: two writers never overwrite each other */
     while (n < 0 && errno == EINTR);
     if (n == (ssize_t)b->length) {
         j->size += b->length;
@@ -306,35 +423,49 @@ int journal_append_release(struct journal *j, const struct lease *l)
     return append_text(j, &b);
 }
 
-int journal_rewrite(struct journal *j, const struct lease_table *table)
+/* Many lines a write: there may be hundreds. */
+static int append_line(struct journal *j, struct buffer *block, const struct lease *l, uint64_t ours)
 {
-    char storage[JOURNAL_LINE_MAX];
-    struct journal fresh = *j;
+    int r = 0;
+
+    if (block->size - block->length <= JOURNAL_LINE_MAX) {
+        r = append_text(j, block);
+        block->length = 0;
+    }
+    if (r == 0)
+        format_lease(block, l, ours);
+    return r;
+}
+
+static int append_all(struct journal *j, struct lease_table *table)
+{
+    char storage[8 * JOURNAL_LINE_MAX];
+    struct lease *l = NULL;
     struct buffer b;
+    int r = 0;
+
+    buffer_init(&b, storage, sizeof(storage));
+    buffer_appendf(&b, "headroom-journal 1 %s\n", j->boot_id);
+    while (r == 0 && (l = lease_next(table, l))) {
+        if (l->ours_before != l->ours)
+            r = append_line(j, &b, l, l->ours_before);
+        if (r == 0)
+            r = append_line(j, &b, l, l->ours);
+    }
+    return r < 0 ? r : append_text(j, &b);
+}
+
+int journal_rewrite(struct journal *j, struct lease_table *table)
+{
+    struct journal fresh = *j;
     int r;
 
     fresh.size = 0;
-    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME,
+                      O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fresh.fd < 0)
         return -errno;
-    buffer_init(&b, storage, sizeof(storage));
-    buffer_appendf(&b, "headroom-journal 1 %s\n", j->boot_id);
-    r = append_text(&fresh, &b);
-    for (unsigned i = 0; r == 0 && i < JOURNAL_LEASES_MAX; i++) {
-        const struct lease *l = &table->leases[i];
-
-        if (!l->used)
-            continue;
-        buffer_init(&b, storage, sizeof(storage)); /* one line at a time is what fits */
-        format_lease(&b, l, l->ours_before);
-        if (l->ours_before != l->ours)
-            r = append_text(&fresh, &b);
-        if (r < 0)
-            break;
-        buffer_init(&b, storage, sizeof(storage));
-        format_lease(&b, l, l->ours);
-        r = append_text(&fresh, &b);
-    }
+    r = append_all(&fresh, table);
     if (r == 0 && renameat(j->dir_fd, JOURNAL_NEW_NAME, j->dir_fd, JOURNAL_NAME) < 0)
         r = -errno;
     if (r < 0) {
@@ -342,6 +473,7 @@ int journal_rewrite(struct journal *j, const struct lease_table *table)
         (void)unlinkat(j->dir_fd, JOURNAL_NEW_NAME, 0);
         return r;
     }
+    fresh.fresh_size = fresh.size;
     journal_close(j);
     *j = fresh;
     return 0;
@@ -349,5 +481,5 @@ int journal_rewrite(struct journal *j, const struct lease_table *table)
 
 bool journal_is_long(const struct journal *j)
 {
-    return j->size > JOURNAL_LONG;
+    return j->size > j->fresh_size + JOURNAL_GROWTH_MAX;
 }

@@ -9,6 +9,13 @@
  *     lease id=ID knob=memory.high was=max ours=870318080 path=workload.slice
  *     release id=ID knob=memory.high path=workload.slice
  *
+ *     lease id=ID knob=cgroup.freeze was=0 ours=1 path=workload.slice/task-1
+ *     lease id=START_USEC knob=SIGSTOP:PID was=0 ours=1 path=workload.slice
+ *
+ * A pause is a lease like any other; that of a single process names its pid in the knob, and its start time
+ * stands for the id. Leases keep the order in which they were first taken, over a rewrite, too, so that what
+ * was paused first can be let run first.
+ *
  * The last lease line of an (id, knob) counts; its `ours` and the one before it are both ours, since a crash
  * may fall between the line and the write. A last line without newline was never acted on. The file is
  * written anew, by rename, when it has grown. A full file system refuses the line, and then the knob is not
@@ -18,15 +25,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/macros.h"
 
-#define JOURNAL_LEASES_MAX 64
+#define JOURNAL_LEASES_MAX (64 + 256) /* knobs, and pauses (PAUSES_MAX) */
 #define JOURNAL_KNOB_MAX 24
 #define JOURNAL_PATH_MAX 256
+#define JOURNAL_FREEZE "cgroup.freeze"
+#define JOURNAL_SIGSTOP "SIGSTOP"
 
 struct lease {
     bool used;
+    uint64_t sequence; /* in memory only: in which order they were taken; never 0 in one that was added */
     uint64_t cgroup_id;
     char path[JOURNAL_PATH_MAX];
     char knob[JOURNAL_KNOB_MAX];
@@ -38,12 +49,14 @@ struct lease {
 
 struct lease_table {
     struct lease leases[JOURNAL_LEASES_MAX];
+    uint64_t last_sequence;
 };
 
 struct journal {
     int dir_fd; /* the runtime directory; the caller's */
     int fd;
     uint64_t size;
+    uint64_t fresh_size; /* when it was last written anew */
     char boot_id[40];
 };
 
@@ -65,8 +78,19 @@ void journal_parse(const char *buf, size_t length, const char *boot_id, struct l
 int journal_append_lease(struct journal *j, const struct lease *l) _nodiscard_;
 int journal_append_release(struct journal *j, const struct lease *l) _nodiscard_;
 /* Writes the file anew with only the leases in use. */
-int journal_rewrite(struct journal *j, const struct lease_table *table);
+int journal_rewrite(struct journal *j, struct lease_table *table);
+/* Grown so much since it was last written anew that this is worth doing again. */
 bool journal_is_long(const struct journal *j);
 
 struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob);
 struct lease *lease_add(struct lease_table *t); /* NULL: full */
+/* The next one in use in the order in which they were taken; NULL for `after` gives the oldest. `after` may
+ * have been released meanwhile. NULL: no more. */
+struct lease *lease_next(struct lease_table *t, const struct lease *after);
+
+/* A lease that is a pause: was 0, ours 1. */
+bool lease_is_pause(const struct lease *l);
+/* The process that the knob of a pause by SIGSTOP names; 0: it is another knob. */
+pid_t lease_pid(const struct lease *l);
+/* The knob of a pause: of a process by SIGSTOP, or (pid 0) of a cgroup. */
+void lease_pause_knob(char ret[static JOURNAL_KNOB_MAX], pid_t pid);

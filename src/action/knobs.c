@@ -1,11 +1,14 @@
 #include "action/knobs.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "base/units.h"
 #include "kernel/file.h"
+#include "kernel/kill.h"
+#include "kernel/process.h"
 
 /* Protections are raised by us, limits lowered: only lowering a limit makes the writer reclaim. */
 static bool is_limit(const char *knob)
@@ -66,7 +69,7 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
 static int write_value(struct knobs *k, int fd, const struct lease *l, uint64_t from, uint64_t value)
 {
     bool lowers = is_limit(l->knob) && value < from;
-    int r = k->write ? k->write(k->user, l, value, lowers) : 0;
+    int r = k->write && !lease_is_pause(l) ? k->write(k->user, l, value, lowers) : 0;
 
     if (r != 0)
         return r;
@@ -81,6 +84,7 @@ static int lease_take(struct knobs *k, struct lease *l, const struct lease *next
     int r;
 
     *l = *next;
+    l->sequence = before.sequence;
     r = journal_append_lease(k->journal, l);
     if (r < 0) {
         *l = before;
@@ -215,6 +219,25 @@ int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t va
     return r;
 }
 
+int knobs_take(struct knobs *k, const struct lease *next, struct lease **ret)
+{
+    struct lease *l = lease_find(k->table, next->cgroup_id, next->knob);
+    bool fresh = !l;
+    int r;
+
+    if (fresh)
+        l = lease_add(k->table);
+    if (!l)
+        return -ENOSPC;
+    if (fresh)
+        l->used = false; /* until the journal has it */
+    r = lease_take(k, l, next);
+    if (r < 0)
+        return r;
+    *ret = l;
+    return 0;
+}
+
 static int release(struct knobs *k, struct lease *l, int result)
 {
     int r = journal_append_release(k->journal, l);
@@ -227,12 +250,65 @@ static int release(struct knobs *k, struct lease *l, int result)
     return result;
 }
 
+void knobs_forget(struct knobs *k, struct lease *l)
+{
+    (void)release(k, l, 0);
+}
+
+/* The process that a lease names: 1, with *ret_stopped and a pidfd; 0: it is gone, or its pid is another's.
+ */
+static int open_process(const struct knobs *k, const struct lease *l, bool *ret_stopped, int *ret_fd)
+{
+    _cleanup_close_ int fd = -1;
+    struct process_stat st;
+    int r;
+
+    if (!k->signals)
+        return -EPERM;
+    fd = kill_pidfd_open(lease_pid(l));
+    if (fd == -ESRCH)
+        return 0;
+    if (fd < 0)
+        return fd;
+    r = process_read_stat(k->root_fd, lease_pid(l), &st);
+    if (r == -ENOENT || r == -ESRCH)
+        return 0;
+    if (r < 0)
+        return r;
+    if (st.start_usec != l->cgroup_id || st.state == 'Z' || st.state == 'X')
+        return 0;
+    *ret_stopped = st.state == 'T' || st.state == 't';
+    *ret_fd = fd_steal(&fd);
+    return 1;
+}
+
+/* One that sleeps in the kernel may still have our SIGSTOP before it, which SIGCONT takes away; to one that
+ * somebody else let run it means nothing. */
+static int continue_process(struct knobs *k, struct lease *l)
+{
+    _cleanup_close_ int fd = -1;
+    bool stopped = false;
+    int r = open_process(k, l, &stopped, &fd);
+
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return release(k, l, 0);
+    r = kill_pidfd_signal(fd, SIGCONT);
+    if (r < 0 && r != -ESRCH)
+        return r;
+    return release(k, l, r == 0 && stopped);
+}
+
 int knobs_restore(struct knobs *k, struct lease *l)
 {
     _cleanup_close_ int fd = -1;
     uint64_t id, current;
-    int r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
+    int r;
 
+    if (lease_pid(l) > 0)
+        return continue_process(k, l);
+    r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
     if (r == -ENOENT || r == -ENODEV)
         return release(k, l, 0);
     if (r < 0)
@@ -241,51 +317,70 @@ int knobs_restore(struct knobs *k, struct lease *l)
         return release(k, l, 0);
     if (current != l->was) {
         r = write_value(k, fd, l, current, l->was);
+        if (r == -ENOENT || r == -ENODEV)
+            return release(k, l, 0);
         if (r < 0)
             return r;
     }
     return release(k, l, 1);
 }
 
+struct restoring {
+    unsigned restored, left, failed;
+};
+
+static void restore_one(struct knobs *k, struct lease *l, struct restoring *done)
+{
+    int r = knobs_restore(k, l);
+
+    done->restored += r == 1;
+    done->left += r == 0;
+    done->failed += r < 0;
+    if (r < 0)
+        k->last_error = r;
+}
+
+/* What is paused first, as long as all else that holds it back is loosened only after it: the knobs go in the
+ * reverse order of the table. */
 unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
 {
-    unsigned restored = 0, left = 0, failed = 0;
+    struct restoring done = {0};
+    struct lease *l = NULL;
 
-    for (unsigned i = JOURNAL_LEASES_MAX; i-- > 0;) {
-        int r;
+    while ((l = lease_next(k->table, l)))
+        if (lease_is_pause(l))
+            restore_one(k, l, &done);
+    for (unsigned i = JOURNAL_LEASES_MAX; i-- > 0;)
+        if (k->table->leases[i].used && !lease_is_pause(&k->table->leases[i]))
+            restore_one(k, &k->table->leases[i], &done);
+    *ret_left = done.left;
+    *ret_failed = done.failed;
+    return done.restored;
+}
 
-        if (!k->table->leases[i].used)
-            continue;
-        r = knobs_restore(k, &k->table->leases[i]);
-        restored += r == 1;
-        left += r == 0;
-        failed += r < 0;
-        if (r < 0)
-            k->last_error = r;
-    }
-    *ret_left = left;
-    *ret_failed = failed;
-    return restored;
+static bool still_stands(const struct knobs *k, const struct lease *l)
+{
+    _cleanup_close_ int fd = -1;
+    uint64_t id, current;
+    bool stopped = false;
+
+    if (lease_pid(l) > 0)
+        return open_process(k, l, &stopped, &fd) == 1 && stopped;
+    return open_and_read(k, l->path, l->knob, &id, &current, &fd) == 0 && id == l->cgroup_id &&
+           is_ours(l, current);
 }
 
 void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,
                  unsigned *ret_restored)
 {
     unsigned adopted = 0, restored = 0;
+    struct lease *l = NULL;
 
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
-        struct lease *l = &k->table->leases[i];
-        _cleanup_close_ int fd = -1;
-        uint64_t id, current;
-
-        if (!l->used)
-            continue;
-        if (open_and_read(k, l->path, l->knob, &id, &current, &fd) == 0 && id == l->cgroup_id &&
-            is_ours(l, current) && wanted(user, l)) {
+    while ((l = lease_next(k->table, l))) {
+        if (still_stands(k, l) && wanted(user, l))
             adopted++;
-            continue;
-        }
-        restored += knobs_restore(k, l) == 1;
+        else
+            restored += knobs_restore(k, l) == 1;
     }
     *ret_adopted = adopted;
     *ret_restored = restored;

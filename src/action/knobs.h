@@ -30,6 +30,8 @@ struct knobs {
     struct lease_table *table;
     knobs_write_fn write;
     void *user;
+    int root_fd;  /* whose /proc tells who a pid is */
+    bool signals; /* may let processes run again by pid: not in a recorded tree */
     bool dry_run;
     uint64_t drifts; /* values of ours that somebody else replaced */
     uint64_t failures;
@@ -53,11 +55,18 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value,
                 uint64_t now_usec) _nodiscard_;
 
-/* Puts every lease back that is still ours, and forgets all. Returns how many were restored; *ret_left counts
- * those that were left alone because the value or the cgroup is not ours any more, *ret_failed those that
- * failed. */
+/* For the pauses (action/pause), which write for themselves: the lease and its line in the journal, before
+ * anything is touched. *next: all but sequence. */
+int knobs_take(struct knobs *k, const struct lease *next, struct lease **ret) _nodiscard_;
+/* The lease is over, and nothing is written but that. */
+void knobs_forget(struct knobs *k, struct lease *l);
+
+/* Puts every lease back that is still ours, and forgets all: pauses first, the oldest first. Returns how many
+ * were restored; *ret_left counts those that were left alone because the value or the cgroup is not ours any
+ * more, *ret_failed those that failed. */
 unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_failed);
-/* The same for one lease; 1: restored, 0: left alone, negative errno: failed (and kept in the journal). */
+/* The same for one lease; 1: restored, 0: left alone, negative errno: failed (and kept in the journal). A
+ * pause is let run again: by cgroup.freeze, or by SIGCONT (-EPERM where processes may not be signalled). */
 int knobs_restore(struct knobs *k, struct lease *l) _nodiscard_;
 /* At start: leases whose cgroup is gone or whose value is no longer ours are forgotten; those that `wanted`
  * does not want are put back; the others go on with the value that was found before the first start. */

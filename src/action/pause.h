@@ -15,6 +15,7 @@
 #include "action/knobs.h"
 #include "base/macros.h"
 #include "kernel/cgroup.h"
+#include "model/config.h"
 #include "model/decision.h"
 #include "model/snapshot.h"
 
@@ -49,35 +50,45 @@ struct pauser {
     const struct hierarchy *hierarchy;
     int root_fd;
     struct knobs *knobs; /* for the leases and their journal */
-    bool signals;        /* may signal processes by pid: not in a recorded tree */
+    bool signals;        /* may signal processes by pid: not in a recorded tree; as in *knobs */
     struct pause_entry entries[PAUSES_MAX];
     struct pause_yield yields[PAUSE_YIELDS_MAX];
     unsigned yield_next;
-    uint64_t paused; /* since start */
+    uint64_t paused; /* since start; not those that were adopted */
     uint64_t resumed;
     uint64_t foreign_thaws;
-    uint64_t failures;
+    uint64_t failures; /* that could not be paused or resumed, and those given up */
 };
 
 /* Journal line, then the write (or SIGSTOP). 0, or negative errno and nothing was changed: -ENOENT and
  * -ENODEV: it is gone; -EBUSY: somebody else has frozen it, or it holds /dev/fuse (a paused one would hang
- * whoever looks at its file system); -ENOSPC: too many are paused. */
+ * whoever looks at its file system); -ENOSPC: too many are paused, or no line could be written; -EALREADY: it
+ * is paused by us; -EPERM: it holds ourselves, it is a process and we may not signal any, or this is a dry
+ * run. */
 int pauser_pause(struct pauser *p, const struct group *g, enum pause_why why, uint64_t now_usec) _nodiscard_;
 /* Lets it run again, where it is still the same and still ours, and forgets it. 1: done, 0: it was not ours
- * any more, or is gone; negative errno: failed, and tried again by the next call. */
+ * any more, or is gone; negative errno: failed, and tried again by the next call. Also what the caller does
+ * for a paused group that was killed, so that a cgroup that is used again is not born frozen. */
 int pauser_resume(struct pauser *p, struct pause_entry *e) _nodiscard_;
-/* Oldest pause first. Returns how many could not be resumed. */
+/* Oldest pause first. At a stop, before the knobs are put back. Returns how many could not be resumed. */
 unsigned pauser_resume_all(struct pauser *p);
 
-/* What has become of the paused: those that are gone, or that somebody else let run, are forgotten (the latter
- * yielded to); those that froze are confirmed. Returns how many were forgotten. */
+/* What has become of the paused: those that are gone, or that somebody else let run, are forgotten (the
+ * latter yielded to); those that froze are confirmed. Returns how many were forgotten. */
 unsigned pauser_check(struct pauser *p, uint64_t now_usec);
-/* One that is not frozen PAUSE_CONFIRM_USEC after it was asked for, and grows: taken back and left alone. */
+/* One that is not frozen PAUSE_CONFIRM_USEC after it was asked for, and grows: taken back and left alone. As
+ * pauser_resume. */
 int pauser_give_up(struct pauser *p, struct pause_entry *e, uint64_t now_usec) _nodiscard_;
 
-/* At start: the leases of an earlier daemon that still stand become entries again (PAUSE_WHY_ADOPTED is not
- * used for them: they are paused for PAUSE_WHY_GROWTH, since now). Returns how many. */
-unsigned pauser_adopt(struct pauser *p, uint64_t now_usec);
+/* At start, after knobs_adopt: the leases of an earlier daemon that still stand become entries again
+ * (RESUME_WHY_ADOPTED is not used for them: they are paused for PAUSE_WHY_GROWTH, since now, a microsecond
+ * apart, so that the oldest stays the oldest). What finds no room is let run. Returns how many. */
+unsigned pauser_adopt(struct pauser *p, const struct config *c, uint64_t now_usec);
+/* After a fence, when the journal has been read again: entries whose lease is gone are forgotten. Returns how
+ * many. */
+unsigned pauser_reload(struct pauser *p);
+/* Whether the configuration still allows what the lease of a pause says (for knobs_adopt). */
+bool pauser_wants(const struct config *c, const struct lease *l);
 
 struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid); /* NULL: not paused by us */
 bool pauser_yields(const struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec);

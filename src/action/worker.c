@@ -2,14 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "kernel/cgroup.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
 #include "kernel/oom_score.h"
+#include "kernel/reclaim.h"
 #include "system/clock.h"
 
 #define WORKER_STACK_BYTES 32768
@@ -17,8 +21,10 @@
  * fast. */
 #define MRELEASE_TRIES 5
 #define MRELEASE_PAUSE_USEC 2000
+/* A write that reclaims is interrupted this often, to see whether it is still wanted. */
+#define RECLAIM_TICK_USEC (200 * USEC_PER_MSEC)
 
-static int do_write(const struct hierarchy *h, const struct worker_request *q)
+static int open_same(const struct hierarchy *h, const struct worker_request *q)
 {
     _cleanup_close_ int fd = cgroup_open(h, q->path);
     uint64_t id;
@@ -29,9 +35,66 @@ static int do_write(const struct hierarchy *h, const struct worker_request *q)
     r = cgroup_read_id(fd, &id);
     if (r < 0)
         return r;
-    if (id != q->cgroup_id)
-        return -ENOENT; /* a new cgroup of the same name */
-    return file_write_u64_at(fd, q->knob, q->value);
+    return id == q->cgroup_id ? fd_steal(&fd) : -ENOENT; /* a new cgroup of the same name */
+}
+
+static int do_write(const struct hierarchy *h, const struct worker_request *q)
+{
+    _cleanup_close_ int fd = open_same(h, q);
+
+    return fd < 0 ? fd : file_write_u64_at(fd, q->knob, q->value);
+}
+
+struct reclaiming {
+    int fd; /* where the next request comes in */
+    pid_t parent;
+    uint64_t until_usec; /* 0: no limit */
+};
+
+/* Limits and the dying are not to wait for what has time; nor does anything go on when nobody is there to
+ * hear of it. */
+static int may_go_on(void *user)
+{
+    const struct reclaiming *c = user;
+    enum worker_op next;
+    ssize_t n = recv(c->fd, &next, sizeof(next), MSG_PEEK | MSG_DONTWAIT);
+
+    if (getppid() != c->parent || n == 0)
+        return -ECANCELED;
+    if (n == (ssize_t)sizeof(next) && next != WORKER_RECLAIM)
+        return -EINTR;
+    return c->until_usec != 0 && clock_now_usec() >= c->until_usec ? -ETIMEDOUT : 0;
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal; /* only interrupts the write */
+}
+
+static int do_reclaim(const struct hierarchy *h, const struct worker_request *q, int request_fd, pid_t parent,
+                      struct worker_reply *reply)
+{
+    struct reclaiming c = {.fd = request_fd, .parent = parent};
+    struct sigaction sa = {.sa_handler = on_alarm}, before;
+    uint64_t tick = q->limit_usec != 0 ? u64_min(RECLAIM_TICK_USEC, q->limit_usec) : RECLAIM_TICK_USEC;
+    struct itimerval on = {.it_value.tv_usec = (suseconds_t)tick, .it_interval.tv_usec = (suseconds_t)tick};
+    struct itimerval off = {0};
+    _cleanup_close_ int fd = open_same(h, q);
+    struct reclaim_result done;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    if (q->limit_usec != 0)
+        c.until_usec = u64_add_cap(clock_now_usec(), q->limit_usec);
+    (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
+    (void)setitimer(ITIMER_REAL, &on, NULL);
+    r = reclaim_run(fd, q->value, q->swappiness, may_go_on, &c, &done);
+    (void)setitimer(ITIMER_REAL, &off, NULL);
+    (void)sigaction(SIGALRM, &before, NULL);
+    reply->freed_bytes = done.freed_bytes;
+    reply->swapped_bytes = done.swapped_bytes;
+    return r;
 }
 
 static int do_mrelease(const struct worker_request *q)
@@ -85,8 +148,12 @@ int worker_main(int fd, void *user)
         memcpy(reply.knob, request.knob, sizeof(reply.knob));
         if (request.op == WORKER_MRELEASE)
             reply.result = options->signals ? do_mrelease(&request) : 0;
+        else if (hierarchy.fd < 0)
+            reply.result = -ENOENT;
+        else if (request.op == WORKER_RECLAIM)
+            reply.result = do_reclaim(&hierarchy, &request, fd, parent, &reply);
         else
-            reply.result = hierarchy.fd < 0 ? -ENOENT : do_write(&hierarchy, &request);
+            reply.result = do_write(&hierarchy, &request);
         reply.usec = clock_now_usec() - begin;
         (void)send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
     }

@@ -1,4 +1,4 @@
-/* The worker: the companion that does the writes which block. Lowering memory.high or memory.max, and (later)
+/* The worker: the companion that does the writes which block. Lowering memory.high or memory.max, and
  * memory.reclaim, reclaim in the writer's context for as long as the kernel likes; process_mrelease frees a
  * dying process's memory page by page. The loop sends a request and goes on. */
 #pragma once
@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "kernel/reclaim.h"
 #include "system/companion.h"
 
 #define WORKER_PATH_MAX 256
@@ -17,6 +18,7 @@
 enum worker_op {
     WORKER_WRITE,    /* value → knob of the cgroup, where it still has that id */
     WORKER_MRELEASE, /* take the memory of pids that are dying */
+    WORKER_RECLAIM,  /* push `value` bytes of the cgroup out, as kernel/reclaim says */
 };
 
 struct worker_request {
@@ -27,6 +29,8 @@ struct worker_request {
     uint64_t value;
     pid_t pids[WORKER_PIDS_MAX];
     unsigned pid_count;
+    unsigned swappiness; /* of a reclaim: RECLAIM_SWAPPINESS_UNSET for the cgroup's own (0 is a value, too) */
+    uint64_t limit_usec; /* of a reclaim: no more than about this long; 0: as long as it takes */
 };
 
 struct worker_reply {
@@ -35,6 +39,10 @@ struct worker_reply {
     char knob[WORKER_KNOB_MAX];
     int result; /* 0, or negative errno; of mrelease: how many were released */
     uint64_t usec;
+    /* Of a reclaim, whatever its result: 0, -EAGAIN (no more to be had), -ETIMEDOUT (limit_usec), -EINTR
+     * (something that is no reclaim waits for the worker), -ENOENT, -ENODEV, -EOPNOTSUPP (before 5.19). */
+    uint64_t freed_bytes;   /* memory.current before less after */
+    uint64_t swapped_bytes; /* of these, to swap */
 };
 
 struct worker_options {

@@ -13,8 +13,8 @@
 #define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
 #define LOCK_TRY_USEC 50000
 
-/* What a stop of headroomd does, without headroomd: puts back every knob in the journal that is still ours.
- */
+/* What a stop of headroomd does, without headroomd: lets run what it has paused, the oldest first, and puts
+ * back every knob in the journal that is still ours. */
 
 struct undo {
     int root_fd;
@@ -48,7 +48,14 @@ static bool lock(int lock_fd)
 static int run(struct undo *u, int runtime_fd, bool json)
 {
     static struct lease_table table;
-    struct knobs knobs = {.hierarchy = &u->hierarchy, .table = &table, .write = write_knob, .user = u};
+    struct knobs knobs = {
+        .hierarchy = &u->hierarchy,
+        .table = &table,
+        .write = write_knob,
+        .user = u,
+        .root_fd = u->root_fd,
+        .signals = u->real_root,
+    };
     unsigned restored, left, failed;
     struct journal journal;
     int r = journal_open(&journal, u->root_fd, runtime_fd, &table);
@@ -63,11 +70,13 @@ static int run(struct undo *u, int runtime_fd, bool json)
     knobs.journal = &journal;
     restored = knobs_restore_all(&knobs, &left, &failed);
     journal_close(&journal);
+    if (failed && u->hierarchy.fd < 0)
+        (void)fprintf(stderr, "headroom undo: there is no cgroup v2 hierarchy here\n");
     if (json)
         (void)printf("{\"restored\": %u, \"left\": %u, \"failed\": %u}\n", restored, left, failed);
     else
-        (void)printf("%u knobs put back, %u left alone (no longer ours), %u failed%s%s\n", restored, left,
-                     failed, failed ? ": " : "", failed ? strerror(-knobs.last_error) : "");
+        (void)printf("%u knobs and pauses put back, %u left alone (no longer ours), %u failed%s%s\n",
+                     restored, left, failed, failed ? ": " : "", failed ? strerror(-knobs.last_error) : "");
     return failed ? CLI_FAILURE : CLI_OK;
 }
 
@@ -105,10 +114,9 @@ int cli_undo(const struct cli_options *o, int argc, char **argv)
                       "everything back\n");
         return CLI_FAILURE;
     }
-    if (hierarchy_open(root_fd, &u.hierarchy) < 0) {
-        (void)fprintf(stderr, "headroom undo: there is no cgroup v2 hierarchy here\n");
-        return CLI_FAILURE;
-    }
+    /* Without it, there may be processes that were stopped by pid. */
+    if (hierarchy_open(root_fd, &u.hierarchy) < 0)
+        u.hierarchy.fd = -1;
     code = run(&u, runtime_fd, o->json);
     hierarchy_close(&u.hierarchy);
     return code;

@@ -20,8 +20,9 @@
 
 /* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
- * that holds the lock (a killed one), and it turns the brake into a fence (action/fence). It also does what
- * the loop must not: it runs systemctl, whose start and D-Bus call block. */
+ * that holds the lock (a killed one), and it lets run what is paused and turns the brake into a fence
+ * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block.
+ */
 
 #define BEAT_USEC USEC_PER_SEC
 #define DEAD_USEC (2 * USEC_PER_SEC)
@@ -129,14 +130,10 @@ static void child_check(struct guardian *g)
 
 /* A fence that systemd does not know of falls at its next write to the unit (a daemon-reload), and the brake
  * comes back. memory.high goes along (action/unit). */
-static void fence_tell_systemd(struct guardian *g)
+static void fence_tell_systemd(struct guardian *g, const struct lease_table *table)
 {
-    static struct lease_table table;
-
-    if (journal_load(g->root_fd, g->runtime_fd, &table) < 0)
-        return;
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX && g->queue_length < QUEUE_MAX; i++) {
-        const struct lease *l = &table.leases[i];
+        const struct lease *l = &table->leases[i];
         struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = l->ours};
 
         if (!l->used || strcmp(l->knob, "memory.max") != 0 || !unit_manages(g->root_fd, l->path, l->knob))
@@ -150,20 +147,24 @@ static void fence_tell_systemd(struct guardian *g)
 
 static void fence(struct guardian *g)
 {
+    static struct lease_table table;
+    struct fence_done done;
     int r;
 
     g->fenced = true;
-    if (!g->act || g->hierarchy.fd < 0)
+    if (!g->act) /* without a hierarchy, there may be processes that were stopped */
         return;
-    r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy);
+    r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy, true, &table, &done);
     if (r < 0)
         log_line(LOG_PRIO_ERROR, "event=fence-failed error=%s", strerror(-r));
-    else if (r > 0)
-        log_line(LOG_PRIO_WARNING, "event=fence reason=\"the daemon gives no sign of life\" workloads=%d", r);
-    if (r > 0)
-        fence_tell_systemd(g);
-    if (r > 0)
-        tell(g, MESSAGE_FENCED, NULL);
+    if (done.thawed + done.fenced == 0)
+        return;
+    log_line(LOG_PRIO_WARNING,
+             "event=fence reason=\"the daemon gives no sign of life\" workloads=%u resumed=%u", done.fenced,
+             done.thawed);
+    if (done.fenced > 0)
+        fence_tell_systemd(g, &table);
+    tell(g, MESSAGE_FENCED, NULL);
 }
 
 /* While the lock is ours: a late systemctl must not come after the successor's. */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "action/pause.h"
 #include "action/unit.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
@@ -37,11 +38,14 @@ static int write_knob(void *user, const struct lease *l, uint64_t value, bool lo
     return r < 0 ? r : 1;
 }
 
-/* What isolation sets; anything else in the journal (a fence) is put back. */
+/* What isolation sets, and pauses that the configuration still allows, in any mode; anything else in the
+ * journal (a fence) is put back. */
 static bool is_wanted(void *user, const struct lease *l)
 {
     const struct daemon *d = user;
 
+    if (lease_is_pause(l))
+        return pauser_wants(&d->config, l);
     if (!d->reader.isolate)
         return false;
     if (strcmp(l->knob, high_knob) == 0)
@@ -55,6 +59,20 @@ static bool is_wanted(void *user, const struct lease *l)
     return false;
 }
 
+/* No new line gets into the journal (a full file system), so nothing can be taken on; but what an earlier
+ * daemon has left is not to stay so, least of all what it has paused. */
+static void restore_unwritten(struct daemon *d)
+{
+    unsigned restored, left, failed;
+
+    if (journal_open_existing(&d->journal, d->root_fd, d->runtime_fd, &d->leases) < 0)
+        return;
+    restored = knobs_restore_all(&d->knobs, &left, &failed);
+    journal_close(&d->journal);
+    if (restored + failed > 0)
+        log_line(LOG_PRIO_NOTICE, "event=journal adopted=0 restored=%u failed=%u", restored, failed);
+}
+
 int isolate_open(struct daemon *d)
 {
     unsigned adopted, restored;
@@ -66,19 +84,22 @@ int isolate_open(struct daemon *d)
         .table = &d->leases,
         .write = write_knob,
         .user = d,
+        .root_fd = d->root_fd,
+        .signals = d->real_root,
         .dry_run = d->dry_run,
     };
     if (d->dry_run)
         return 0;
     r = journal_open(&d->journal, d->root_fd, d->runtime_fd, &d->leases);
-    if (r < 0)
+    if (r < 0) {
+        restore_unwritten(d);
         return r;
-    d->knobs_open = true;
-    if (d->hierarchy.fd >= 0) {
-        knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
-        if (adopted + restored > 0)
-            log_line(LOG_PRIO_NOTICE, "event=journal adopted=%u restored=%u", adopted, restored);
     }
+    d->knobs_open = true;
+    /* Where there is no hierarchy, processes may have been stopped by pid. */
+    knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
+    if (adopted + restored > 0)
+        log_line(LOG_PRIO_NOTICE, "event=journal adopted=%u restored=%u", adopted, restored);
     return 0;
 }
 

@@ -307,7 +307,72 @@ def full_file_system(p):
     return None
 
 
-TESTS = [stop_restores, killed_and_undone, killed_restarted_and_stopped, killed_and_started_with_another_configuration,
+def pauses_are_undone(p):
+    """What a daemon that was killed has paused runs again; what others froze or thawed is left."""
+    tree = Tree(p.base)
+    for name in ("task-3", "task-4"):
+        tree.group(f"workload.slice/{name}", 0)
+    before = tree.knobs()
+    tree.paused("workload.slice/task-2", "workload.slice/task-1", "workload.slice/task-3")
+    tree.write(SLICE + "/task-3/cgroup.freeze", "0\n")
+    tree.write(SLICE + "/task-4/cgroup.freeze", "1\n")
+    result = undo(p, tree)
+    expect(result == {"restored": 2, "left": 1, "failed": 0}, result)
+    expect(tree.read(SLICE + "/task-4/cgroup.freeze") == "1", "somebody else's freeze was undone")
+    tree.write(SLICE + "/task-4/cgroup.freeze", "0\n")
+    expect(tree.knobs() == before, "not as before")
+    expect(undo(p, tree) == {"restored": 0, "left": 0, "failed": 0}, "something left to undo")
+
+
+def stopped_process_of_a_tree_is_left(p):
+    """In a tree that is not this machine a pid is somebody else's: nothing is signalled, and that is said."""
+    tree = Tree(p.base)
+    tree.paused("workload.slice/task-1")
+    with open(tree.path("run/headroom/journal"), "a") as f:
+        f.write("lease id=20000000 knob=SIGSTOP:102 was=0 ours=1 path=workload.slice/task-2\n")
+    code, out, err = p.cli(tree, "--json", "undo")
+    expect(code == 1 and json.loads(out) == {"restored": 1, "left": 0, "failed": 1}, f"exit {code}: {out}{err}")
+    expect(tree.read(SLICE + "/task-1/cgroup.freeze") == "0", "one that fails keeps the others")
+
+
+def pauses_of_a_class_that_may_not(p):
+    """A start lets run what the configuration does not pause any more, and keeps what it still does."""
+    for actions, frozen, found in (("reclaim kill", "0", "adopted=0 restored=2"), ("pause kill", "1", "adopted=2 restored=0")):
+        tree = Tree(p.base)
+        tree.paused("workload.slice/task-2", "workload.slice/task-1")
+        d = p.daemon(tree, config=CONFIG + f"[Class batch]\nMatch=workload.slice/*\nActions={actions}\n")
+        expect(found in d.said("event=journal"), d.log())
+        if frozen == "0":
+            expect(tree.read(SLICE + "/task-1/cgroup.freeze") == "0", f"with {actions}")
+        d.stop()
+        for task in ("task-1", "task-2"):
+            expect(tree.read(f"{SLICE}/{task}/cgroup.freeze") == "0", f"{task} is frozen after a stop, with {actions}")
+
+
+def full_file_system_keeps_nobody_paused(p):
+    if not p.may_mount:
+        return "mounting is not allowed here"
+    tree = Tree(p.base)
+    runtime = tree.path("run/headroom")
+    os.makedirs(runtime)
+    expect(ctypes.CDLL(None).mount(b"none", runtime.encode(), b"tmpfs", 0, b"size=16k") == 0, "mount")
+    tree.write("run/headroom/lock", "")
+    tree.paused("workload.slice/task-1", "workload.slice/task-2")
+    with open(os.path.join(runtime, "filler"), "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(b"x" * 1024)
+        except OSError:
+            pass
+    d = p.daemon(tree, config=CONFIG + "[Class batch]\nMatch=workload.slice/*\nActions=pause kill\n")
+    d.said("knobs are not changed")
+    for task in ("task-1", "task-2"):
+        expect(tree.read(f"{SLICE}/{task}/cgroup.freeze") == "0", f"{task} stays frozen")
+    d.stop()
+    return None
+
+
+TESTS = [full_file_system_keeps_nobody_paused, pauses_are_undone, stopped_process_of_a_tree_is_left, pauses_of_a_class_that_may_not, stop_restores, killed_and_undone, killed_restarted_and_stopped, killed_and_started_with_another_configuration,
          another_boot, journal_torn, others_value_is_left, value_set_meanwhile_is_put_back,
          new_cgroup_of_the_name_is_left, workload_comes_and_goes, kills_the_newest, victim_that_stays, nobody_to_kill,
          look_fails, stopped_and_continued, full_inotify_queue, companions_end, full_file_system]

@@ -95,6 +95,15 @@ class Tree:
         self.write("proc/meminfo", f"MemTotal: {TOTAL // 1024:12} kB\nMemFree: {free:12} kB\nMemAvailable: {free:12} kB\n"
                    "Active(file): 0 kB\nInactive(file): 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nKReclaimable: 0 kB\n")
 
+    def paused(self, *groups):
+        """As a daemon that was killed has left them: paused in this order, and in its journal."""
+        lines = [f"headroom-journal 1 {self.read('proc/sys/kernel/random/boot_id')}"]
+        for group in groups:
+            inode = os.stat(self.path(f"sys/fs/cgroup/{group}")).st_ino
+            lines.append(f"lease id={inode} knob=cgroup.freeze was=0 ours=1 path={group}")
+            self.write(f"sys/fs/cgroup/{group}/cgroup.freeze", "1\n")
+        self.write("run/headroom/journal", "\n".join(lines) + "\n")
+
     def stat(self, group, anon):
         """Of one width, so that a reader never sees a part of it."""
         self.write(f"sys/fs/cgroup/{group}/memory.current", f"{anon:020}\n")
@@ -103,7 +112,7 @@ class Tree:
 
     def group(self, group, anon, pid=0, start=0):
         base = f"sys/fs/cgroup/{group}/"
-        for name, text in (("cgroup.events", "populated 1\nfrozen 0\n"), ("cgroup.kill", ""), ("cgroup.type", "domain\n"),
+        for name, text in (("cgroup.events", "populated 1\nfrozen 0\n"), ("cgroup.kill", ""), ("cgroup.freeze", "0\n"), ("cgroup.type", "domain\n"),
                            ("cgroup.procs", f"{pid}\n" if pid else ""), ("cgroup.controllers", "memory\n"),
                            ("memory.high", "max\n"), ("memory.max", "max\n"), ("memory.low", "0\n"),
                            ("memory.min", "0\n"), ("memory.pressure", PSI), ("memory.swap.max", "max\n"),

@@ -165,6 +165,75 @@ static void test_rewrite_of_the_largest_table(void **state)
         assert_true(lease_find(&table, UINT64_MAX - i, knob)->ours_before == UINT64_MAX - 3);
     tree_restart(&t);
     assert_int_equal(tree_leases(&t), JOURNAL_LEASES_MAX);
+    assert_false(journal_is_long(&t.journal)); /* large for good, and not worth writing anew each time */
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
+        assert_int_equal(journal_append_release(&t.journal, &t.table.leases[i]), 0);
+    assert_true(journal_is_long(&t.journal));
+    tree_deinit(&t);
+}
+
+/* Leases keep their order, in whichever places of the table they are. */
+static void test_rewrite_keeps_the_order(void **state)
+{
+    struct lease_table table;
+    struct lease *l = NULL;
+    struct tree t;
+
+    tree_init(&t, *state);
+    for (unsigned i = 0; i < 100; i++) {
+        struct lease *added = lease_add(&t.table);
+        uint64_t sequence = added->sequence;
+
+        *added = lease_of(1000 - i, "memory.high", 1, 2, "a");
+        added->sequence = sequence;
+        if (i % 3 == 2) /* its place is taken by the next one */
+            t.table.leases[i / 2].used = false;
+    }
+    assert_int_equal(journal_rewrite(&t.journal, &t.table), 0);
+    read_back(&t, &table);
+    for (const struct lease *m = NULL; (m = lease_next(&t.table, m));) {
+        l = lease_next(&table, l);
+        assert_true(l && l->cgroup_id == m->cgroup_id);
+        assert_true(!lease_next(&t.table, m) || lease_next(&t.table, m)->cgroup_id < m->cgroup_id);
+    }
+    assert_null(lease_next(&table, l));
+    tree_deinit(&t);
+}
+
+/* A line that no buffer holds, and one that ends where a piece that is read at once does. */
+static void test_reads_by_pieces(void **state)
+{
+    struct lease l = lease_of(7, "memory.high", 100, 50, "a");
+    struct lease_table table;
+    static char line[10000];
+
+    for (size_t length = 3900; length < sizeof(line); length += length < 4200 ? 1 : 1913) {
+        struct tree t;
+
+        tree_init(&t, *state);
+        memset(line, 'x', length);
+        line[length] = '\n';
+        assert_int_equal(pwrite(t.journal.fd, line, length + 1, file_size(&t)), (ssize_t)length + 1);
+        assert_int_equal(journal_append_lease(&t.journal, &l), 0);
+        assert_int_equal(pwrite(t.journal.fd, line, length, file_size(&t)), (ssize_t)length);
+        read_back(&t, &table);
+        assert_true(lease_find(&table, 7, "memory.high")->ours == 50);
+        tree_restart(&t);
+        assert_int_equal(tree_leases(&t), 1);
+        assert_int_equal(unlinkat(t.runtime_fd, "journal", 0), 0);
+        tree_deinit(&t);
+    }
+}
+
+/* What is larger than any that we write is not believed. */
+static void test_too_large(void **state)
+{
+    struct lease_table table;
+    struct tree t;
+
+    tree_init(&t, *state);
+    assert_int_equal(ftruncate(t.journal.fd, 1 << 20), 0);
+    assert_int_equal(journal_load(t.f->fd, t.runtime_fd, &table), -EFBIG);
     tree_deinit(&t);
 }
 
@@ -177,13 +246,13 @@ static void test_grows_to_its_end(void **state)
     int r = 0;
 
     tree_init(&t, *state);
-    for (unsigned i = 1; i < 4000 && r == 0; i++) {
+    for (unsigned i = 1; i < 20000 && r == 0; i++) {
         l.ours = i;
         r = journal_append_lease(&t.journal, &l);
     }
     assert_int_equal(r, -EFBIG);
     assert_true(journal_is_long(&t.journal));
-    assert_true(file_size(&t) <= 65536);
+    assert_true(file_size(&t) <= 524288);
     read_back(&t, &table);
     assert_true(lease_find(&table, 7, "memory.high")->ours == l.ours - 1);
     tree_restart(&t);
@@ -292,6 +361,9 @@ int main(void)
         TEST(test_two_writers),
         TEST(test_rewrite_keeps_both_own_values),
         TEST(test_rewrite_of_the_largest_table),
+        TEST(test_rewrite_keeps_the_order),
+        TEST(test_reads_by_pieces),
+        TEST(test_too_large),
         TEST(test_grows_to_its_end),
         TEST(test_full_disk),
         TEST(test_full_disk_rewrite),

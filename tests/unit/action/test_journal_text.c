@@ -120,6 +120,20 @@ static void test_bad_lines(void **state _unused_)
         "lease id=7 knob= was=max ours=1 path=a",
         "lease id=7 knob=../memory.high was=max ours=1 path=a", /* a file of the cgroup, and no other */
         "lease id=7 knob=/etc/passwd was=max ours=1 path=a",
+        "lease id=7 knob=SIGSTOP was=0 ours=1 path=a", /* whom? */
+        "lease id=7 knob=SIGSTOP: was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:0 was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:-1 was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:012 was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:2147483648 was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:12x was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOPPED was=0 ours=1 path=a",
+        "lease id=7 knob=SIGSTOP:12 was=1 ours=1 path=a", /* undoing it would stop somebody */
+        "lease id=7 knob=SIGSTOP:12 was=0 ours=0 path=a",
+        "lease id=7 knob=cgroup.freeze was=1 ours=1 path=a",
+        "lease id=7 knob=cgroup.freeze was=0 ours=max path=a",
+        "lease id=7 knob=cgroup.freeze was=1 ours=0 path=a",
+        "release id=7 knob=SIGSTOP:0 path=a",
         "release id=7",
         "release id=x knob=memory.high path=a",
     };
@@ -156,6 +170,29 @@ static void test_path_with_blanks(void **state _unused_)
 {
     assert_int_equal(parse(HEAD "lease id=3 knob=memory.low was=0 ours=1 path= a \n"), 0);
     assert_string_equal(table.leases[0].path, " a ");
+}
+
+static void test_pauses(void **state _unused_)
+{
+    const struct lease *l;
+
+    assert_int_equal(parse(HEAD "lease id=7 knob=cgroup.freeze was=0 ours=1 path=a\n"
+                                "lease id=7 knob=SIGSTOP:2147483647 was=0 ours=1 path=\n"
+                                "lease id=7 knob=SIGSTOP:12 was=0 ours=1 path=a\n"
+                                "lease id=7 knob=memory.high was=max ours=1 path=a\n"
+                                "release id=7 knob=SIGSTOP:12 path=a\n"
+                                "lease id=7 knob=memory.high was=max ours=2 path=a\n"),
+                     0);
+    assert_int_equal(used(), 3);
+    l = lease_next(&table, NULL);
+    assert_true(lease_is_pause(l) && lease_pid(l) == 0);
+    l = lease_next(&table, l);
+    assert_true(lease_is_pause(l) && lease_pid(l) == 2147483647);
+    assert_string_equal(l->path, "");
+    l = lease_next(&table, l);
+    assert_false(lease_is_pause(l));
+    assert_true(l->ours_before == 1);
+    assert_null(lease_next(&table, l));
 }
 
 static void test_huge_ids(void **state _unused_)
@@ -209,7 +246,9 @@ static void test_cut_everywhere(void **state _unused_)
 static void test_every_byte_changed(void **state _unused_)
 {
     static const char text[] = HEAD "lease id=7 knob=memory.high was=max ours=4096 path=a/b\n"
-                                    "lease id=8 knob=memory.low was=0 ours=8192 path=c\n";
+                                    "lease id=8 knob=memory.low was=0 ours=8192 path=c\n"
+                                    "lease id=8 knob=cgroup.freeze was=0 ours=1 path=c\n"
+                                    "lease id=9 knob=SIGSTOP:77 was=0 ours=1 path=c\n";
     static const char replacements[] = {'\0', '\n', '\r', ' ', '-', '9', '=', '/', '\xff'};
     char copy[sizeof(text) + 1];
     size_t length = sizeof(text) - 1;
@@ -228,13 +267,15 @@ static void test_every_byte_changed(void **state _unused_)
                 memmove(copy + at + 1, text + at, length - at);
                 n++;
             }
-            assert_in_range(parse_bytes(copy, n), 0, 4);
+            assert_in_range(parse_bytes(copy, n), 0, 6);
             for (unsigned k = 0; k < JOURNAL_LEASES_MAX; k++) {
                 if (!table.leases[k].used)
                     continue;
                 assert_non_null(memchr(table.leases[k].path, 0, JOURNAL_PATH_MAX));
                 assert_non_null(memchr(table.leases[k].knob, 0, JOURNAL_KNOB_MAX));
                 assert_null(strchr(table.leases[k].knob, '/'));
+                if (lease_is_pause(&table.leases[k]))
+                    assert_true(table.leases[k].was == 0 && table.leases[k].ours == 1);
             }
         }
 }
@@ -242,17 +283,12 @@ static void test_every_byte_changed(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),
-        cmocka_unit_test(test_releases),
-        cmocka_unit_test(test_other_boot),
-        cmocka_unit_test(test_other_format),
-        cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_path_with_blanks),
-        cmocka_unit_test(test_huge_ids),
-        cmocka_unit_test(test_more_than_fit),
-        cmocka_unit_test(test_cut_everywhere),
-        cmocka_unit_test(test_every_byte_changed),
+        cmocka_unit_test(test_leases),           cmocka_unit_test(test_releases),
+        cmocka_unit_test(test_other_boot),       cmocka_unit_test(test_other_format),
+        cmocka_unit_test(test_bad_lines),        cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_path_with_blanks), cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_huge_ids),         cmocka_unit_test(test_more_than_fit),
+        cmocka_unit_test(test_cut_everywhere),   cmocka_unit_test(test_every_byte_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -468,6 +468,101 @@ static void test_journal_stays_short(void **state)
     tree_deinit(&t);
 }
 
+/* ---- pauses ---- */
+
+struct order {
+    struct tree *t;
+    unsigned calls;
+};
+
+/* Where a knob is put back, the pauses must be over; and no pause comes by here. */
+static int order_write(void *user, const struct lease *l, uint64_t value _unused_, bool lowers _unused_)
+{
+    struct order *o = user;
+
+    assert_false(lease_is_pause(l));
+    o->calls++;
+    tree_assert(o->t, "sys/fs/cgroup/task/cgroup.freeze", "0");
+    return 0;
+}
+
+static void test_pauses_go_first(void **state)
+{
+    struct tree t;
+    struct order o = {.t = &t};
+
+    tree_init(&t, *state);
+    assert_int_equal(apply(&t, "memory.low", 4096, 1), 0);
+    tree_add(&t, "task", "max\n");
+    tree_pause(&t, "task");
+    assert_int_equal(apply(&t, "memory.high", 8192, 1), 0);
+    t.knobs.write = order_write;
+    t.knobs.user = &o;
+    restore(&t, 3, 0, 0);
+    assert_int_equal(o.calls, 2);
+    tree_deinit(&t);
+}
+
+/* The oldest of those that are not wanted runs first. */
+struct wanted_log {
+    uint64_t ids[4];
+    unsigned count;
+};
+
+static bool wanted_logged(void *user, const struct lease *l)
+{
+    struct wanted_log *w = user;
+
+    w->ids[w->count++] = l->cgroup_id;
+    return false;
+}
+
+static void test_pauses_adopted_in_order(void **state)
+{
+    static const char *const paths[] = {"c", "a", "b"};
+    struct wanted_log w = {0};
+    struct tree t;
+    unsigned a, r;
+
+    tree_init(&t, *state);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        tree_add(&t, paths[i], "max\n");
+        tree_pause(&t, paths[i]);
+    }
+    tree_restart(&t);
+    adopt(&t, wanted_all, 3, 0);
+    knobs_adopt(&t.knobs, wanted_logged, &w, &a, &r);
+    assert_int_equal(a, 0);
+    assert_int_equal(r, 3);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        assert_true(w.ids[i] == tree_id(&t, paths[i]));
+    tree_assert(&t, "sys/fs/cgroup/b/cgroup.freeze", "0");
+    tree_deinit(&t);
+}
+
+/* A crash between the line and the write; and a group that was used again. */
+static void test_pauses_that_do_not_stand(void **state)
+{
+    struct tree t;
+
+    tree_init(&t, *state);
+    tree_add(&t, "task", "max\n");
+    tree_pause(&t, "task");
+    fixture_write(t.f, "sys/fs/cgroup/task/cgroup.freeze", "0\n");
+    tree_restart(&t);
+    adopt(&t, wanted_all, 0, 0);
+    assert_int_equal(tree_leases(&t), 0);
+    tree_pause(&t, "task");
+    assert_int_equal(renameat(t.f->fd, "sys/fs/cgroup/task", t.f->fd, "sys/fs/cgroup/aside"), 0);
+    tree_add(&t, "task", "max\n");
+    fixture_write(t.f, "sys/fs/cgroup/task/cgroup.freeze", "1\n");
+    tree_restart(&t);
+    adopt(&t, wanted_all, 0, 0);
+    tree_assert(&t, "sys/fs/cgroup/task/cgroup.freeze", "1");
+    assert_int_equal(tree_leases(&t), 0);
+    tree_deinit(&t);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -495,6 +590,9 @@ int main(void)
         TEST(test_crash_before_the_write),
         TEST(test_restore_without_journal),
         TEST(test_journal_stays_short),
+        TEST(test_pauses_go_first),
+        TEST(test_pauses_adopted_in_order),
+        TEST(test_pauses_that_do_not_stand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

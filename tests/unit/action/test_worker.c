@@ -139,6 +139,102 @@ static void test_ends_with_its_parent(void **state)
     free(w);
 }
 
+static struct worker_request reclaim_request(const struct worker *w, uint64_t bytes)
+{
+    struct worker_request q = request(w, "workload.slice", "", bytes);
+
+    q.op = WORKER_RECLAIM;
+    q.cgroup_id = tree_id(&w->tree, "workload.slice");
+    q.swappiness = RECLAIM_SWAPPINESS_UNSET;
+    return q;
+}
+
+static void test_reclaim(void **state)
+{
+    struct worker_request q;
+    struct worker w;
+
+    worker_start(&w, *state);
+    q = reclaim_request(&w, 3 << 20);
+    assert_int_equal(ask(&w, &q), -EOPNOTSUPP);
+    fixture_write(w.tree.f, SLICE "/memory.reclaim", "");
+    fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
+    fixture_write(w.tree.f, SLICE "/memory.low", "104333312\n");
+    q.swappiness = 60;
+    assert_int_equal(ask(&w, &q), -EAGAIN); /* a file gives nothing back */
+    tree_assert(&w.tree, SLICE "/memory.reclaim", "524288 swappiness=60");
+    q.cgroup_id++;
+    assert_int_equal(ask(&w, &q), -ENOENT);
+    q = reclaim_request(&w, 1 << 20);
+    (void)snprintf(q.path, sizeof(q.path), "../../../run");
+    assert_int_equal(ask(&w, &q), -EINVAL);
+    worker_end(&w);
+}
+
+static struct worker_reply next_reply(const struct worker *w)
+{
+    struct pollfd p = {.fd = w->companion.fd, .events = POLLIN};
+    struct worker_reply reply;
+
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(companion_receive(&w->companion, &reply, sizeof(reply)), sizeof(reply));
+    return reply;
+}
+
+/* A write that blocks, as the kernel's may: a pipe that is full. It ends at the limit, and without one when
+ * nothing comes. */
+static void test_reclaim_is_interrupted(void **state)
+{
+    _cleanup_close_ int pipe_fd = -1;
+    struct worker_request q;
+    struct worker_reply reply;
+    struct worker w;
+
+    worker_start(&w, *state);
+    assert_int_equal(mkfifoat(w.tree.f->fd, SLICE "/memory.reclaim", 0600), 0);
+    pipe_fd = openat(w.tree.f->fd, SLICE "/memory.reclaim", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(pipe_fd >= 0);
+    while (write(pipe_fd, "x", 1) == 1)
+        continue;
+    fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
+    q = reclaim_request(&w, 50 << 20);
+    q.limit_usec = 50000;
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    reply = next_reply(&w);
+    assert_int_equal(reply.op, WORKER_RECLAIM);
+    assert_int_equal(reply.result, -ETIMEDOUT);
+    assert_in_range(reply.usec, 50000, 5000000);
+    assert_true(reply.freed_bytes == 0);
+    q.limit_usec = 0;
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    assert_int_equal(next_reply(&w).result, -EAGAIN);
+    worker_end(&w);
+}
+
+/* Limits do not wait for it, other reclaims do. */
+static void test_reclaim_makes_way(void **state)
+{
+    struct worker_request q, again, write;
+    struct worker w;
+
+    worker_start(&w, *state);
+    fixture_write(w.tree.f, SLICE "/memory.reclaim", "");
+    fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
+    again = q = reclaim_request(&w, 50 << 20);
+    write = request(&w, "workload.slice", "memory.high", 8192);
+    write.cgroup_id = q.cgroup_id;
+    assert_int_equal(kill(w.companion.pid, SIGSTOP), 0); /* our own child */
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    assert_int_equal(companion_send(&w.companion, &again, sizeof(again)), 0);
+    assert_int_equal(companion_send(&w.companion, &write, sizeof(write)), 0);
+    assert_int_equal(kill(w.companion.pid, SIGCONT), 0);
+    assert_int_equal(next_reply(&w).result, -EAGAIN); /* tried: what waits is of its kind */
+    assert_int_equal(next_reply(&w).result, -EINTR);
+    assert_int_equal(next_reply(&w).result, 0);
+    tree_assert(&w.tree, SLICE "/memory.high", "8192");
+    worker_end(&w);
+}
+
 static void test_garbage_ends_it(void **state)
 {
     struct pollfd p = {.events = POLLIN};
@@ -161,6 +257,9 @@ int main(void)
         TEST(test_refuses),
         TEST(test_no_mrelease_in_a_tree),
         TEST(test_ends_with_its_parent),
+        TEST(test_reclaim),
+        TEST(test_reclaim_is_interrupted),
+        TEST(test_reclaim_makes_way),
         TEST(test_garbage_ends_it),
     };
 

@@ -24,7 +24,7 @@ static inline void tree_add(struct tree *t, const char *path, const char *high)
     char file[PATH_MAX];
     static const char *const files[][2] = {
         {"memory.max", "max\n"}, {"memory.low", "0\n"}, {"cgroup.events", "populated 1\nfrozen 0\n"},
-        {"cgroup.kill", ""},     {"cgroup.procs", ""},
+        {"cgroup.kill", ""},     {"cgroup.procs", ""},  {"cgroup.freeze", "0\n"},
     };
 
     (void)snprintf(file, sizeof(file), "sys/fs/cgroup/%s/memory.high", path);
@@ -96,4 +96,18 @@ static inline unsigned tree_leases(const struct tree *t)
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
         n += t->table.leases[i].used;
     return n;
+}
+
+/* A pause as an earlier daemon has left it: its line, and what was written. */
+static inline void tree_pause(struct tree *t, const char *path)
+{
+    struct lease next = {.used = true, .cgroup_id = tree_id(t, path), .ours = 1, .ours_before = 1};
+    char file[PATH_MAX];
+    struct lease *l;
+
+    lease_pause_knob(next.knob, 0);
+    (void)snprintf(next.path, sizeof(next.path), "%s", path);
+    assert_int_equal(knobs_take(&t->knobs, &next, &l), 0);
+    (void)snprintf(file, sizeof(file), "sys/fs/cgroup/%s/cgroup.freeze", path);
+    fixture_write(t->f, file, "1\n");
 }

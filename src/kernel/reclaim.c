@@ -1,0 +1,121 @@
+#include "kernel/reclaim.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "kernel/file.h"
+
+#define RECLAIM "memory.reclaim"
+/* Chunks in a row that brought less than a quarter of what was asked: there is no more to be had, or the
+ * group grows as fast as we take. */
+#define FRUITLESS_MAX 3
+#define FRUITLESS_PART 4
+
+int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness)
+{
+    char text[64];
+    int r;
+
+    if (*swappiness != RECLAIM_SWAPPINESS_UNSET) {
+        (void)snprintf(text, sizeof(text), "%" PRIu64 " swappiness=%u", bytes, *swappiness);
+        r = file_write_at(cgroup_fd, RECLAIM, text);
+        if (r != -EINVAL)
+            return r == -ENOENT ? -EOPNOTSUPP : r;
+        *swappiness = RECLAIM_SWAPPINESS_UNSET;
+    }
+    (void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
+    r = file_write_at(cgroup_fd, RECLAIM, text);
+    return r == -ENOENT ? -EOPNOTSUPP : r;
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    return bytes / page * page;
+}
+
+/* What a file that may be missing (a controller that is not there, swap that is not built in) says. */
+static uint64_t read_or_zero(int cgroup_fd, const char *name)
+{
+    uint64_t value;
+
+    return file_read_u64_at(cgroup_fd, name, &value) < 0 ? 0 : value;
+}
+
+/* What may be asked for now. */
+static uint64_t next_chunk(int cgroup_fd, uint64_t current, uint64_t left)
+{
+    uint64_t kept = u64_max(read_or_zero(cgroup_fd, "memory.min"), read_or_zero(cgroup_fd, "memory.low"));
+
+    return whole_pages(u64_min(u64_min(left, RECLAIM_CHUNK_BYTES), u64_sub_floor(current, kept)));
+}
+
+/* The write before: how it went is seen when the next one is due. */
+struct chunk {
+    uint64_t bytes; /* 0: there was none yet */
+    uint64_t before;
+    bool interrupted;
+};
+
+/* One that was interrupted counts as far as it came, and is fruitless only where that is nowhere. */
+static void note_chunk(const struct chunk *c, uint64_t now, uint64_t *asked, unsigned *fruitless)
+{
+    uint64_t brought = u64_sub_floor(c->before, now);
+    bool good = c->interrupted ? brought > 0 : brought >= c->bytes / FRUITLESS_PART;
+
+    *asked += c->interrupted ? u64_min(brought, c->bytes) : c->bytes;
+    *fruitless = good ? 0 : *fruitless + 1;
+}
+
+static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
+               uint64_t begin, struct reclaim_result *done)
+{
+    uint64_t current = begin, left;
+    unsigned fruitless = 0;
+    struct chunk c = {0};
+
+    for (;;) {
+        int r = go ? go(user) : 0;
+
+        if (r == 0)
+            r = file_read_u64_at(cgroup_fd, "memory.current", &current);
+        if (c.bytes > 0)
+            note_chunk(&c, current, &done->asked_bytes, &fruitless);
+        if (r != 0)
+            return r;
+        if (fruitless >= FRUITLESS_MAX)
+            return -EAGAIN;
+        left = u64_sub_floor(bytes, u64_max(done->asked_bytes, u64_sub_floor(begin, current)));
+        c = (struct chunk){.bytes = next_chunk(cgroup_fd, current, left), .before = current};
+        if (c.bytes == 0)
+            return 0;
+        r = reclaim_write(cgroup_fd, c.bytes, &swappiness);
+        if (r < 0 && r != -EAGAIN && r != -EINTR)
+            return r;
+        c.interrupted = r == -EINTR;
+    }
+}
+
+int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
+                struct reclaim_result *ret)
+{
+    uint64_t begin, swapped, end;
+    int r;
+
+    *ret = (struct reclaim_result){0};
+    if (!file_exists_at(cgroup_fd, RECLAIM))
+        return file_exists_at(cgroup_fd, "cgroup.procs") ? -EOPNOTSUPP : -ENODEV;
+    r = file_read_u64_at(cgroup_fd, "memory.current", &begin);
+    if (r < 0)
+        return r;
+    swapped = read_or_zero(cgroup_fd, "memory.swap.current");
+    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, ret);
+    if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
+        ret->freed_bytes = u64_sub_floor(begin, end);
+    ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
+    return r;
+}
