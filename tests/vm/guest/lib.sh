@@ -122,7 +122,7 @@ run_driver() { # [OPTION...]
         --profile "$PROFILE" --output "/tmp/${RUN}driver.json" --events "/tmp/${RUN}driver-events.log" \
         $DRIVER_OPTIONS "$@"
     driver_status=$?
-    for key in tasks finished attempts killed failed cut seconds useful_seconds lost_seconds cut_seconds \
+    for key in tasks finished attempts killed failed cut seconds useful_seconds work_seconds lost_seconds cut_seconds \
         peak_running groups_left; do
         figure "${RUN}driver_$key" "$(driver_get $key)"
     done
@@ -141,9 +141,10 @@ at_most() { # A B: decimals compared as numbers
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 <= b + 0) }'
 }
 
-# A / B in thousandths, for ratios of decimals; and what of the useful work was lost.
+# A / B in thousandths, for ratios of decimals.
 ratio_permille() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f\n", b + 0 ? a * 1000 / b : 0 }'; }
-lost_permille() { ratio_permille "$(driver_get lost_seconds)" "$(driver_get useful_seconds)"; }
+# What was lost, of the work that was done. Not of useful_seconds, which also has the time for which tasks were paused.
+lost_permille() { ratio_permille "$(driver_get lost_seconds)" "$(driver_get work_seconds)"; }
 
 # Time in which all of a group stood still for want of memory.
 full_usec() { sed -n 's/^full.*total=//p' "$1/memory.pressure"; } # GROUP

@@ -67,7 +67,7 @@ static struct {
     char self[PATH_BYTES];
     /* results */
     uint64_t killed, failed, cut, attempts;
-    uint64_t useful_usec, lost_usec, cut_usec, peak_running;
+    uint64_t useful_usec, work_usec, lost_usec, cut_usec, peak_running;
     uint64_t age_usec[MAX_AGES];
     struct output output;
 } driver;
@@ -234,6 +234,7 @@ static void attempt_ended(struct slot *slot, const siginfo_t *info)
         state->finished = true;
         driver.finished++;
         driver.useful_usec += age_usec;
+        driver.work_usec += driver.task_usec[slot->task];
         driver_event("finished", slot);
     } else if (driver.cutting) {
         driver.cut++;
@@ -380,6 +381,8 @@ static void driver_report(uint64_t elapsed_usec)
     add_number("cut", driver.cut);
     add_seconds("seconds", elapsed_usec);
     add_seconds("useful_seconds", driver.useful_usec);
+    /* What the finished ones had to do, without the time for which they stood still. */
+    add_seconds("work_seconds", driver.work_usec);
     add_seconds("lost_seconds", driver.lost_usec);
     add_seconds("cut_seconds", driver.cut_usec);
     add_number("parallel", driver.parallel);

@@ -42,7 +42,7 @@ figure ideal_seconds "$(ideal_seconds "$(cat "$WORKLOAD/memory.high")")"
 run guarded
 ratio=$(ratio_permille "$run_seconds" "$alone_seconds")
 figure time_permille_of_unguarded "$ratio"
-figure lost_permille "$(lost_permille)"
+figure lost_permille_of_work "$(lost_permille)"
 figure kills "$(kills)"
 figure pauses "$(pauses)"
 
