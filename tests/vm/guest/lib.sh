@@ -89,8 +89,14 @@ run_in() {
     load cgroup-run "$run_group" -- "$@"
 }
 
+# A scenario that loads the node more than once names each run: RUN=unguarded_ is before the names of its figures and
+# of its files.
+RUN=
+driver_get() { json_get "/tmp/${RUN}driver.json" "$1"; } # KEY
+heartbeat_get() { json_get "/tmp/${RUN}heartbeat.json" "$1"; } # KEY
+
 start_heartbeat() { # [OPTION...]
-    load cgroup-run "$SYSTEM/heartbeat" -- load heartbeat --output /tmp/heartbeat.json "$@" &
+    load cgroup-run "$SYSTEM/heartbeat" -- load heartbeat --output "/tmp/${RUN}heartbeat.json" "$@" &
     heartbeat_pid=$!
 }
 
@@ -98,7 +104,7 @@ stop_heartbeat() {
     kill -TERM "$heartbeat_pid"
     wait "$heartbeat_pid"
     for key in beats p50_usec p99_usec p999_usec worst_usec worst_at_usec over_100ms over_500ms; do
-        figure "heartbeat_$key" "$(json_get /tmp/heartbeat.json $key)"
+        figure "${RUN}heartbeat_$key" "$(heartbeat_get $key)"
     done
 }
 
@@ -113,11 +119,12 @@ run_driver() { # [OPTION...]
     # shellcheck disable=SC2086 # DRIVER_OPTIONS is a list of words
     load driver --workload "$WORKLOAD" --tasks "$TASKS" --bytes "$BYTES" --seconds "$TASK_SECONDS" \
         --grow-seconds "$GROW_SECONDS" --parallel "$PARALLEL" --stagger "$STAGGER" --limit "$LIMIT" \
-        --profile "$PROFILE" --output /tmp/driver.json --events /tmp/driver-events.log $DRIVER_OPTIONS "$@"
+        --profile "$PROFILE" --output "/tmp/${RUN}driver.json" --events "/tmp/${RUN}driver-events.log" \
+        $DRIVER_OPTIONS "$@"
     driver_status=$?
-    for key in tasks finished attempts killed failed cut seconds useful_seconds lost_seconds cut_seconds \
+    for key in tasks finished attempts killed failed cut seconds useful_seconds work_seconds lost_seconds cut_seconds \
         peak_running groups_left; do
-        figure "driver_$key" "$(json_get /tmp/driver.json $key)"
+        figure "${RUN}driver_$key" "$(driver_get $key)"
     done
     return $driver_status
 }
@@ -133,6 +140,17 @@ ideal_seconds() { # LIMIT-BYTES
 at_most() { # A B: decimals compared as numbers
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && b != "" && a + 0 <= b + 0) }'
 }
+
+# A / B in thousandths, for ratios of decimals.
+ratio_permille() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f\n", b + 0 ? a * 1000 / b : 0 }'; }
+# What was lost, of the work that was done. Not of useful_seconds, which also has the time for which tasks were paused.
+lost_permille() { ratio_permille "$(driver_get lost_seconds)" "$(driver_get work_seconds)"; }
+
+# Time in which all of a group stood still for want of memory.
+full_usec() { sed -n 's/^full.*total=//p' "$1/memory.pressure"; } # GROUP
+
+# How many groups below the workload are told to be frozen, by whomever.
+frozen_groups() { find "$WORKLOAD" -name cgroup.freeze -exec cat {} + 2>/dev/null | grep -c 1; }
 
 start_headroomd() { # [OPTION...]
     command -v headroomd >/dev/null || { check "headroomd is in the guest" false; return 1; }
@@ -199,6 +217,12 @@ CONFIG
 kill_lines() { grep 'action=kill' /tmp/headroomd.log; }
 kills() { grep -c 'action=kill' /tmp/headroomd.log; }
 kill_count_is_more() { [ "$(kills)" -gt "$1" ]; }
+
+# Lines that tell of a pause; and whether the storm has come to where headroomd has to act.
+pauses() { grep -c 'action=pause' /tmp/headroomd.log; }
+storm_is_on() { # KILLS-BEFORE
+    [ "$(frozen_groups)" -gt 0 ] || [ "$(kills)" -gt $(($1 + 2)) ]
+}
 
 # No decision may kill for a need that is not there.
 needless_kills() { kill_lines | grep -c ' need=0 '; }

@@ -87,6 +87,9 @@ int group_create(const char *path);
 int group_open(const char *path);
 /* Write `text` to a file of the group; 0 or negative errno. */
 int group_write(int group_fd, const char *file, const char *text);
+/* fork() with the child born in the group, so that all it needs is charged there: 0 in the child, else its
+ * pid or negative errno. ret_pidfd may be NULL. */
+pid_t group_fork(int group_fd, int *ret_pidfd);
 
 /* load_output.c: one line of JSON to a file or, with NULL or "-", to standard output. */
 struct output {
@@ -113,3 +116,5 @@ int command_pipes(int argc, char **argv);
 int command_sockets(int argc, char **argv);
 int command_cgroup_run(int argc, char **argv);
 int command_reaction(int argc, char **argv);
+int command_family(int argc, char **argv);
+int command_kill_at(int argc, char **argv);

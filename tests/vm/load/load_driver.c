@@ -3,14 +3,12 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -23,7 +21,14 @@
  * everything it holds is taken and locked before the first task, a child is born directly in its group
  * (clone3), so that what the child needs is charged to the group, and deaths are read from pidfds.
  */
-enum { MAX_TASKS = 1024, MAX_PARALLEL = 256, MAX_AGES = 4096, MAX_RMDIR = 512, PATH_BYTES = 256 };
+enum {
+    MAX_TASKS = 1024,
+    MAX_PARALLEL = 256,
+    MAX_AGES = 4096,
+    MAX_RMDIR = 512,
+    PATH_BYTES = 256,
+    MAX_LIST = 256
+};
 enum { KILL_WAIT_USEC = 10000000, FAILED_PAUSE_USEC = 100000, RMDIR_RETRY_USEC = 50000 };
 
 struct driver_task {
@@ -44,13 +49,15 @@ struct slot {
 
 static struct {
     /* what was asked for */
-    const char *workload, *output_path, *sizes, *profile, *events_path;
+    const char *workload, *output_path, *sizes, *durations, *profile, *events_path;
     uint64_t tasks, bytes, seconds_usec, grow_usec, parallel, stagger_usec, limit_usec, touch_all_usec;
+    uint64_t xattr_skip_every;
     bool shared, compressible;
     struct text_list xattrs, knobs;
     /* state */
     struct driver_task task[MAX_TASKS];
     uint64_t task_bytes[MAX_TASKS];
+    uint64_t task_usec[MAX_TASKS];
     struct slot slot[MAX_PARALLEL];
     char rmdir_pending[MAX_RMDIR][PATH_BYTES];
     size_t rmdir_count, running, finished, started_fresh;
@@ -60,7 +67,7 @@ static struct {
     char self[PATH_BYTES];
     /* results */
     uint64_t killed, failed, cut, attempts;
-    uint64_t useful_usec, lost_usec, cut_usec, peak_running;
+    uint64_t useful_usec, work_usec, lost_usec, cut_usec, peak_running;
     uint64_t age_usec[MAX_AGES];
     struct output output;
 } driver;
@@ -78,14 +85,17 @@ static void driver_event(const char *what, const struct slot *slot)
             (unsigned long long)((now - slot->start_usec) / 1000 % 1000));
 }
 
-/* "%n" becomes the number of the task, from 1, so that an attribute can name the lineage of the attempts. */
+/* "%n" becomes the number of the task, from 1, so that an attribute can name the lineage of the attempts;
+ * "%b" the bytes that it will take. */
 static void expand_value(const char *value, size_t task, char *ret, size_t size)
 {
     size_t used = 0;
 
     for (const char *p = value; *p && used + 24 < size; p++) {
-        if (p[0] == '%' && p[1] == 'n') {
-            used += (size_t)snprintf(ret + used, size - used, "%zu", task + 1);
+        if (p[0] == '%' && (p[1] == 'n' || p[1] == 'b')) {
+            uint64_t number = p[1] == 'n' ? task + 1 : driver.task_bytes[task];
+
+            used += (size_t)snprintf(ret + used, size - used, "%llu", (unsigned long long)number);
             p++;
         } else {
             ret[used++] = *p;
@@ -94,12 +104,20 @@ static void expand_value(const char *value, size_t task, char *ret, size_t size)
     ret[used] = '\0';
 }
 
+/* A task that does not say how much it will take has no attribute with its bytes. */
+static bool is_left_out(const char *value, size_t task)
+{
+    return driver.xattr_skip_every && (task + 1) % driver.xattr_skip_every == 0 && strstr(value, "%b");
+}
+
 static void group_prepare(const char *path, int group_fd, size_t task)
 {
     for (size_t i = 0; i < driver.xattrs.count; i++) {
         char name[128], value[256];
         const char *equal = strchr(driver.xattrs.items[i], '=');
 
+        if (is_left_out(equal + 1, task))
+            continue;
         snprintf(name, sizeof(name), "%.*s", (int)(equal - driver.xattrs.items[i]), driver.xattrs.items[i]);
         expand_value(equal + 1, task, value, sizeof(value));
         if (fsetxattr(group_fd, name, value, strlen(value), 0) < 0)
@@ -124,7 +142,7 @@ static _Noreturn void child_exec(size_t task)
     size_t n = 0;
 
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)driver.task_bytes[task]);
-    snprintf(seconds, sizeof(seconds), "%lluus", (unsigned long long)driver.seconds_usec);
+    snprintf(seconds, sizeof(seconds), "%lluus", (unsigned long long)driver.task_usec[task]);
     snprintf(grow, sizeof(grow), "%lluus", (unsigned long long)driver.grow_usec);
     snprintf(touch, sizeof(touch), "%lluus", (unsigned long long)driver.touch_all_usec);
     const char *fixed[] = {
@@ -165,20 +183,13 @@ static int task_start(size_t task, struct slot *slot)
     group_prepare(slot->path, group_fd, task);
 
     int pidfd = -1;
-    struct clone_args arguments = {
-        .flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD,
-        .cgroup = (uint64_t)(unsigned int)group_fd,
-    };
-    long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+    pid_t pid = group_fork(group_fd, &pidfd);
     if (pid == 0)
         child_exec(task);
-    r = pid < 0 ? -errno : 0;
     close(group_fd);
-    if (r < 0)
-        return r;
-    slot->pid = (pid_t)pid;
+    if (pid < 0)
+        return pid;
+    slot->pid = pid;
     slot->pidfd = pidfd;
     slot->task = task;
     slot->start_usec = now_usec();
@@ -223,6 +234,7 @@ static void attempt_ended(struct slot *slot, const siginfo_t *info)
         state->finished = true;
         driver.finished++;
         driver.useful_usec += age_usec;
+        driver.work_usec += driver.task_usec[slot->task];
         driver_event("finished", slot);
     } else if (driver.cutting) {
         driver.cut++;
@@ -369,6 +381,8 @@ static void driver_report(uint64_t elapsed_usec)
     add_number("cut", driver.cut);
     add_seconds("seconds", elapsed_usec);
     add_seconds("useful_seconds", driver.useful_usec);
+    /* What the finished ones had to do, without the time for which they stood still. */
+    add_seconds("work_seconds", driver.work_usec);
     add_seconds("lost_seconds", driver.lost_usec);
     add_seconds("cut_seconds", driver.cut_usec);
     add_number("parallel", driver.parallel);
@@ -386,19 +400,22 @@ static void driver_report(uint64_t elapsed_usec)
     output_write(&driver.output, driver.output_path);
 }
 
-static void sizes_parse(void)
+/* A list that is shorter than the tasks are begins again; without a list all have the same. */
+static void list_parse(const char *option, const char *list, bool (*parse)(const char *, uint64_t *),
+                       uint64_t all, uint64_t *values)
 {
-    uint64_t sizes[64];
     size_t count = 0;
-    char copy[1024];
+    char copy[4096];
     char *state = NULL;
 
-    snprintf(copy, sizeof(copy), "%s", driver.sizes ? driver.sizes : "");
+    snprintf(copy, sizeof(copy), "%s", list ? list : "");
     for (char *word = strtok_r(copy, ",", &state); word; word = strtok_r(NULL, ",", &state))
-        if (count == sizeof(sizes) / sizeof(sizes[0]) || !parse_bytes(word, &sizes[count++]))
-            fail("driver: --sizes: '%s' is not a size, or there are more than 64", word);
-    for (size_t i = 0; i < driver.tasks; i++)
-        driver.task_bytes[i] = count ? sizes[i % count] : driver.bytes;
+        if (count == MAX_LIST || !parse(word, &values[count++]))
+            fail("driver: --%s: '%s' is not valid, or there are more than %d", option, word, MAX_LIST);
+    if (count == 0)
+        values[count++] = all;
+    for (size_t i = count; i < driver.tasks; i++)
+        values[i] = values[i % count];
 }
 
 static void check_pairs(const char *option, const struct text_list *list)
@@ -416,6 +433,7 @@ static void driver_parse(int argc, char **argv)
         {"bytes", OPTION_BYTES, &driver.bytes, false},
         {"sizes", OPTION_TEXT, &driver.sizes, false},
         {"seconds", OPTION_DURATION, &driver.seconds_usec, false},
+        {"durations", OPTION_TEXT, &driver.durations, false},
         {"grow-seconds", OPTION_DURATION, &driver.grow_usec, false},
         {"touch-all-seconds", OPTION_DURATION, &driver.touch_all_usec, false},
         {"profile", OPTION_TEXT, &driver.profile, false},
@@ -427,6 +445,7 @@ static void driver_parse(int argc, char **argv)
         {"shared", OPTION_FLAG, &driver.shared, false},
         {"compressible", OPTION_FLAG, &driver.compressible, false},
         {"xattr", OPTION_LIST, &driver.xattrs, false},
+        {"xattr-skip-every", OPTION_COUNT, &driver.xattr_skip_every, false},
         {"knob", OPTION_LIST, &driver.knobs, false},
     };
 
@@ -439,7 +458,8 @@ static void driver_parse(int argc, char **argv)
         fail("driver: --workload is too long");
     check_pairs("xattr", &driver.xattrs);
     check_pairs("knob", &driver.knobs);
-    sizes_parse();
+    list_parse("sizes", driver.sizes, parse_bytes, driver.bytes, driver.task_bytes);
+    list_parse("durations", driver.durations, parse_duration, driver.seconds_usec, driver.task_usec);
 }
 
 static void driver_harden(void)

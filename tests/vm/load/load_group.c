@@ -1,7 +1,13 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "load.h"
@@ -30,6 +36,24 @@ int group_write(int group_fd, const char *file, const char *text)
     int r = length < 0 ? -errno : 0;
     close(fd);
     return r;
+}
+
+pid_t group_fork(int group_fd, int *ret_pidfd)
+{
+    int pidfd = -1;
+    struct clone_args arguments = {
+        .flags = CLONE_INTO_CGROUP | (ret_pidfd ? CLONE_PIDFD : 0),
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = (uint64_t)(unsigned int)group_fd,
+    };
+    long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+
+    if (pid < 0)
+        return -errno;
+    if (pid > 0 && ret_pidfd)
+        *ret_pidfd = pidfd;
+    return (pid_t)pid;
 }
 
 int command_cgroup_run(int argc, char **argv)

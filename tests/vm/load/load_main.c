@@ -16,12 +16,14 @@ static const struct {
      "      [--compressible] [--touch-all-seconds N] [--status-fd N]\n"
      "      a task that grows, works until its ticks are done, and can be run again"},
     {"driver", command_driver,
-     "--workload DIR [--tasks 16] [--bytes 150M] [--sizes LIST] [--seconds 10] [--grow-seconds 3]\n"
-     "      [--parallel 8] [--stagger 400ms] [--limit 180] [--output FILE] [--profile P] "
-     "[--touch-all-seconds N]\n"
-     "      [--shared] [--compressible] [--xattr NAME=VALUE]... [--knob FILE=VALUE]...\n"
-     "      runs tasks in groups of their own below DIR and runs killed ones again; %n in a VALUE is the "
-     "task"},
+     "--workload DIR [--tasks 16] [--bytes 150M] [--sizes LIST] [--seconds 10] [--durations LIST]\n"
+     "      [--grow-seconds 3] [--parallel 8] [--stagger 400ms] [--limit 180] [--output FILE] [--profile P]\n"
+     "      [--touch-all-seconds N] [--shared] [--compressible] [--xattr NAME=VALUE]... [--knob "
+     "FILE=VALUE]...\n"
+     "      [--xattr-skip-every N] [--events FILE]\n"
+     "      runs tasks in groups of their own below DIR and runs killed ones again; in a VALUE %n is the "
+     "task,\n"
+     "      %b its bytes; each N-th task is without the attributes that name its bytes"},
     {"hog", command_hog,
      "--to 4G [--from 100M] [--rate max|50M] [--threads N] [--shared] [--populate]\n"
      "      [--from-wait SECONDS] [--hold SECONDS]\n"
@@ -43,6 +45,14 @@ static const struct {
      "DIR -- CMD...\n      runs a command in a group, made if it is missing"},
     {"reaction", command_reaction,
      "--below 100M -- CMD...\n      how long from MemAvailable below that to the end of the command"},
+    {"family", command_family,
+     "--workload DIR --name NAME [--children 4] [--bytes 40M] [--request SIZE] [--seconds 3]\n"
+     "      [--grow-seconds 1]\n"
+     "      starts tasks in groups of their own (DIR/NAME-1 …), waits for them all, and uses no CPU "
+     "meanwhile"},
+    {"kill-at", command_kill_at,
+     "--file NAME[:PATTERN]... [--n 1] [--when before|after] [--output FILE] -- CMD...\n"
+     "      SIGKILLs a command at its N-th write to a file of such a name (of such a content)"},
 };
 
 static void print_help(void)

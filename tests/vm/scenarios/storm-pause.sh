@@ -1,0 +1,37 @@
+# vm: memory=1024 cpus=2 swap=none timeout=260
+# The storm where headroomd may pause: the newest stands still until the oldest is done, and next to nothing is lost.
+# The heartbeat is to be compared with that of `calm`.
+. /lib.sh
+: "${ACTIONS:=pause kill}"
+storm_defaults
+
+guard_config /tmp/headroom.conf
+knobs_save /tmp/knobs-before.txt
+check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
+limit=$(cat "$WORKLOAD/memory.high")
+ideal=$(ideal_seconds "$limit")
+figure limit_bytes "$limit"
+figure ideal_seconds "$ideal"
+
+start_heartbeat
+run_driver
+stop_heartbeat
+
+time=$(ratio_permille "$(driver_get seconds)" "$ideal")
+figure time_permille_of_ideal "$time"
+figure lost_permille_of_work "$(lost_permille)"
+figure oom_kills "$(oom_kills)"
+figure kills "$(kills)"
+figure pauses "$(pauses)"
+check "headroomd still runs" headroomd_runs
+check "all tasks finish" [ "$(driver_get finished)" -eq "$TASKS" ]
+check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
+check "no kill without need" [ "$(needless_kills)" -eq 0 ]
+check "time is at most 1.25 x ideal" at_most "$time" 1250
+check "what is lost is at most 5 % of the work" at_most "$(lost_permille)" 50
+check "the heartbeat's p99.9 is at most 100 ms" at_most "$(heartbeat_get p999_usec)" 100000
+check "headroomd stops when it is told to" stop_headroomd
+check "nothing stays frozen" [ "$(frozen_groups)" -eq 0 ]
+knobs_save /tmp/knobs-after.txt
+check "every knob is as it was before" knobs_compare /tmp/knobs-before.txt /tmp/knobs-after.txt
+finish
