@@ -71,9 +71,9 @@ bool pauser_yields(const struct pauser *p, uint64_t id, pid_t pid, uint64_t now_
     return false;
 }
 
-static void yield_to(struct pauser *p, const struct pause_entry *e, uint64_t now_usec)
+void pauser_yield(struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec)
 {
-    struct pause_yield y = {.id = e->id, .pid = e->pid, .until_usec = now_usec + PAUSE_YIELD_USEC};
+    struct pause_yield y = {.id = id, .pid = pid, .until_usec = now_usec + PAUSE_YIELD_USEC};
 
     for (unsigned i = 0; i < PAUSE_YIELDS_MAX; i++)
         if (p->yields[i].id == y.id && p->yields[i].pid == y.pid) {
@@ -328,7 +328,7 @@ unsigned pauser_resume_all(struct pauser *p)
 
 int pauser_give_up(struct pauser *p, struct pause_entry *e, uint64_t now_usec)
 {
-    yield_to(p, e, now_usec);
+    pauser_yield(p, e->id, e->pid, now_usec);
     p->failures++;
     return pauser_resume(p, e);
 }
@@ -403,7 +403,7 @@ unsigned pauser_check(struct pauser *p, uint64_t now_usec)
             continue;
         if (state == STATE_LOOSE) {
             p->foreign_thaws++;
-            yield_to(p, e, now_usec);
+            pauser_yield(p, e->id, e->pid, now_usec);
         }
         forget(p, e);
         forgotten++;

@@ -91,5 +91,7 @@ unsigned pauser_reload(struct pauser *p);
 bool pauser_wants(const struct config *c, const struct lease *l);
 
 struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid); /* NULL: not paused by us */
+/* Leaves it alone for PAUSE_YIELD_USEC. */
+void pauser_yield(struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec);
 bool pauser_yields(const struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec);
 unsigned pauser_count(const struct pauser *p);

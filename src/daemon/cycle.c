@@ -55,6 +55,20 @@ static void say_look_failed(struct daemon *d, int error)
              strerror(-error));
 }
 
+/* A walk costs at most a fiftieth of the time while somebody may have to be paused or waits to go on. */
+#define WALK_SHARE 50
+#define WALK_LEAST_USEC (100 * USEC_PER_MSEC)
+
+static uint64_t walk_due_usec(const struct daemon *d)
+{
+    uint64_t every = d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC;
+    uint64_t often = u64_min(u64_max(d->walk_usec * WALK_SHARE, WALK_LEAST_USEC), GROUP_SAMPLE_USEC);
+
+    if (pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)))
+        every = often;
+    return d->snapshot.groups_usec + every;
+}
+
 /* What only the daemon knows of a group. */
 static void mark_groups(struct daemon *d)
 {
@@ -64,6 +78,7 @@ static void mark_groups(struct daemon *d)
         g->dying = killer_is_dying(&d->killer, g->id, g->pid, &g->stuck);
         g->lineage_kills = victim_lineage_kills(&d->victim_state, g->claims.task);
     }
+    pausing_mark(d);
 }
 
 /* The victims are empty, or given up: what did it bring? */
@@ -138,13 +153,16 @@ static bool act(struct daemon *d, struct decision *e)
 {
     uint64_t now = clock_now_usec();
 
-    if (killer_wants_term(&d->config, e))
+    if (killer_wants_term(&d->config, e)) {
+        pausing_thaw_victims(d, e);
         isolate_allow(d, TERM_ALLOWANCE_BYTES);
+    }
     if (killer_begin(&d->killer, &d->config, e, now) == 0) {
         isolate_allow(d, 0); /* nobody is left who would need it */
         return false;
     }
     e->signal_usec = clock_now_usec() - e->trigger.at_usec;
+    pausing_note_killed(d, e);
     d->ring.kills += e->victim_count - e->gone - e->failed;
     d->deciding = true;
     loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
@@ -163,18 +181,27 @@ static bool record(struct daemon *d, struct decision *e, bool acts)
     return true;
 }
 
-static int read_groups(struct daemon *d)
+int cycle_read_groups(struct daemon *d)
 {
+    uint64_t begin = clock_now_usec();
     int r = snapshot_read_groups(&d->reader, &d->snapshot);
 
     if (r < 0) {
         say_look_failed(d, r);
         return r;
     }
-    d->sample_due_usec =
-        d->snapshot.now_usec + (d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC);
+    d->walk_usec = clock_now_usec() - begin;
     mark_groups(d);
     return 0;
+}
+
+void cycle_kill(struct daemon *d, const struct decision *e)
+{
+    if (d->deciding)
+        return;
+    d->decision = *e;
+    if (record(d, &d->decision, true))
+        (void)act(d, &d->decision);
 }
 
 static void decide(struct daemon *d, const struct trigger *t)
@@ -183,7 +210,10 @@ static void decide(struct daemon *d, const struct trigger *t)
     uint64_t now = clock_now_usec();
     bool acts;
 
-    if (now < d->decide_due_usec || read_groups(d) < 0)
+    if (now < d->decide_due_usec || cycle_read_groups(d) < 0)
+        return;
+    pausing_step(d, t);
+    if (d->deciding || pausing_held(d, now) || pausing_covers(d))
         return;
     *e = (struct decision){.trigger = *t,
                            .room = d->room,
@@ -220,6 +250,8 @@ static void schedule(struct daemon *d, const struct trigger *t)
         d->pressed_until_usec = now + PRESSED_USEC;
     if (now < d->pressed_until_usec)
         wait = u64_min(wait, PRESSED_LOOK_USEC);
+    if (pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)))
+        wait = u64_min(wait, u64_sub_floor(walk_due_usec(d), now) + USEC_PER_MSEC);
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
     if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {
@@ -245,6 +277,7 @@ static void refresh(struct daemon *d)
     if (d->snapshot.now_usec < d->watch_due_usec)
         return;
     d->watch_due_usec = d->snapshot.now_usec + WATCH_USEC;
+    learned_save(d);
     for (unsigned i = 0; d->reader.isolate && i < d->reader.workload_count; i++)
         targets[n++] = (struct monitor_target){
             .path = d->reader.workloads[i].path,
@@ -267,12 +300,13 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     }
     refresh(d);
     victim_note_need(&d->victim_state, d->room.need);
+    pausing_check(d);
     if (d->deciding)
         check_victims(d);
     else if (d->room.need > 0)
         decide(d, t);
-    else if (d->snapshot.now_usec >= d->sample_due_usec)
-        (void)read_groups(d); /* so that growth is known when it matters */
+    if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
+        pausing_step(d, t); /* and growth is known when it matters */
     schedule(d, t);
     (void)log_flush();
 }

@@ -4,6 +4,7 @@
  *   main.c      options, start and stop
  *   mode.c      which mode is possible here, and why
  *   cycle.c     one look: snapshot → room → decision → action → record
+ *   pausing.c   pauses and resumes, and what an operator asks for
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   guardian.c  the companion that acts when the loop does not
  *   report.c    log lines and status
@@ -16,11 +17,13 @@
 #include "action/journal.h"
 #include "action/kill.h"
 #include "action/knobs.h"
+#include "action/pause.h"
 #include "action/worker.h"
 #include "model/config.h"
 #include "model/decision.h"
 #include "model/status.h"
 #include "monitor/monitor.h"
+#include "policy/pause.h"
 #include "policy/room.h"
 #include "policy/victim.h"
 #include "record/ring.h"
@@ -101,6 +104,20 @@ struct daemon {
     uint64_t last_beat_usec;
     uint64_t guardian_fences;
 
+    struct pauser pauser;
+    struct pause_state pause_state;
+    struct pause_plan pause_plan;
+    struct pause_row pause_rows[DAEMON_GROUPS_MAX];
+    struct decision pause_decision; /* pauses and resumes end where they begin: beside the one under way */
+    bool pause_made;                /* somebody was paused with this look */
+    uint64_t pause_quiet_usec;      /* a dry run does not say the same again before */
+    uint64_t hold_until_usec;       /* an operator has stopped pauses and kills until then */
+    uint64_t killed_ids[64];        /* whose end says nothing of what its class comes to; a ring */
+    unsigned killed_next;
+    uint64_t reclaimed_bytes;
+    uint64_t learned_seen; /* how many ends the file knows of */
+    uint64_t walk_usec;    /* what the last walk over the groups took */
+
     struct monitor_set monitors;
     struct killer killer;
     struct record_ring ring;
@@ -112,7 +129,6 @@ struct daemon {
     struct victim_scratch scratch;
     struct candidate candidates[DAEMON_GROUPS_MAX];
     struct cover_item items[DAEMON_GROUPS_MAX];
-    uint64_t sample_due_usec;
     uint64_t allowance_bytes; /* memory.high stands this much above the limit while a victim ends by itself */
     uint64_t quiet_until_usec; /* dry-run and no-candidate decisions are not recorded again before */
     uint64_t decide_due_usec;  /* nor is anybody looked for before */
@@ -135,6 +151,26 @@ void cycle_on_trigger(void *user, const struct trigger *t);
 void cycle_on_kill_progress(void *user);
 void cycle_on_kill_timer(void *user);
 void cycle_on_hold_timer(void *user);
+
+int cycle_read_groups(struct daemon *d) _nodiscard_;
+/* Kills the victims of *e, unless an action is under way. */
+void cycle_kill(struct daemon *d, const struct decision *e);
+
+/* pausing.c */
+bool pausing_possible(const struct daemon *d); /* some class may be paused, or somebody is */
+bool pausing_held(const struct daemon *d, uint64_t now_usec);
+void pausing_mark(struct daemon *d);  /* after each walk */
+void pausing_check(struct daemon *d); /* at each look */
+void pausing_step(struct daemon *d, const struct trigger *t);
+bool pausing_covers(const struct daemon *d);
+void pausing_thaw_victims(struct daemon *d, const struct decision *e);
+void pausing_note_killed(struct daemon *d, const struct decision *e);
+int pausing_command(void *user, const struct control_command *c, char *text, size_t size);
+void pausing_fill_status(struct daemon *d, struct status *s);
+
+/* learned.c: what was learned of the classes, kept over restarts in the runtime directory */
+void learned_load(struct daemon *d);
+void learned_save(struct daemon *d);
 
 /* isolate.c */
 int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an earlier daemon left */

@@ -133,6 +133,9 @@ static void apply_high(struct daemon *d, unsigned i)
 
     if (w->id == 0)
         return;
+    /* A brake that nobody acts upon throttles for ever. */
+    if (pausing_held(d, clock_now_usec()))
+        wanted = w->foreign_high;
     /* While it stands where we put it, small moves are left. */
     if (d->snapshot.workload_count > 1 && w->high == before && before != 0 &&
         (wanted > before ? wanted - before : before - wanted) < wanted / HIGH_MOVE_SHARE)
@@ -210,6 +213,7 @@ void isolate_after_fence(struct daemon *d)
         return;
     }
     knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
+    (void)pauser_reload(&d->pauser);
     log_line(LOG_PRIO_WARNING, "event=fence-lifted adopted=%u restored=%u", adopted, restored);
     d->knobs_due_usec = 0;
 }

@@ -132,6 +132,8 @@ static void on_worker(void *user, int fd, uint32_t events)
             d, "%s", "the worker has ended unexpectedly; limits are not lowered any more, restart headroomd");
         return;
     }
+    if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_RECLAIM)
+        d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply.freed_bytes);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
         reply.result != -ENOENT)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
@@ -274,6 +276,11 @@ static int start(struct daemon *d)
         .signals = d->real_root,
     };
     record_ring_init(&d->ring);
+    pause_state_init(&d->pause_state);
+    d->pauser = (struct pauser){.hierarchy = &d->hierarchy,
+                                .root_fd = d->root_fd,
+                                .knobs = &d->knobs,
+                                .signals = d->real_root && !d->dry_run};
     d->scratch =
         (struct victim_scratch){.candidates = d->candidates, .items = d->items, .max = DAEMON_GROUPS_MAX};
     r = isolate_open(d);
@@ -283,6 +290,9 @@ static int start(struct daemon *d)
             "the journal in /%s cannot be written: %s; knobs are not changed, since they could not be "
             "put back",
             DAEMON_RUNTIME_DIR, strerror(-r));
+    else if (d->knobs_open)
+        (void)pauser_adopt(&d->pauser, &d->config, clock_now_usec());
+    learned_load(d);
     return DAEMON_EXIT_OK;
 }
 
@@ -319,6 +329,7 @@ static void run(struct daemon *d)
     cycle_look(d, &t);
     settle(d);
     d->control.ring = &d->ring;
+    d->control.command = pausing_command;
     d->control.config = &d->config;
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
@@ -333,6 +344,9 @@ static void stop(struct daemon *d)
 {
     notify_send("STOPPING=1");
     monitor_set_deinit(&d->monitors);
+    learned_save(d);
+    if (!d->dry_run)
+        (void)pauser_resume_all(&d->pauser); /* before the brake is off: oldest first */
     isolate_close(d);
     guardian_stop(d);
     companion_stop(&d->worker, USEC_PER_SEC);

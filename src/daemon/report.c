@@ -58,7 +58,7 @@ static void fill_monitors(const struct daemon *d, struct status *s)
 
 void report_status(void *user, struct status *s)
 {
-    const struct daemon *d = user;
+    struct daemon *d = user;
 
     s->version = HEADROOM_VERSION;
     s->config_path = d->config_path;
@@ -88,6 +88,8 @@ void report_status(void *user, struct status *s)
     s->stuck = d->ring.stuck;
     s->log_dropped = log_dropped();
     s->groups_left_out = d->snapshot.groups_left_out;
+    s->reclaimed_bytes = d->reclaimed_bytes;
+    pausing_fill_status(d, s);
     memcpy(s->warnings, d->warnings, sizeof(s->warnings));
     s->warning_count = d->warning_count;
 }

@@ -92,6 +92,7 @@ struct group {
     bool populated;
     bool frozen;       /* really, whoever did it */
     bool paused;       /* by us (asked for, or so) */
+    bool held;         /* paused by an operator: it goes on when he says so */
     bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
     uint64_t pause_since_usec; /* of a paused one */
     bool dying;                /* killed by us and not yet empty, or stuck so */

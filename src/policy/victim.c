@@ -146,6 +146,15 @@ static uint64_t held_bytes(const struct group *g)
     return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
 }
 
+/* Then who still grows is only who was left running, and says nothing of who is to blame. */
+static bool somebody_paused(const struct choice *ch)
+{
+    for (unsigned i = 0; i < ch->snapshot->group_count; i++)
+        if (ch->snapshot->groups[i].paused || ch->snapshot->groups[i].frozen)
+            return true;
+    return false;
+}
+
 /* Without a declared request only the odd one out is to blame: over its share, and larger than its likes. */
 static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
 {
@@ -153,7 +162,7 @@ static bool is_over_share(const struct choice *ch, const struct candidate *k, ui
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
         return held_bytes(g) > k->request_bytes;
-    if (held_bytes(g) <= share)
+    if (held_bytes(g) <= share || somebody_paused(ch))
         return false;
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];

@@ -7,6 +7,7 @@
 #define OLD (NOW - 900 * USEC_PER_SEC)
 #define MSEC USEC_PER_MSEC
 
+static struct snapshot ended;
 static struct group_handle handles[3];
 static struct snapshot_reader reader;
 
@@ -113,7 +114,7 @@ static void test_reused_place(void **state _unused_)
 
     (void)handle_note_bytes(h, NOW, 100 * MIB);
     handles_unsee(&reader);
-    handles_drop_unseen(&reader);
+    handles_drop_unseen(&reader, &ended);
     assert_null(handle_find(&reader, 7, 0));
     other = handle_take(&reader, 8, 0);
     assert_ptr_equal(other, h);

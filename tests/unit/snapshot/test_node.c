@@ -118,7 +118,7 @@ static void test_refaults_are_pages(void **state)
     tree_stat(t, WORK, &(struct tree_stat){.rest = "workingset_refault_anon 3\nworkingset_refault_file 4\n"});
     tree_open(t, true);
     assert_int_equal(tree_look(t, 0), 0);
-    assert_int_equal(t->s.workloads[0].refault_bytes, 7 * 4096);
+    assert_int_equal(t->s.workloads[0].refault_bytes, 3 * 4096);
     tree_stat(t, WORK, &(struct tree_stat){.rest = "workingset_refault_anon 18446744073709551615\n"});
     assert_int_equal(tree_look(t, 0), 0);
     assert_int_equal(t->s.workloads[0].refault_bytes, UINT64_MAX);

@@ -1,0 +1,445 @@
+#include "policy/pause.h"
+
+#include "base/macros.h"
+#include "base/sort.h"
+#include "base/units.h"
+#include "policy/claims.h"
+#include "policy/limit.h"
+
+#define IDLE_USEC (3 * USEC_PER_SEC)
+#define IDLE_CPU_PERMYRIAD 500
+#define STALL_PERMYRIAD 2000
+#define QUIET_STALL_PERMYRIAD 500
+#define STEADY_USEC (3 * USEC_PER_SEC)
+#define STEADY_LEFT_USEC (30 * USEC_PER_SEC)
+/* The bound of a thrash is raised by a twentieth each time this has gone by without one, and then forgotten.
+ */
+#define BOUND_STEP_USEC (10 * USEC_PER_SEC)
+#define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
+#define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
+/* A group that ended so early came to nothing: it says nothing of its class. */
+#define LIVED_LEAST_USEC USEC_PER_SEC
+
+struct planner {
+    const struct config *config;
+    const struct snapshot *snapshot;
+    const struct room *room;
+    struct pause_state *state;
+    struct pause_row *rows;
+    unsigned count;
+    struct candidate *candidates;
+    struct pause_plan *plan;
+    int64_t spare;
+    uint64_t running_bytes; /* held by the running ones */
+    uint64_t cpu_usec;      /* used by them since the last walk */
+    unsigned running;
+    unsigned running_of[CONFIG_CLASSES_MAX];
+};
+
+void pause_state_init(struct pause_state *state)
+{
+    *state = (struct pause_state){.fast_usec = PAUSE_FAST_USEC};
+}
+
+void pause_note_confirmed(struct pause_state *state, uint64_t usec)
+{
+    state->fast_usec = (3 * state->fast_usec + u64_min(usec, PAUSE_THRASH_USEC)) / 4;
+}
+
+static uint64_t eighth_towards(uint64_t from, uint64_t to)
+{
+    return to >= from ? from + (to - from) / 8 : from - (from - to) / 8;
+}
+
+void pause_note_ended(struct pause_state *state, const struct snapshot *s)
+{
+    for (unsigned i = 0; i < s->ended_count; i++) {
+        const struct group_end *e = &s->ended[i];
+        struct pause_peak *p = &state->peaks[e->class_index];
+        uint64_t off;
+
+        if (e->killed || e->lived_usec < LIVED_LEAST_USEC)
+            continue;
+        if (p->seen++ == 0) {
+            *p = (struct pause_peak){.bytes = e->peak_bytes, .deviation = 0, .seen = 1};
+            continue;
+        }
+        off = e->peak_bytes > p->bytes ? e->peak_bytes - p->bytes : p->bytes - e->peak_bytes;
+        p->deviation = eighth_towards(p->deviation, off);
+        p->bytes = eighth_towards(p->bytes, e->peak_bytes);
+    }
+}
+
+bool level_allows(const struct config *c, enum level level, enum action action, unsigned priority)
+{
+    const struct level_config *l = &c->levels[level];
+
+    return (l->actions & ACTION_BIT(action)) != 0 && priority <= l->priority_max &&
+           priority < CONFIG_PRIORITY_PROTECTED;
+}
+
+/* ---- what is expected ---- */
+
+static uint64_t held_of(const struct group *g)
+{
+    return u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
+}
+
+static uint64_t ahead(uint64_t rate)
+{
+    return u64_mul_div(rate, PAUSE_HORIZON_USEC, USEC_PER_SEC);
+}
+
+/* Until the first of a class has ended: the largest running one, where it has stopped growing, is what the
+ * others are thought to come to; while it grows, at least that. *ret_settled: it has stopped. */
+static uint64_t largest_of_class(const struct planner *p, unsigned class_index, bool *ret_settled)
+{
+    uint64_t largest = 0;
+
+    *ret_settled = false;
+    for (unsigned i = 0; i < p->snapshot->group_count; i++) {
+        const struct group *g = &p->snapshot->groups[i];
+        uint64_t held = held_of(g);
+
+        if (g->class_index != class_index || g->dying || held <= largest)
+            continue;
+        largest = held;
+        *ret_settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
+    }
+    return largest;
+}
+
+/* The learned peak leaves room for one that comes out larger: half a mean deviation. A group that is given
+ * too little is paused later, with its work kept; one that is given too much keeps others out all its life.
+ */
+static uint64_t size_of_class(const struct planner *p, unsigned class_index, bool *ret_known)
+{
+    const struct pause_peak *peak = &p->state->peaks[class_index];
+
+    if (peak->seen > 0) {
+        *ret_known = true;
+        return u64_add_cap(peak->bytes, peak->deviation / 2);
+    }
+    return largest_of_class(p, class_index, ret_known);
+}
+
+static uint64_t expected_of(uint64_t size, bool known, uint64_t held, uint64_t rate)
+{
+    uint64_t left = u64_sub_floor(size, held);
+
+    if (known && left > 0)
+        return left;
+    return u64_max(left, ahead(rate));
+}
+
+static void fill_rows(struct planner *p)
+{
+    const struct snapshot *s = p->snapshot;
+    bool one_owner = claims_one_owner(s), known[CONFIG_CLASSES_MAX] = {false};
+    uint64_t size[CONFIG_CLASSES_MAX];
+
+    for (unsigned i = 0; i < p->config->class_count; i++)
+        size[i] = size_of_class(p, i, &known[i]);
+    for (unsigned i = 0; i < s->group_count; i++) {
+        const struct group *g = &s->groups[i];
+        const struct class_config *class = &p->config->classes[g->class_index];
+        struct pause_row *row = &p->rows[i];
+        uint64_t held = held_of(g);
+        struct standing st;
+        bool asked;
+
+        claims_resolve(p->config, s, g, one_owner, &st);
+        asked = st.request_bytes != GROUP_REQUEST_NONE;
+        *row = (struct pause_row){
+            .held_bytes = held,
+            .expected_bytes = expected_of(asked ? st.request_bytes : size[g->class_index],
+                                          asked || known[g->class_index], held, g->rate),
+            .birth_usec = g->birth_usec,
+            .id = g->id,
+            .index = i,
+            .priority = st.priority,
+            .class_index = g->class_index,
+            .paused = g->paused,
+            .running = g->populated && !g->paused && !g->frozen && !g->dying,
+            .retriable = st.retriable,
+            .stays = g->held,
+        };
+        row->pausable = row->running && !g->failed_pause && !g->claims.no_pause &&
+                        (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
+                        level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
+        p->candidates[i] = (struct candidate){
+            .id = g->id,
+            .pid = g->pid,
+            .group_index = i,
+            .class_index = g->class_index,
+            .priority = st.priority,
+            .retriable = st.retriable,
+            .over_request = st.over_request,
+            .request_bytes = st.request_bytes,
+            .last = st.last,
+            .progress_usec = st.progress_usec,
+            .growth_bytes = g->growth_bytes,
+            .verdict = (class->actions & ACTION_BIT(ACTION_PAUSE)) == 0 || g->claims.no_pause
+                           ? VERDICT_ACTIONS
+                           : VERDICT_NOT_NEEDED,
+        };
+    }
+    p->count = s->group_count;
+}
+
+static int64_t signed_of(uint64_t v)
+{
+    return (int64_t)u64_min(v, INT64_MAX / 4);
+}
+
+static void sum_up(struct planner *p)
+{
+    p->spare = p->room->room > INT64_MAX / 2 ? INT64_MAX / 2 : p->room->room;
+    p->spare -= signed_of(limit_margin(p->room->limit));
+    for (unsigned i = 0; i < p->count; i++) {
+        const struct pause_row *row = &p->rows[i];
+
+        p->plan->paused += row->paused;
+        if (!row->running)
+            continue;
+        p->running++;
+        p->running_of[row->class_index]++;
+        p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
+        p->cpu_usec = u64_add_cap(p->cpu_usec, p->snapshot->groups[row->index].cpu_recent_usec);
+        p->spare -= signed_of(row->expected_bytes);
+        if (p->spare < INT64_MIN / 2)
+            p->spare = INT64_MIN / 2;
+    }
+    p->plan->spare_bytes = p->spare;
+    p->plan->running = p->running;
+}
+
+/* In the order in which they are paused: lowest priority first, then the newest. */
+static bool goes_first(const void *va, const void *vb, const void *user _unused_)
+{
+    const struct pause_row *a = va, *b = vb;
+
+    if (a->priority != b->priority)
+        return a->priority < b->priority;
+    if (a->birth_usec != b->birth_usec)
+        return a->birth_usec > b->birth_usec;
+    return a->id != b->id ? a->id > b->id : a->index > b->index;
+}
+
+static void add_step(struct planner *p, struct pause_row *row, enum pause_act act, enum pause_why why)
+{
+    if (p->plan->count >= PAUSE_PLAN_MAX)
+        return;
+    p->plan->steps[p->plan->count++] = (struct pause_step){.act = act, .why = why, .group_index = row->index};
+    p->candidates[row->index].verdict = VERDICT_CHOSEN;
+    row->stays = true;
+    if (act == PAUSE_ACT_PAUSE) {
+        row->running = false;
+        p->running--;
+        p->running_of[row->class_index]--;
+        p->running_bytes = u64_sub_floor(p->running_bytes, row->held_bytes);
+        p->spare += signed_of(row->expected_bytes);
+    } else if (act == PAUSE_ACT_RESUME) {
+        row->paused = false;
+        row->running = true;
+        p->running++;
+        p->running_of[row->class_index]++;
+        p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
+        p->spare -= signed_of(row->expected_bytes);
+    } else {
+        row->paused = false;
+    }
+}
+
+static bool may_pause(const struct planner *p, const struct pause_row *row)
+{
+    return row->running && row->pausable && !row->stays && p->running > 1 &&
+           p->running_of[row->class_index] > p->config->classes[row->class_index].min_running;
+}
+
+/* ---- pausing ---- */
+
+static enum pause_why why_pause(const struct planner *p, const struct pause_row *row)
+{
+    return u64_sub_floor(p->snapshot->now_usec, row->birth_usec) < USEC_PER_SEC ? PAUSE_WHY_BIRTH
+                                                                                : PAUSE_WHY_GROWTH;
+}
+
+/* Growth that has nowhere to go. At level critical there is a need that a pause by itself does not cover:
+ * but for what more comes meanwhile it is still the gentlest. */
+static void plan_growth(struct planner *p)
+{
+    for (unsigned i = 0; i < p->count && p->spare < 0; i++)
+        if (may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes > 0)
+            add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
+}
+
+/* A stall that PSI shows: one by one, each given the time to be felt. */
+static void plan_thrash(struct planner *p)
+{
+    struct pause_state *st = p->state;
+    uint64_t now = p->snapshot->now_usec;
+
+    if (!p->room->felt || p->room->thrash == 0 || p->room->stall_permyriad < STALL_PERMYRIAD ||
+        (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
+        return;
+    for (unsigned i = 0; i < p->count; i++) {
+        if (!may_pause(p, &p->rows[i]))
+            continue;
+        st->bound_bytes = p->running_bytes;
+        st->bound_usec = st->thrash_usec = now;
+        add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
+        return;
+    }
+}
+
+static void age_bound(struct planner *p)
+{
+    struct pause_state *st = p->state;
+    uint64_t age = u64_sub_floor(p->snapshot->now_usec, st->bound_usec);
+
+    if (st->bound_bytes == 0)
+        return;
+    if (p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD && p->running_bytes < st->bound_bytes)
+        st->bound_usec = p->snapshot->now_usec; /* not over yet */
+    else if (age >= BOUND_FORGET_USEC)
+        st->bound_bytes = 0;
+}
+
+/* ---- resuming ---- */
+
+/* With how much of the bound: it is approached again by and by. */
+static bool within_bound(const struct planner *p, const struct pause_row *row)
+{
+    const struct pause_state *st = p->state;
+    uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / BOUND_STEP_USEC;
+    uint64_t share = u64_min(9500 + steps * 500, 2 * PERMYRIAD);
+
+    return st->bound_bytes == 0 || u64_add_cap(p->running_bytes, row->held_bytes + row->expected_bytes) <=
+                                       u64_mul_div(st->bound_bytes, share, PERMYRIAD);
+}
+
+static bool is_stalled(const struct planner *p)
+{
+    return p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD;
+}
+
+/* The next one to go on: highest priority, then oldest. */
+static struct pause_row *next_paused(struct planner *p)
+{
+    for (unsigned i = p->count; i-- > 0;)
+        if (p->rows[i].paused && !p->rows[i].stays)
+            return &p->rows[i];
+    return NULL;
+}
+
+static bool stands_still(struct planner *p)
+{
+    const struct snapshot *s = p->snapshot;
+    struct pause_state *st = p->state;
+    bool idle = s->groups_span_usec > 0 && !is_stalled(p) &&
+                p->cpu_usec < u64_mul_div(s->groups_span_usec, IDLE_CPU_PERMYRIAD, PERMYRIAD);
+
+    if (!idle)
+        st->idle_since_usec = 0;
+    else if (st->idle_since_usec == 0)
+        st->idle_since_usec = s->now_usec;
+    return st->idle_since_usec != 0 && s->now_usec >= st->idle_since_usec + IDLE_USEC;
+}
+
+static bool is_steady(struct planner *p)
+{
+    const struct room *r = p->room;
+    struct pause_state *st = p->state;
+    bool steady = r->level == LEVEL_CALM && !r->felt && st->bound_bytes == 0 && r->room > 0 &&
+                  u64_mul_div(r->trend, STEADY_LEFT_USEC, USEC_PER_SEC) < (uint64_t)r->room;
+
+    if (!steady)
+        st->steady_since_usec = 0;
+    else if (st->steady_since_usec == 0)
+        st->steady_since_usec = p->snapshot->now_usec;
+    return st->steady_since_usec != 0 && p->snapshot->now_usec >= st->steady_since_usec + STEADY_USEC;
+}
+
+static void plan_resume(struct planner *p)
+{
+    bool still = stands_still(p), steady = is_steady(p);
+    struct pause_row *row = next_paused(p);
+
+    if (row && p->running == 0) {
+        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
+        p->state->idle_since_usec = p->state->steady_since_usec = 0;
+    } else if (row && still) {
+        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
+        p->state->idle_since_usec = p->state->steady_since_usec = 0;
+    } else if (row && steady) {
+        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
+        p->state->steady_since_usec = 0;
+    }
+    if (p->room->level == LEVEL_CRITICAL || p->room->felt)
+        return;
+    while ((row = next_paused(p)) != NULL && p->spare >= signed_of(row->expected_bytes) &&
+           within_bound(p, row) && !(p->state->bound_bytes != 0 && is_stalled(p)) &&
+           p->plan->count < PAUSE_PLAN_MAX)
+        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+}
+
+/* ---- PauseLimit ---- */
+
+static struct pause_row *newest_for(struct planner *p, const struct pause_row *row)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->rows[i].running && p->rows[i].pausable && !p->rows[i].stays && &p->rows[i] != row)
+            return &p->rows[i];
+    return NULL;
+}
+
+/* Its time is up: it goes on in another's place; where nobody can be paused for it, and it does not fit, it
+ * is killed if a retry is all that costs, and goes on anyhow if not. */
+static void plan_limits(struct planner *p)
+{
+    for (unsigned i = p->count; i-- > 0 && p->plan->count + 2 <= PAUSE_PLAN_MAX;) {
+        struct pause_row *row = &p->rows[i], *other;
+        const struct group *g = &p->snapshot->groups[row->index];
+        const struct class_config *class = &p->config->classes[row->class_index];
+        uint64_t paused_for = u64_sub_floor(p->snapshot->now_usec, g->pause_since_usec);
+
+        if (!row->paused || row->stays || paused_for < class->pause_limit_usec)
+            continue;
+        other = p->spare >= signed_of(row->expected_bytes) ? NULL : newest_for(p, row);
+        if (other) {
+            add_step(p, other, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
+            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+        } else if (p->spare >= signed_of(row->expected_bytes) || !row->retriable || p->running == 0 ||
+                   (class->actions & ACTION_BIT(ACTION_KILL)) == 0) {
+            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+        } else {
+            add_step(p, row, PAUSE_ACT_KILL, RESUME_WHY_LIMIT);
+        }
+    }
+}
+
+void pause_make_plan(const struct config *c, const struct snapshot *s, const struct room *r,
+                     struct pause_state *state, const struct pause_scratch *scratch, struct pause_plan *ret)
+{
+    struct planner p = {
+        .config = c,
+        .snapshot = s,
+        .room = r,
+        .state = state,
+        .rows = scratch->rows,
+        .candidates = scratch->candidates,
+        .plan = ret,
+    };
+
+    ret->count = ret->paused = ret->running = 0;
+    fill_rows(&p);
+    sum_up(&p);
+    sort_array(p.rows, p.count, sizeof(*p.rows), goes_first, NULL);
+    age_bound(&p);
+    plan_limits(&p);
+    plan_growth(&p);
+    plan_thrash(&p);
+    if (ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE)
+        plan_resume(&p);
+}

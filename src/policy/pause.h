@@ -1,0 +1,103 @@
+/* Who is paused and who goes on: admission control after the fact. Pure.
+ *
+ *   expected(g)  = what g is still expected to grow by: its request, else the learned peak of its class, less
+ *                  what it holds; beyond that, and where nothing is known, its rate × PAUSE_HORIZON_USEC
+ *   spare        = room − least margin − Σ expected(g) over the running groups
+ *
+ * From the level on that allows it (medium, unless the configuration says otherwise) the newest running group
+ * of the lowest priority is paused, one by one, until spare ≥ 0: so also a newborn one that does not fit. A
+ * paused group keeps its memory and stops growing. It goes on, highest priority and oldest first, when spare
+ * stays ≥ 0 with it.
+ *
+ * Where swapping is felt (PSI), what has to fit is the working set: the newest is paused every
+ * PAUSE_THRASH_USEC for as long as the stall lasts, and what the running ones held together when it was felt
+ * is remembered as the bound that is not to be reached again soon.
+ *
+ * Never the last running group of the domain; never more of a class than leaves MinRunning= of it. A paused
+ * group goes on whatever was expected when nobody else runs, when the running ones stand still without a
+ * stall (somebody waits for a paused peer), when all is calm and steady, and when PauseLimit is over: then in
+ * another's place, or else it is killed where that costs only a retry. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/decision.h"
+#include "model/snapshot.h"
+
+#define PAUSE_HORIZON_USEC UINT64_C(2000000)
+#define PAUSE_THRASH_USEC UINT64_C(1500000)
+#define PAUSE_PLAN_MAX DECISION_VICTIMS_MAX
+
+/* What the groups of a class come to, learned from those that ended by themselves: a mean and a mean
+ * deviation, both moved by an eighth of the difference (as TCP estimates its round trip, RFC 6298). */
+struct pause_peak {
+    uint64_t bytes;
+    uint64_t deviation;
+    unsigned seen; /* 0: nothing is known */
+};
+
+struct pause_state {
+    struct pause_peak peaks[CONFIG_CLASSES_MAX];
+    uint64_t bound_bytes; /* what the running ones held when swapping was felt; 0: it was not, lately */
+    uint64_t bound_usec;
+    uint64_t thrash_usec;       /* of the last pause for a stall */
+    uint64_t idle_since_usec;   /* the running ones stand still; 0: they do not */
+    uint64_t steady_since_usec; /* calm, and nothing grows; 0: not so */
+    uint64_t fast_usec;         /* what a pause takes until it is confirmed, learned */
+};
+
+/* Storage of the caller for as many groups as a snapshot may hold. */
+struct pause_row {
+    uint64_t held_bytes;     /* swap included */
+    uint64_t expected_bytes; /* still to come */
+    uint64_t birth_usec;
+    uint64_t id;
+    unsigned index;
+    unsigned priority;
+    unsigned class_index;
+    bool running;
+    bool paused;   /* by us */
+    bool pausable; /* may be paused now */
+    bool retriable;
+    bool stays; /* taken back or left by this very plan: not touched again in it */
+};
+
+struct pause_scratch {
+    struct pause_row *rows;
+    struct candidate *candidates; /* filled for the record, a row a group */
+    unsigned max;
+};
+
+enum pause_act {
+    PAUSE_ACT_PAUSE,
+    PAUSE_ACT_RESUME,
+    PAUSE_ACT_KILL, /* PauseLimit is over, nobody can take its place, and it is retriable */
+};
+
+struct pause_step {
+    enum pause_act act;
+    enum pause_why why;
+    unsigned group_index;
+};
+
+struct pause_plan {
+    struct pause_step steps[PAUSE_PLAN_MAX];
+    unsigned count;
+    int64_t spare_bytes; /* before the plan; negative: more is expected than fits */
+    unsigned running;
+    unsigned paused;
+};
+
+void pause_state_init(struct pause_state *state);
+/* Once after each walk: what the groups that ended came to. */
+void pause_note_ended(struct pause_state *state, const struct snapshot *s);
+/* How long the last pause took until the kernel confirmed it. */
+void pause_note_confirmed(struct pause_state *state, uint64_t usec);
+/* What is to be paused and resumed now. The groups must have been read, with paused, pause_since_usec and
+ * failed_pause filled in. */
+void pause_make_plan(const struct config *c, const struct snapshot *s, const struct room *r,
+                     struct pause_state *state, const struct pause_scratch *scratch, struct pause_plan *ret);
+/* Whether the level lets this action reach a group of that priority. */
+bool level_allows(const struct config *c, enum level level, enum action action, unsigned priority);
