@@ -19,6 +19,9 @@
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* A group that ended so early came to nothing: it says nothing of its class. */
 #define LIVED_LEAST_USEC USEC_PER_SEC
+#define NEWBORN_USEC USEC_PER_SEC
+/* One that goes on because somebody waits for it is not paused again at once, short of a need. */
+#define GRANT_USEC (10 * USEC_PER_SEC)
 
 struct planner {
     const struct config *config;
@@ -80,6 +83,11 @@ bool level_allows(const struct config *c, enum level level, enum action action, 
 
 /* ---- what is expected ---- */
 
+struct size {
+    uint64_t bytes;
+    bool settled; /* not a lower bound */
+};
+
 static uint64_t held_of(const struct group *g)
 {
     return u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
@@ -112,48 +120,59 @@ static uint64_t largest_of_class(const struct planner *p, unsigned class_index, 
 /* The learned peak leaves room for one that comes out larger: half a mean deviation. A group that is given
  * too little is paused later, with its work kept; one that is given too much keeps others out all its life.
  */
-static uint64_t size_of_class(const struct planner *p, unsigned class_index, bool *ret_known)
+static struct size size_of_class(const struct planner *p, unsigned class_index)
 {
     const struct pause_peak *peak = &p->state->peaks[class_index];
+    struct size size = {.bytes = u64_add_cap(peak->bytes, peak->deviation / 2), .settled = true};
 
-    if (peak->seen > 0) {
-        *ret_known = true;
-        return u64_add_cap(peak->bytes, peak->deviation / 2);
-    }
-    return largest_of_class(p, class_index, ret_known);
+    if (peak->seen == 0)
+        size.bytes = largest_of_class(p, class_index, &size.settled);
+    return size;
 }
 
-static uint64_t expected_of(uint64_t size, bool known, uint64_t held, uint64_t rate)
+/* What is only guessed from others counts for one that grows, or has just begun; who stands still at his size
+ * is taken at it. */
+static uint64_t expected_of(const struct planner *p, const struct group *g, const struct standing *st,
+                            const struct size *class)
 {
-    uint64_t left = u64_sub_floor(size, held);
+    uint64_t held = held_of(g), more = ahead(g->rate), left;
 
-    if (known && left > 0)
+    if (st->request_bytes != GROUP_REQUEST_NONE)
+        left = u64_sub_floor(st->request_bytes, held);
+    else
+        left = u64_sub_floor(class->bytes, held);
+    if (left > 0 && (st->request_bytes != GROUP_REQUEST_NONE || p->state->peaks[g->class_index].seen > 0))
         return left;
-    return u64_max(left, ahead(rate));
+    if (st->request_bytes == GROUP_REQUEST_NONE && more < held / 16 && st->age_usec >= NEWBORN_USEC &&
+        !g->paused)
+        return more;
+    return class->settled && left > 0 ? left : u64_max(left, more);
+}
+
+static bool is_granted(const struct planner *p, const struct group *g)
+{
+    return g->id == p->state->granted_id && p->snapshot->now_usec < p->state->granted_until_usec &&
+           p->room->level < LEVEL_CRITICAL;
 }
 
 static void fill_rows(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
-    bool one_owner = claims_one_owner(s), known[CONFIG_CLASSES_MAX] = {false};
-    uint64_t size[CONFIG_CLASSES_MAX];
+    bool one_owner = claims_one_owner(s);
+    struct size size[CONFIG_CLASSES_MAX];
 
     for (unsigned i = 0; i < p->config->class_count; i++)
-        size[i] = size_of_class(p, i, &known[i]);
+        size[i] = size_of_class(p, i);
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
         const struct class_config *class = &p->config->classes[g->class_index];
         struct pause_row *row = &p->rows[i];
-        uint64_t held = held_of(g);
         struct standing st;
-        bool asked;
 
         claims_resolve(p->config, s, g, one_owner, &st);
-        asked = st.request_bytes != GROUP_REQUEST_NONE;
         *row = (struct pause_row){
-            .held_bytes = held,
-            .expected_bytes = expected_of(asked ? st.request_bytes : size[g->class_index],
-                                          asked || known[g->class_index], held, g->rate),
+            .held_bytes = held_of(g),
+            .expected_bytes = expected_of(p, g, &st, &size[g->class_index]),
             .birth_usec = g->birth_usec,
             .id = g->id,
             .index = i,
@@ -164,7 +183,7 @@ static void fill_rows(struct planner *p)
             .retriable = st.retriable,
             .stays = g->held,
         };
-        row->pausable = row->running && !g->failed_pause && !g->claims.no_pause &&
+        row->pausable = row->running && !is_granted(p, g) && !g->failed_pause && !g->claims.no_pause &&
                         (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
                         level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
         p->candidates[i] = (struct candidate){
@@ -366,12 +385,11 @@ static void plan_resume(struct planner *p)
     bool still = stands_still(p), steady = is_steady(p);
     struct pause_row *row = next_paused(p);
 
-    if (row && p->running == 0) {
+    if (row && (p->running == 0 || still)) {
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
         p->state->idle_since_usec = p->state->steady_since_usec = 0;
-    } else if (row && still) {
-        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
-        p->state->idle_since_usec = p->state->steady_since_usec = 0;
+        p->state->granted_id = row->id;
+        p->state->granted_until_usec = p->snapshot->now_usec + GRANT_USEC;
     } else if (row && steady) {
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
         p->state->steady_since_usec = 0;

@@ -45,7 +45,9 @@ struct pause_state {
     uint64_t thrash_usec;       /* of the last pause for a stall */
     uint64_t idle_since_usec;   /* the running ones stand still; 0: they do not */
     uint64_t steady_since_usec; /* calm, and nothing grows; 0: not so */
-    uint64_t fast_usec;         /* what a pause takes until it is confirmed, learned */
+    uint64_t granted_id;        /* goes on because somebody waits for it */
+    uint64_t granted_until_usec;
+    uint64_t fast_usec; /* what a pause takes until it is confirmed, learned */
 };
 
 /* Storage of the caller for as many groups as a snapshot may hold. */

@@ -42,15 +42,17 @@ static void check_laws(const struct snapshot *s, const struct room *r)
     assert_true(r->margin >= 4 * MIB);
     assert_true(r->margin <=
                 (r->limit / 16 > limit_margin(r->limit) ? r->limit / 16 : limit_margin(r->limit)));
-    /* need = max(0, margin − room), as far as 64 bits say it */
-    if (shortage <= 0)
-        assert_int_equal(r->need, 0);
+    /* need = max(0, margin − room, thrash), as far as 64 bits say it */
+    if (shortage <= (__int128)r->thrash)
+        assert_int_equal(r->need, r->thrash);
     else
         assert_true((__int128)r->need == shortage || r->need == UINT64_MAX);
+    assert_true(r->thrash == 0 || r->felt);
     assert_true(r->felt ? r->swap == 0 : r->swap <= s->node.swap_effective);
-    if (r->room <= 0)
+    /* Swap that is felt is no room, but it lasts. */
+    if (r->room <= 0 && !r->felt)
         assert_int_equal(r->time_left_usec, 0);
-    else if (r->growth == 0)
+    else if (r->room > 0 && r->growth == 0)
         assert_int_equal(r->time_left_usec, UINT64_MAX);
     assert_true(r->level == LEVEL_CRITICAL || (r->need == 0 && r->level < LEVEL_CRITICAL));
     if (r->by_available)
