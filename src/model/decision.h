@@ -30,6 +30,7 @@ struct room {
     uint64_t used;
     uint64_t margin;          /* kept free for what happens between a look and its effect */
     uint64_t swap;            /* effective swap that counts as room; 0 while swapping is felt */
+    uint64_t swap_left;       /* effective swap, felt or not */
     bool felt;                /* swapping is felt: PSI says so */
     bool by_available;        /* MemAvailable is what bounds the room, not the limit */
     int64_t room;             /* limit − used + swap, at most MemAvailable + swap; may be negative */

@@ -215,6 +215,8 @@ static void sum_up(struct planner *p)
 {
     p->spare = p->room->room > INT64_MAX / 2 ? INT64_MAX / 2 : p->room->room;
     p->spare -= signed_of(limit_margin(p->room->limit));
+    /* Swap that is felt still takes what grows: of the stall plan_thrash takes care, one by one. */
+    p->spare += signed_of(p->room->swap_left - p->room->swap);
     for (unsigned i = 0; i < p->count; i++) {
         const struct pause_row *row = &p->rows[i];
 

@@ -274,6 +274,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.stall_permyriad = st->stall_permyriad;
     r.thrash = r.felt && swap > 0 ? st->refaulted : 0;
     r.swap = r.felt ? 0 : swap;
+    r.swap_left = swap;
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);
     r.margin = u64_min(u64_max(margin, limit_margin(r.limit)), u64_max(r.limit / 16, limit_margin(r.limit)));
