@@ -307,6 +307,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
         decide(d, t);
     if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
         pausing_step(d, t); /* and growth is known when it matters */
+    isolate_reclaim_ahead(d);
     schedule(d, t);
     (void)log_flush();
 }

@@ -115,6 +115,7 @@ struct daemon {
     uint64_t killed_ids[64];        /* whose end says nothing of what its class comes to; a ring */
     unsigned killed_next;
     uint64_t reclaimed_bytes;
+    bool reclaiming;       /* the worker is at it */
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
 
@@ -177,6 +178,8 @@ int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an 
 void isolate_refresh(struct daemon *d, bool force);
 /* Raises every workload's memory.high above its limit by this much, within MemAvailable; 0 takes it back. */
 void isolate_allow(struct daemon *d, uint64_t bytes);
+/* Lets the worker push out what would be reclaimed at memory.high, where swap takes it. */
+void isolate_reclaim_ahead(struct daemon *d);
 bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);

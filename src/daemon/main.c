@@ -116,6 +116,12 @@ static int open_signals(struct daemon *d)
     return loop_add(&d->loop, d->signal_fd, EPOLLIN, on_signal, d);
 }
 
+static void note_reclaimed(struct daemon *d, const struct worker_reply *reply)
+{
+    d->reclaiming = false;
+    d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
+}
+
 static void on_worker(void *user, int fd, uint32_t events)
 {
     struct daemon *d = user;
@@ -133,7 +139,7 @@ static void on_worker(void *user, int fd, uint32_t events)
         return;
     }
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_RECLAIM)
-        d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply.freed_bytes);
+        note_reclaimed(d, &reply);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
         reply.result != -ENOENT)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
