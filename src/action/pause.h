@@ -38,6 +38,7 @@ struct pause_entry {
     uint64_t since_usec;     /* asked for */
     uint64_t confirmed_usec; /* 0: not yet frozen */
     uint64_t held_bytes;     /* when it was asked for */
+    uint64_t rate;           /* bytes per second, then: what it will go on with */
 };
 
 struct pause_yield {

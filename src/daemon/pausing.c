@@ -42,6 +42,7 @@ void pausing_mark(struct daemon *d)
         g->paused = e != NULL;
         g->held = e && e->why == PAUSE_WHY_OPERATOR;
         g->pause_since_usec = e ? e->since_usec : 0;
+        g->rate = e ? e->rate : g->rate;
         g->failed_pause = pauser_yields(&d->pauser, g->id, g->pid, s->now_usec);
     }
     for (unsigned i = 0; i < s->ended_count; i++)
@@ -185,6 +186,14 @@ static void push_out(struct daemon *d, const struct group *g)
     (void)companion_send(&d->worker, &q, sizeof(q));
 }
 
+static void note_rate(struct daemon *d, const struct group *g)
+{
+    struct pause_entry *e = pauser_find(&d->pauser, g->id, g->pid);
+
+    if (e)
+        e->rate = g->rate;
+}
+
 static bool pause_one(struct daemon *d, struct group *g, enum pause_why why)
 {
     int r = pauser_pause(&d->pauser, g, why, clock_now_usec());
@@ -197,6 +206,7 @@ static bool pause_one(struct daemon *d, struct group *g, enum pause_why why)
         }
         return false;
     }
+    note_rate(d, g);
     g->paused = true;
     if (why == PAUSE_WHY_THRASH)
         push_out(d, g);

@@ -20,6 +20,8 @@
 /* A group that ended so early came to nothing: it says nothing of its class. */
 #define LIVED_LEAST_USEC USEC_PER_SEC
 #define NEWBORN_USEC USEC_PER_SEC
+/* To pause who is expected to grow by less than this brings nothing. */
+#define GROWTH_LEAST_BYTES MIB
 /* One that goes on because somebody waits for it is not paused again at once, short of a need. */
 #define GRANT_USEC (10 * USEC_PER_SEC)
 
@@ -99,22 +101,28 @@ static uint64_t ahead(uint64_t rate)
 }
 
 /* Until the first of a class has ended: the largest running one, where it has stopped growing, is what the
- * others are thought to come to; while it grows, at least that. *ret_settled: it has stopped. */
+ * others are thought to come to; while it grows, at least that. One that is more than twice as large as all
+ * others is no measure for them. *ret_settled: it has stopped. */
 static uint64_t largest_of_class(const struct planner *p, unsigned class_index, bool *ret_settled)
 {
-    uint64_t largest = 0;
+    uint64_t largest = 0, second = 0;
 
     *ret_settled = false;
     for (unsigned i = 0; i < p->snapshot->group_count; i++) {
         const struct group *g = &p->snapshot->groups[i];
         uint64_t held = held_of(g);
 
-        if (g->class_index != class_index || g->dying || held <= largest)
+        if (g->class_index != class_index || g->dying)
             continue;
+        if (held <= largest) {
+            second = u64_max(second, held);
+            continue;
+        }
+        second = largest;
         largest = held;
         *ret_settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
     }
-    return largest;
+    return second == 0 ? largest : u64_min(largest, 2 * second);
 }
 
 /* The learned peak leaves room for one that comes out larger: half a mean deviation. A group that is given
@@ -147,6 +155,31 @@ static uint64_t expected_of(const struct planner *p, const struct group *g, cons
         !g->paused)
         return more;
     return class->settled && left > 0 ? left : u64_max(left, more);
+}
+
+/* Over its request (without one: twice as large as any other of its class, and a quarter of the limit) and
+ * the cause of most of the growth: what the kill policy takes for the culprit. To pause it would keep what it
+ * has taken from the others for PauseLimit, to pause others for it would be worse: it is let grow until it is
+ * killed for it. */
+static bool is_runaway(const struct planner *p, const struct group *g, const struct standing *st)
+{
+    uint64_t rates = 0, second = 0, held = held_of(g);
+
+    if ((p->config->classes[g->class_index].actions & ACTION_BIT(ACTION_KILL)) == 0 || g->paused ||
+        g->frozen || ahead(g->rate) < GROWTH_LEAST_BYTES)
+        return false;
+    for (unsigned i = 0; i < p->snapshot->group_count; i++) {
+        const struct group *other = &p->snapshot->groups[i];
+
+        if (!other->paused && !other->frozen)
+            rates = u64_add_cap(rates, other->rate);
+        if (other != g && other->class_index == g->class_index)
+            second = u64_max(second, held_of(other));
+    }
+    if (g->rate <= rates / 2)
+        return false;
+    return st->request_bytes != GROUP_REQUEST_NONE ? held > st->request_bytes
+                                                   : held > 2 * second && held > p->room->limit / 4;
 }
 
 static bool is_granted(const struct planner *p, const struct group *g)
@@ -183,6 +216,10 @@ static void fill_rows(struct planner *p)
             .retriable = st.retriable,
             .stays = g->held,
         };
+        if (row->running && is_runaway(p, g, &st)) {
+            row->expected_bytes = 0;
+            row->stays = true;
+        }
         row->pausable = row->running && !is_granted(p, g) && !g->failed_pause && !g->claims.no_pause &&
                         (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
                         level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
@@ -291,7 +328,7 @@ static enum pause_why why_pause(const struct planner *p, const struct pause_row 
 static void plan_growth(struct planner *p)
 {
     for (unsigned i = 0; i < p->count && p->spare < 0; i++)
-        if (may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes > 0)
+        if (may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes >= GROWTH_LEAST_BYTES)
             add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
 }
 

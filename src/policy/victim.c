@@ -146,7 +146,7 @@ static uint64_t held_bytes(const struct group *g)
     return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
 }
 
-/* Then who still grows is only who was left running, and says nothing of who is to blame. */
+/* Then who still grows is only who was left running, which says little of who is to blame. */
 static bool somebody_paused(const struct choice *ch)
 {
     for (unsigned i = 0; i < ch->snapshot->group_count; i++)
@@ -158,16 +158,18 @@ static bool somebody_paused(const struct choice *ch)
 /* Without a declared request only the odd one out is to blame: over its share, and larger than its likes. */
 static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
 {
+    uint64_t lead;
     const struct group *g = &ch->snapshot->groups[k->group_index];
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
         return held_bytes(g) > k->request_bytes;
-    if (held_bytes(g) <= share || somebody_paused(ch))
+    if (held_bytes(g) <= share)
         return false;
+    lead = somebody_paused(ch) ? 2 : 1;
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];
 
-        if (other != g && other->class_index == g->class_index && held_bytes(other) >= held_bytes(g))
+        if (other != g && other->class_index == g->class_index && held_bytes(other) >= held_bytes(g) / lead)
             return false;
     }
     return true;
