@@ -178,7 +178,7 @@ static void fill_rows(struct planner *p)
             .index = i,
             .priority = st.priority,
             .class_index = g->class_index,
-            .paused = g->paused,
+            .paused = g->paused && !g->dying,
             .running = g->populated && !g->paused && !g->frozen && !g->dying,
             .retriable = st.retriable,
             .stays = g->held,
@@ -404,11 +404,17 @@ static void plan_resume(struct planner *p)
 
 /* ---- PauseLimit ---- */
 
+/* In whose place `row` goes on; one of its own class leaves that class as it was. */
 static struct pause_row *newest_for(struct planner *p, const struct pause_row *row)
 {
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->rows[i].running && p->rows[i].pausable && !p->rows[i].stays && &p->rows[i] != row)
-            return &p->rows[i];
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pause_row *r = &p->rows[i];
+
+        if (r->running && r->pausable && !r->stays && r != row &&
+            (r->class_index == row->class_index ||
+             p->running_of[r->class_index] > p->config->classes[r->class_index].min_running))
+            return r;
+    }
     return NULL;
 }
 
