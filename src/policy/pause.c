@@ -206,14 +206,17 @@ static void fill_rows(struct planner *p)
     p->count = s->group_count;
 }
 
+/* So that what a whole plan moves cannot overflow. */
 static int64_t signed_of(uint64_t v)
 {
-    return (int64_t)u64_min(v, INT64_MAX / 4);
+    return (int64_t)u64_min(v, INT64_MAX / (4 * PAUSE_PLAN_MAX));
 }
 
 static void sum_up(struct planner *p)
 {
-    p->spare = p->room->room > INT64_MAX / 2 ? INT64_MAX / 2 : p->room->room;
+    p->spare = p->room->room > INT64_MAX / 2   ? INT64_MAX / 2
+               : p->room->room < INT64_MIN / 2 ? INT64_MIN / 2
+                                               : p->room->room;
     p->spare -= signed_of(limit_margin(p->room->limit));
     for (unsigned i = 0; i < p->count; i++) {
         const struct pause_row *row = &p->rows[i];
