@@ -211,7 +211,7 @@ static void fill_rows(struct planner *p)
             .index = i,
             .priority = st.priority,
             .class_index = g->class_index,
-            .paused = g->paused,
+            .paused = g->paused && !g->dying,
             .running = g->populated && !g->paused && !g->frozen && !g->dying,
             .retriable = st.retriable,
             .stays = g->held,
@@ -243,14 +243,17 @@ static void fill_rows(struct planner *p)
     p->count = s->group_count;
 }
 
+/* So that what a whole plan moves cannot overflow. */
 static int64_t signed_of(uint64_t v)
 {
-    return (int64_t)u64_min(v, INT64_MAX / 4);
+    return (int64_t)u64_min(v, INT64_MAX / (4 * PAUSE_PLAN_MAX));
 }
 
 static void sum_up(struct planner *p)
 {
-    p->spare = p->room->room > INT64_MAX / 2 ? INT64_MAX / 2 : p->room->room;
+    p->spare = p->room->room > INT64_MAX / 2   ? INT64_MAX / 2
+               : p->room->room < INT64_MIN / 2 ? INT64_MIN / 2
+                                               : p->room->room;
     p->spare -= signed_of(limit_margin(p->room->limit));
     /* Swap that is felt still takes what grows: of the stall plan_thrash takes care, one by one. */
     p->spare += signed_of(p->room->swap_left - p->room->swap);
@@ -443,11 +446,17 @@ static void plan_resume(struct planner *p)
 
 /* ---- PauseLimit ---- */
 
+/* In whose place `row` goes on; one of its own class leaves that class as it was. */
 static struct pause_row *newest_for(struct planner *p, const struct pause_row *row)
 {
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->rows[i].running && p->rows[i].pausable && !p->rows[i].stays && &p->rows[i] != row)
-            return &p->rows[i];
+    for (unsigned i = 0; i < p->count; i++) {
+        struct pause_row *r = &p->rows[i];
+
+        if (r->running && r->pausable && !r->stays && r != row &&
+            (r->class_index == row->class_index ||
+             p->running_of[r->class_index] > p->config->classes[r->class_index].min_running))
+            return r;
+    }
     return NULL;
 }
 
