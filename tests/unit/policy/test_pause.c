@@ -211,6 +211,8 @@ static void test_expected_by_request(void **state _unused_)
     g->claims.request_bytes = GIB;
     g->swap = 100 * MIB;
     g->rate = 200 * MIB;
+    pauses_add(t, CLASS_WORK, 10, 100 * MIB)->rate =
+        300 * MIB; /* so that it is not the cause of most growth */
     assert_int_equal(expected(t, 1), 624 * MIB);
     t->state.peaks[CLASS_BATCH] = (struct pause_peak){.bytes = 5 * GIB, .seen = 1};
     assert_int_equal(expected(t, 1), 624 * MIB);
@@ -239,6 +241,30 @@ static void test_expected_by_learned_peak(void **state _unused_)
     assert_int_equal(expected(t, 2), 1024 * MIB);
 }
 
+/* Over its request, or far larger than all others, and the cause of most of the growth: neither is it paused
+ * nor is anybody paused for it. */
+static void test_runaway(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+    struct group *g = pauses_add(t, CLASS_BATCH, 100, 3 * GIB);
+
+    g->rate = 400 * MIB;
+    for (unsigned i = 0; i < 4; i++)
+        pauses_add(t, CLASS_BATCH, 10, 50 * MIB)->rate = 10 * MIB;
+    assert_int_equal(expected(t, 1), 0);
+    pauses_room(t, 100 * MIB);
+    pauses_plan(t);
+    for (unsigned i = 0; i < t->plan.count; i++)
+        assert_int_not_equal(t->plan.steps[i].group_index, 0);
+    g->claims.has_request = true;
+    g->claims.request_bytes = 3172 * MIB;
+    assert_int_equal(expected(t, 1), 100 * MIB);
+    g->claims.request_bytes = 2 * GIB;
+    assert_int_equal(expected(t, 1), 0);
+    t->c.classes[CLASS_BATCH].actions = ACTION_BIT(ACTION_PAUSE); /* nobody would end it */
+    assert_int_equal(expected(t, 1), 800 * MIB);
+}
+
 static void test_expected_by_guess(void **state _unused_)
 {
     struct pauses *t = pauses_new();
@@ -250,17 +276,18 @@ static void test_expected_by_guess(void **state _unused_)
     pauses_paused(pauses_add(t, CLASS_BATCH, 10, 100 * MIB), t, 1);
     pauses_add(t, CLASS_WORK, 10, 100 * MIB)->rate = 50 * MIB;
     assert_int_equal(expected(t, 1), 0);
-    assert_int_equal(expected(t, 2), 824 * MIB);
+    /* the largest is more than twice the next: that is how far it is a measure */
+    assert_int_equal(expected(t, 2), 200 * MIB);
     assert_int_equal(expected(t, 3), 0); /* it stands still */
-    assert_int_equal(expected(t, 4), 1000 * MIB);
-    assert_int_equal(expected(t, 5), 924 * MIB);
+    assert_int_equal(expected(t, 4), 376 * MIB);
+    assert_int_equal(expected(t, 5), 300 * MIB);
     assert_int_equal(expected(t, 6), 100 * MIB); /* of another class */
     /* the largest grows: at least that */
     t->groups[0].rate = 200 * MIB;
     t->groups[1].rate = 500 * MIB;
     assert_int_equal(expected(t, 1), 400 * MIB);
     assert_int_equal(expected(t, 2), 1000 * MIB);
-    assert_int_equal(expected(t, 4), 1000 * MIB);
+    assert_int_equal(expected(t, 4), 376 * MIB);
     /* one that dies is no measure */
     t->groups[0].dying = true;
     assert_int_equal(expected(t, 4), 176 * MIB);
@@ -612,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_dying_paused),
         cmocka_unit_test(test_expected_by_request),
         cmocka_unit_test(test_expected_by_learned_peak),
+        cmocka_unit_test(test_runaway),
         cmocka_unit_test(test_expected_by_guess),
         cmocka_unit_test(test_learned),
         cmocka_unit_test(test_confirmed),

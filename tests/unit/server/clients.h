@@ -34,7 +34,7 @@ static char reply[CONTROL_REPLY_MAX];
 static bool largest; /* a status as large as one can be */
 static struct status_pause pauses[256];
 static unsigned pause_count;
-static char worst_byte = 'w'; /* of which names are made */
+static char worst_byte = 'w';         /* of which names are made */
 static char names[5][GROUP_PATH_MAX]; /* as long as they can be */
 
 static inline void fill_largest(struct status *s)
