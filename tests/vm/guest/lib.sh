@@ -219,6 +219,7 @@ kills() { grep -c 'action=kill' /tmp/headroomd.log; }
 kill_count_is_more() { [ "$(kills)" -gt "$1" ]; }
 
 # Lines that tell of a pause; and whether the storm has come to where headroomd has to act.
+groups_paused() { grep 'action=pause' /tmp/headroomd.log | grep -o ' group=' | wc -l; }
 pauses() { grep -c 'action=pause' /tmp/headroomd.log; }
 storm_is_on() { # KILLS-BEFORE
     [ "$(frozen_groups)" -gt 0 ] || [ "$(kills)" -gt $(($1 + 2)) ]
