@@ -292,10 +292,25 @@ int pauser_pause(struct pauser *p, const struct group *g, enum pause_why why, ui
     return 0;
 }
 
+/* The lease has gone (a guardian that came between its line and the write has released it): what we froze is
+ * let run all the same. */
+static void let_run(const struct pauser *p, const struct pause_entry *e)
+{
+    _cleanup_close_ int fd = e->pid > 0 ? -1 : cgroup_open(p->hierarchy, e->path);
+    bool frozen;
+    uint64_t id;
+
+    if (fd >= 0 && cgroup_read_id(fd, &id) == 0 && id == e->id && freezer_read(fd, &frozen) == 0 && frozen)
+        (void)!freezer_write(fd, false);
+}
+
 int pauser_resume(struct pauser *p, struct pause_entry *e)
 {
     struct lease *l = lease_of(p, e);
     int r = l ? knobs_restore(p->knobs, l) : 0;
+
+    if (!l)
+        let_run(p, e);
 
     if (r < 0) {
         p->failures++;
@@ -341,6 +356,7 @@ enum state {
     STATE_LOOSE, /* somebody else let it run */
     STATE_ASKED,
     STATE_FROZEN,
+    STATE_EMPTY, /* its last process has gone: the cgroup may be used again */
 };
 
 static bool is_gone(int r)
@@ -362,10 +378,12 @@ static enum state cgroup_state(const struct pauser *p, const struct pause_entry 
         r = freezer_read(fd, &frozen);
     if (r == 0 && !frozen)
         return STATE_LOOSE;
-    if (r == 0 && e->confirmed_usec == 0)
+    if (r == 0)
         r = cgroup_read_events(fd, &events);
     if (r < 0)
         return is_gone(r) ? STATE_GONE : STATE_UNKNOWN;
+    if (!events.populated)
+        return STATE_EMPTY;
     return e->confirmed_usec != 0 || events.frozen ? STATE_FROZEN : STATE_ASKED;
 }
 
@@ -399,6 +417,8 @@ unsigned pauser_check(struct pauser *p, uint64_t now_usec)
         state = e->pid > 0 ? process_state(p, e, now_usec) : cgroup_state(p, e);
         if (state == STATE_FROZEN && e->confirmed_usec == 0)
             e->confirmed_usec = now_usec;
+        if (state == STATE_EMPTY && pauser_resume(p, e) >= 0)
+            forgotten++;
         if (state != STATE_GONE && state != STATE_LOOSE)
             continue;
         if (state == STATE_LOOSE) {
@@ -420,6 +440,7 @@ unsigned pauser_reload(struct pauser *p)
 
         if (!e->used || lease_of(p, e))
             continue;
+        let_run(p, e);
         e->used = false;
         forgotten++;
     }

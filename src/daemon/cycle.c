@@ -195,13 +195,18 @@ int cycle_read_groups(struct daemon *d)
     return 0;
 }
 
-void cycle_kill(struct daemon *d, const struct decision *e)
+bool cycle_kill(struct daemon *d, const struct decision *e)
 {
     if (d->deciding)
-        return;
+        return false;
     d->decision = *e;
-    if (record(d, &d->decision, true))
-        (void)act(d, &d->decision);
+    (void)record(d, &d->decision, true);
+    if (act(d, &d->decision))
+        return true;
+    d->decision.ended = true;
+    record_ring_set_outcome(&d->ring, &d->decision);
+    report_decision(d, &d->decision);
+    return false;
 }
 
 static void decide(struct daemon *d, const struct trigger *t)
@@ -213,8 +218,13 @@ static void decide(struct daemon *d, const struct trigger *t)
     if (now < d->decide_due_usec || cycle_read_groups(d) < 0)
         return;
     pausing_step(d, t);
-    if (d->deciding || pausing_held(d, now) || pausing_covers(d))
+    if (d->deciding)
         return;
+    if (pausing_held(d, now) || pausing_covers(d)) {
+        if (pausing_held(d, now) || d->room.felt) /* that does not change from one moment to the next */
+            d->decide_due_usec = now + WALK_LEAST_USEC;
+        return;
+    }
     *e = (struct decision){.trigger = *t,
                            .room = d->room,
                            .time_usec = now,

@@ -34,6 +34,7 @@
 
 #define DAEMON_GROUPS_MAX 1024
 #define DAEMON_RUNTIME_DIR "run/headroom"
+#define LOCK_DRY_RUN "dry-run" /* behind the pid in the lock of one that only looks on */
 
 /* Exit codes: what a service manager or a script can tell apart. */
 enum daemon_exit {
@@ -154,8 +155,8 @@ void cycle_on_kill_timer(void *user);
 void cycle_on_hold_timer(void *user);
 
 int cycle_read_groups(struct daemon *d) _nodiscard_;
-/* Kills the victims of *e, unless an action is under way. */
-void cycle_kill(struct daemon *d, const struct decision *e);
+/* Kills the victims of *e. False where an action is under way, or nobody could be signalled. */
+bool cycle_kill(struct daemon *d, const struct decision *e);
 
 /* pausing.c */
 bool pausing_possible(const struct daemon *d); /* some class may be paused, or somebody is */

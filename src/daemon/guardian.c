@@ -188,6 +188,13 @@ static bool lock_names(int lock_fd, pid_t pid)
     return strcmp(text, own) == 0;
 }
 
+static bool lock_is_dry(int lock_fd)
+{
+    char text[32] = "";
+
+    return pread(lock_fd, text, sizeof(text) - 1, 0) > 0 && strstr(text, LOCK_DRY_RUN) != NULL;
+}
+
 /* The daemon is gone. Whoever takes the lock and writes his pid into it is its successor and takes over. A
  * lock that still names the dead one is only not let go of yet: the kernel closes the descriptors of a dying
  * process in no certain order. While nobody has it, it is ours for as long as the fence takes, so that a
@@ -200,6 +207,8 @@ static void mourn(struct guardian *g)
     while (clock_now_usec() < until)
         (void)usleep(50000);
     while (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (lock_is_dry(lock_fd)) /* it only looks on */
+            break;
         if (!lock_names(lock_fd, g->daemon_pid))
             return;
         (void)usleep(50000);

@@ -72,7 +72,7 @@ static int take_lock(struct daemon *d)
             return -errno;
         (void)usleep(50000);
     }
-    n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    n = snprintf(text, sizeof(text), "%d%s\n", (int)getpid(), d->dry_run ? " " LOCK_DRY_RUN : "");
     (void)ftruncate(d->lock_fd, 0);
     (void)!pwrite(d->lock_fd, text, (size_t)n, 0);
     return 0;

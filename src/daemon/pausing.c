@@ -15,7 +15,10 @@
 
 #define QUIET_USEC (5 * USEC_PER_SEC)
 #define RECLAIM_LIMIT_USEC (2 * USEC_PER_SEC)
-/* Who was resumed by an operator is left alone for as long as one that somebody else thawed. */
+/* How long a stall may last after the last pause for it before there is a need to kill. */
+#define THRASH_PATIENCE_USEC (10 * USEC_PER_SEC)
+/* A paused group that no walk has come across for this long after its PauseLimit is let run unseen. */
+#define UNSEEN_USEC (5 * USEC_PER_SEC)
 
 bool pausing_possible(const struct daemon *d)
 {
@@ -96,6 +99,18 @@ static void judge_late(struct daemon *d, struct pause_entry *e)
     }
 }
 
+/* MaxGroups, or a file that cannot be read, may hide it from the plan. */
+static void let_go_unseen(struct daemon *d, struct pause_entry *e, uint64_t now)
+{
+    uint64_t limit = d->config.classes[e->class_index].pause_limit_usec;
+
+    if (e->why == PAUSE_WHY_OPERATOR || now < u64_add_cap(e->since_usec, limit + UNSEEN_USEC) ||
+        group_of(d, e))
+        return;
+    log_line(LOG_PRIO_WARNING, "event=resume-unseen group=%s", e->path);
+    (void)!pauser_resume(&d->pauser, e);
+}
+
 void pausing_check(struct daemon *d)
 {
     uint64_t now = clock_now_usec();
@@ -108,6 +123,8 @@ void pausing_check(struct daemon *d)
     for (unsigned i = 0; i < PAUSES_MAX; i++) {
         struct pause_entry *e = &d->pauser.entries[i];
 
+        if (e->used)
+            let_go_unseen(d, e, now);
         if (!unconfirmed[i] || !e->used)
             continue;
         if (e->confirmed_usec != 0)
@@ -179,11 +196,11 @@ static void push_out(struct daemon *d, const struct group *g)
                                .swappiness = RECLAIM_SWAPPINESS_UNSET,
                                .limit_usec = RECLAIM_LIMIT_USEC};
 
-    if (g->pid > 0 || d->snapshot.node.swap_effective < q.value ||
+    if (d->reclaiming || g->pid > 0 || d->snapshot.node.swap_effective < q.value ||
         (d->config.classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
         return;
     memcpy(q.path, g->path, sizeof(q.path));
-    (void)companion_send(&d->worker, &q, sizeof(q));
+    d->reclaiming = companion_send(&d->worker, &q, sizeof(q)) == 0;
 }
 
 static void note_rate(struct daemon *d, const struct group *g)
@@ -225,11 +242,10 @@ static bool resume_one(struct daemon *d, struct group *g)
 
 static void kill_overdue(struct daemon *d, const struct trigger *t, struct group *g)
 {
-    if (d->deciding || pausing_held(d, clock_now_usec()))
-        return;
     begin_record(d, t, DECISION_KILL);
     note_target(d, g, RESUME_WHY_LIMIT);
-    cycle_kill(d, &d->pause_decision);
+    if (pausing_held(d, clock_now_usec()) || !cycle_kill(d, &d->pause_decision))
+        (void)resume_one(d, g); /* whatever comes of it: no longer than PauseLimit */
 }
 
 static void do_steps(struct daemon *d, const struct trigger *t, enum pause_act act,
@@ -268,8 +284,11 @@ static uint64_t stopped_growth_permyriad(const struct daemon *d)
 
 void pausing_step(struct daemon *d, const struct trigger *t)
 {
-    const struct pause_scratch scratch = {
-        .rows = d->pause_rows, .candidates = d->candidates, .max = DAEMON_GROUPS_MAX};
+    const struct pause_scratch scratch = {.rows = d->pause_rows,
+                                          .candidates = d->candidates,
+                                          .max = DAEMON_GROUPS_MAX,
+                                          .resume_only = pausing_held(d, clock_now_usec()) ||
+                                                         (!d->knobs_open && !d->dry_run)};
     struct pause_plan *plan = &d->pause_plan;
 
     plan->count = 0;
@@ -308,9 +327,11 @@ bool pausing_covers(const struct daemon *d)
 
         under_way = e->used && e->confirmed_usec == 0 && now < e->since_usec + 2 * d->pause_state.fast_usec;
     }
-    /* A stall on swapped-out memory: as long as there is somebody to pause, or somebody is paused, the others
-     * go on, slowly at worst. */
-    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC && pauser_count(&d->pauser) > 0)
+    /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or it has ended (what
+     * is felt is forgotten later), the others go on, slowly at worst. */
+    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC && d->pause_state.thrash_usec != 0 &&
+        (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
+         r->stall_permyriad < PAUSE_STALL_PERMYRIAD))
         return true;
     rungs[ACTION_PAUSE] = (struct ladder_rung){
         .possible = under_way,

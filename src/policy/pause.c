@@ -8,7 +8,6 @@
 
 #define IDLE_USEC (3 * USEC_PER_SEC)
 #define IDLE_CPU_PERMYRIAD 500
-#define STALL_PERMYRIAD 2000
 #define QUIET_STALL_PERMYRIAD 500
 #define STEADY_USEC (3 * USEC_PER_SEC)
 #define STEADY_LEFT_USEC (30 * USEC_PER_SEC)
@@ -20,6 +19,8 @@
 /* A group that ended so early came to nothing: it says nothing of its class. */
 #define LIVED_LEAST_USEC USEC_PER_SEC
 #define NEWBORN_USEC USEC_PER_SEC
+/* Numbers that waver around what fits are not followed each time. */
+#define DWELL_USEC (500 * USEC_PER_MSEC)
 /* To pause who is expected to grow by less than this brings nothing. */
 #define GROWTH_LEAST_BYTES MIB
 /* One that goes on because somebody waits for it is not paused again at once, short of a need. */
@@ -34,6 +35,7 @@ struct planner {
     unsigned count;
     struct candidate *candidates;
     struct pause_plan *plan;
+    bool resume_only;
     int64_t spare;
     uint64_t running_bytes; /* held by the running ones */
     uint64_t cpu_usec;      /* used by them since the last walk */
@@ -213,15 +215,15 @@ static void fill_rows(struct planner *p)
             .class_index = g->class_index,
             .paused = g->paused && !g->dying,
             .running = g->populated && !g->paused && !g->frozen && !g->dying,
-            .retriable = st.retriable,
+            .retriable = st.retriable && !st.omit,
             .stays = g->held,
         };
         if (row->running && is_runaway(p, g, &st)) {
             row->expected_bytes = 0;
             row->stays = true;
         }
-        row->pausable = row->running && !is_granted(p, g) && !g->failed_pause && !g->claims.no_pause &&
-                        (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
+        row->pausable = row->running && !p->resume_only && !is_granted(p, g) && !g->failed_pause &&
+                        !g->claims.no_pause && (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
                         level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
         p->candidates[i] = (struct candidate){
             .id = g->id,
@@ -341,7 +343,7 @@ static void plan_thrash(struct planner *p)
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec;
 
-    if (!p->room->felt || p->room->thrash == 0 || p->room->stall_permyriad < STALL_PERMYRIAD ||
+    if (!p->room->felt || p->room->thrash == 0 || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
     for (unsigned i = 0; i < p->count; i++) {
@@ -369,6 +371,12 @@ static void age_bound(struct planner *p)
 
 /* ---- resuming ---- */
 
+static void grant(struct planner *p, const struct pause_row *row)
+{
+    p->state->granted_id = row->id;
+    p->state->granted_until_usec = p->snapshot->now_usec + GRANT_USEC;
+}
+
 /* With how much of the bound: it is approached again by and by. */
 static bool within_bound(const struct planner *p, const struct pause_row *row)
 {
@@ -392,6 +400,30 @@ static struct pause_row *next_paused(struct planner *p)
         if (p->rows[i].paused && !p->rows[i].stays)
             return &p->rows[i];
     return NULL;
+}
+
+static uint64_t paused_since(const struct planner *p, const struct pause_row *row)
+{
+    return p->snapshot->groups[row->index].pause_since_usec;
+}
+
+/* Whom somebody waits for is not known: each in its turn. */
+static struct pause_row *longest_paused(struct planner *p)
+{
+    struct pause_row *longest = NULL;
+
+    for (unsigned i = p->count; i-- > 0;)
+        if (p->rows[i].paused && !p->rows[i].stays &&
+            (!longest || paused_since(p, &p->rows[i]) < paused_since(p, longest)))
+            longest = &p->rows[i];
+    return longest;
+}
+
+static bool fits(const struct planner *p, const struct pause_row *row)
+{
+    return p->spare >= signed_of(row->expected_bytes) && within_bound(p, row) &&
+           !(p->state->bound_bytes != 0 && is_stalled(p)) &&
+           u64_add_cap(paused_since(p, row), DWELL_USEC) <= p->snapshot->now_usec;
 }
 
 static bool stands_still(struct planner *p)
@@ -425,22 +457,19 @@ static bool is_steady(struct planner *p)
 static void plan_resume(struct planner *p)
 {
     bool still = stands_still(p), steady = is_steady(p);
-    struct pause_row *row = next_paused(p);
+    struct pause_row *row = p->running > 0 && still ? longest_paused(p) : next_paused(p);
 
     if (row && (p->running == 0 || still)) {
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
         p->state->idle_since_usec = p->state->steady_since_usec = 0;
-        p->state->granted_id = row->id;
-        p->state->granted_until_usec = p->snapshot->now_usec + GRANT_USEC;
+        grant(p, row);
     } else if (row && steady) {
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
         p->state->steady_since_usec = 0;
     }
     if (p->room->level == LEVEL_CRITICAL || p->room->felt)
         return;
-    while ((row = next_paused(p)) != NULL && p->spare >= signed_of(row->expected_bytes) &&
-           within_bound(p, row) && !(p->state->bound_bytes != 0 && is_stalled(p)) &&
-           p->plan->count < PAUSE_PLAN_MAX)
+    while ((row = next_paused(p)) != NULL && fits(p, row) && p->plan->count < PAUSE_PLAN_MAX)
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
 }
 
@@ -476,9 +505,12 @@ static void plan_limits(struct planner *p)
         if (other) {
             add_step(p, other, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
             add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+            grant(p, row);
         } else if (p->spare >= signed_of(row->expected_bytes) || !row->retriable || p->running == 0 ||
-                   (class->actions & ACTION_BIT(ACTION_KILL)) == 0) {
+                   (class->actions & ACTION_BIT(ACTION_KILL)) == 0 ||
+                   !level_allows(p->config, p->room->level, ACTION_KILL, row->priority)) {
             add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+            grant(p, row);
         } else {
             add_step(p, row, PAUSE_ACT_KILL, RESUME_WHY_LIMIT);
         }
@@ -496,6 +528,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
         .rows = scratch->rows,
         .candidates = scratch->candidates,
         .plan = ret,
+        .resume_only = scratch->resume_only,
     };
 
     ret->count = ret->paused = ret->running = 0;

@@ -28,6 +28,8 @@
 
 #define PAUSE_HORIZON_USEC UINT64_C(2000000)
 #define PAUSE_THRASH_USEC UINT64_C(1500000)
+/* A domain that stands still (PSI full) for this share of a window stalls. */
+#define PAUSE_STALL_PERMYRIAD 2000
 #define PAUSE_PLAN_MAX DECISION_VICTIMS_MAX
 
 /* What the groups of a class come to, learned from those that ended by themselves: a mean and a mean
@@ -70,6 +72,7 @@ struct pause_scratch {
     struct pause_row *rows;
     struct candidate *candidates; /* filled for the record, a row a group */
     unsigned max;
+    bool resume_only; /* nobody is paused: an operator holds it, or it could not be written down */
 };
 
 enum pause_act {

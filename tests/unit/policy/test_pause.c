@@ -524,6 +524,8 @@ static void test_limit_nobody_to_pause(void **state _unused_)
         pauses_paused(pauses_want(t, rows[i].class, 500, GIB), t, 300);
         pauses_want(t, CLASS_SERVICE, 10, 0);
         pauses_room(t, rows[i].free_bytes);
+        assert_string_equal(pauses_words(t), "+1 pause-limit"); /* this level does not kill */
+        t->r.level = LEVEL_CRITICAL;
         assert_string_equal(pauses_words(t), rows[i].words);
         t->groups[1].frozen = true; /* nobody runs: no kill is called for */
         assert_string_equal(pauses_words(t), "+1 pause-limit");
