@@ -28,6 +28,6 @@ done
 wait $driver
 stop_heartbeat
 figure oom_kills "$(oom_kills)"
-[ "$GUARD" != yes ] || figure pauses "$(groups_paused)"
+figure pauses "$([ "$GUARD" = yes ] && groups_paused || echo 0)"
 [ "$GUARD" != yes ] || stop_headroomd
 finish
