@@ -16,7 +16,8 @@
  * Never the last running group of the domain; never more of a class than leaves MinRunning= of it. A paused
  * group goes on whatever was expected when nobody else runs, when the running ones stand still without a
  * stall (somebody waits for a paused peer), when all is calm and steady, and when PauseLimit is over: then in
- * another's place, or else it is killed where that costs only a retry. */
+ * another's place, or else all the same; where the level kills (critical) and a retry is all that it costs,
+ * it is killed instead. */
 #pragma once
 
 #include <stdbool.h>
@@ -78,7 +79,7 @@ struct pause_scratch {
 enum pause_act {
     PAUSE_ACT_PAUSE,
     PAUSE_ACT_RESUME,
-    PAUSE_ACT_KILL, /* PauseLimit is over, nobody can take its place, and it is retriable */
+    PAUSE_ACT_KILL, /* PauseLimit is over, nobody can take its place, it is retriable, and the level kills */
 };
 
 struct pause_step {

@@ -4,9 +4,13 @@
  *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock)
  *           + max(0, unreclaimable memory outside them − SystemReserve)             (isolate)
  *         = unreclaimable memory of the node                                        (host)
- *           or, where others have set a tighter memory.high or memory.max: Σ workloads alone, against that
- * limit; whichever leaves less room  = min(limit − used, MemAvailable) + effective swap while swapping is not
- * felt need  = max(0, reaction margin − room)
+ *           or, where others have set a tighter limit for the workloads: Σ workloads alone, against that one
+ *
+ *   room      = min(limit − used, MemAvailable) + effective swap while swapping is not felt
+ *
+ *   need      = max(0, reaction margin − room, anonymous refaults of the last window while felt)
+ *
+ *   time left = (min(limit − used, MemAvailable) + effective swap) / growth; also what is felt lasts
  *
  * The second term of `used` is what makes shared memory that was charged elsewhere, kernel memory of nobody
  * and a growing system count. Page cache is in none of it: it is no reason to kill. */
