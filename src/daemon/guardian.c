@@ -26,6 +26,11 @@
 
 #define BEAT_USEC USEC_PER_SEC
 #define DEAD_USEC (2 * USEC_PER_SEC)
+/* The silence is counted in the guardian's own waits, of which none counts for more than it was meant to
+ * last: when the whole machine stood still (a suspended or starved VM), the loop could not beat either, and
+ * is not dead. */
+#define FIRST_WAIT_USEC (BEAT_USEC + 250 * USEC_PER_MSEC)
+#define NEXT_WAIT_USEC (250 * USEC_PER_MSEC)
 #define SUCCESSOR_USEC (1500 * USEC_PER_MSEC)
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
 #define GUARDIAN_STACK_BYTES 65536
@@ -56,7 +61,9 @@ struct guardian {
     struct hierarchy hierarchy;
     bool fenced; /* since the last beat */
     bool bye;
-    uint64_t last_beat_usec;
+    uint64_t silent_usec; /* waited since the last beat */
+    uint64_t wait_began_usec;
+    uint64_t wait_usec; /* how long the wait that began then counts at most */
     struct message queue[QUEUE_MAX];
     unsigned queue_length;
     pid_t child; /* systemctl, at work on queue[0] */
@@ -226,7 +233,7 @@ static bool receive(struct guardian *g)
         return true;
     if (n != (ssize_t)sizeof(m))
         return false;
-    g->last_beat_usec = clock_now_usec();
+    g->silent_usec = 0;
     g->fenced = false;
     if (m.kind == MESSAGE_BYE)
         g->bye = true;
@@ -237,15 +244,17 @@ static bool receive(struct guardian *g)
     return true;
 }
 
-static int wait_msec(const struct guardian *g)
+static int wait_msec(struct guardian *g)
 {
-    uint64_t due = g->fenced ? UINT64_MAX : g->last_beat_usec + DEAD_USEC, now = clock_now_usec();
+    uint64_t wait = UINT64_MAX, now = clock_now_usec();
 
+    if (!g->fenced)
+        wait = g->silent_usec == 0 ? FIRST_WAIT_USEC : NEXT_WAIT_USEC;
+    g->wait_began_usec = now;
+    g->wait_usec = wait;
     if (g->child > 0)
-        due = u64_min(due, g->child_due_usec);
-    if (due == UINT64_MAX)
-        return -1;
-    return (int)(u64_sub_floor(due, now) / USEC_PER_MSEC) + 1;
+        wait = u64_min(wait, u64_sub_floor(g->child_due_usec, now));
+    return wait == UINT64_MAX ? -1 : (int)(wait / USEC_PER_MSEC) + 1;
 }
 
 static void guard(struct guardian *g)
@@ -257,12 +266,16 @@ static void guard(struct guardian *g)
 
         if (n < 0 && errno != EINTR)
             return;
-        if (n > 0 && p[0].revents != 0 && !receive(g))
-            return;
+        if (n > 0 && p[0].revents != 0) {
+            if (!receive(g))
+                return;
+        } else {
+            g->silent_usec += u64_min(clock_now_usec() - g->wait_began_usec, g->wait_usec);
+        }
         child_check(g);
         if (g->bye && g->queue_length == 0)
             return;
-        if (!g->fenced && !g->bye && clock_now_usec() >= g->last_beat_usec + DEAD_USEC)
+        if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
             fence(g);
     }
 }
@@ -283,7 +296,6 @@ static int guardian_main(int fd, void *user)
     if (o->act)
         (void)oom_score_write_adj(g.root_fd, getpid(), -1000);
     (void)memory_lock(GUARDIAN_STACK_BYTES);
-    g.last_beat_usec = clock_now_usec();
     guard(&g);
     if (!g.bye)
         mourn(&g);

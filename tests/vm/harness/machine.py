@@ -176,9 +176,9 @@ class ResultReader:
         elif line.startswith("not ok - "):
             name, _, detail = line[9:].partition(": ")
             self._on_event("not ok", name, detail)
-        elif word == "figure":
+        elif word in ("figure", "bar"):
             name, _, value = rest.partition("=")
-            self._on_event("figure", name, value)
+            self._on_event(word, name, value)
         elif word == "file":
             self._file, self._data = os.path.basename(rest), []
         elif word in ("say", "live", "started", "exit", "done", "timeout"):

@@ -5,7 +5,8 @@
 memory    MiB                                  cpus      virtual CPUs
 swap      none, disk:SIZE, zram:SIZE, zswap:SIZE; a disk's rate may follow: disk:512M:100M (bytes per second)
 disk      an empty virtio disk, /dev/data in the guest; a rate may follow in the same way
-numa      number of NUMA nodes                 timeout   seconds from power-on to power-off
+numa      number of NUMA nodes                 timeout   seconds from power-on to power-off on a machine that is
+                                               left to us; PATIENCE times that is allowed
 kernels   only on these (6.1,6.12,newest)      modules   further features of modules.order (9p, overlay)
 programs  further programs of the build or of this machine (a,b)
 append    words for the kernel's command line
@@ -25,6 +26,7 @@ from .machine import Disk
 
 KEYS = {"memory": "1024", "cpus": "2", "swap": "none", "disk": "", "numa": "1", "timeout": "240", "kernels": "",
         "modules": "", "programs": "", "append": "", "root": "initramfs", "systemd": "no"}
+PATIENCE = 3
 SYSTEMD = "/lib/systemd/systemd"
 # The log goes where dmesg has it; the default of an old systemd may be the hybrid hierarchy.
 SYSTEMD_WORDS = ("systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 systemd.log_target=kmsg "
@@ -76,7 +78,7 @@ class Scenario:
 
     @property
     def timeout_seconds(self):
-        return self._number("timeout")
+        return self._number("timeout") * PATIENCE
 
     @property
     def programs(self):

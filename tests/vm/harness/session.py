@@ -43,7 +43,9 @@ class Result:
     ended: str = ""
     exit_status: str = ""  # of the scenario's shell
     host_others_cpus: float = 0.0  # CPUs that something else on the host used meanwhile, on average
+    host_stolen_cpus: float = 0.0  # CPUs that the host itself was denied meanwhile (it may be a VM too)
     checks: list = field(default_factory=list)  # {"ok", "name", "detail"}
+    bars: list = field(default_factory=list)  # {"met", "name", "value", "limit"}
     figures: dict = field(default_factory=dict)
     log_folder: str = ""
 
@@ -66,6 +68,12 @@ def host_busy_seconds():
     with open("/proc/stat", encoding="ascii") as file:
         user, nice, system, _idle, _iowait, irq, softirq = [int(word) for word in file.readline().split()[1:8]]
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def host_stolen_seconds():
+    with open("/proc/stat", encoding="ascii") as file:
+        words = file.readline().split()
+    return int(words[8]) / os.sysconf("SC_CLK_TCK") if len(words) > 8 else 0.0
 
 
 class VmLock:
@@ -106,15 +114,16 @@ def get_kernel(name):
 
 
 class Session:
-    """on_event(result, kind, name, value) is called for every line of a guest at once: ok, not ok, figure, say, live,
-    file, started, done, exit, timeout; `say` is for words about the run itself."""
+    """on_event(result, kind, name, value) is called for every line of a guest at once: ok, not ok, figure, bar, say,
+    live, file, started, done, exit, timeout; `say` is for words about the run itself."""
 
-    def __init__(self, build, on_event=None, say=print, variables=None, accelerator=None, keep=None):
+    def __init__(self, build, on_event=None, say=print, variables=None, accelerator=None, keep=None, strict=False):
         self.build = os.path.abspath(build)
         self.variables = dict(variables or {})
         self._on_event = on_event or (lambda *_: None)
         self._say = say
         self._keep = keep
+        self._strict = strict  # a bar that was missed is a failed check
         self._accelerator = accelerator
         self._prepared = threading.Lock()
         self._base = None
@@ -155,7 +164,7 @@ class Session:
     def _boot(self, vm, scenario, result, boots_left):
         """One boot; False when the emulator failed and another boot is allowed."""
         done = []
-        result.checks, result.figures = [], {}
+        result.checks, result.figures, result.bars = [], {}, []
 
         def on_event(kind, name, value):
             if kind in ("done", "timeout"):
@@ -172,13 +181,15 @@ class Session:
 
             with self._lock as lock_fd:
                 start, busy, own = time.monotonic(), host_busy_seconds(), children_seconds()
+                stolen = host_stolen_seconds()
                 result.ended, result.seconds = machine.run_machine(vm, scenario.timeout_seconds, on_line, console,
                                                                    (lock_fd,))
                 others = host_busy_seconds() - busy - (children_seconds() - own)
                 result.host_others_cpus = round(max(0.0, others) / result.seconds, 2)
-        if result.host_others_cpus > MAX_OTHERS_CPUS:
-            self._event(result, "say", "others used %.2f CPUs of the host meanwhile: do not trust the timings" %
-                        result.host_others_cpus, "")
+            result.host_stolen_cpus = round((host_stolen_seconds() - stolen) / result.seconds, 2)
+        if result.host_others_cpus + result.host_stolen_cpus > MAX_OTHERS_CPUS:
+            self._event(result, "say", "others used %.2f CPUs of the host meanwhile, %.2f were denied to it: do not trust "
+                        "the timings" % (result.host_others_cpus, result.host_stolen_cpus), "")
         if "done" not in done and boots_left and vm.accelerator == "tcg" and emulator_failed(console):
             os.rename(console, os.path.join(result.log_folder, "console-emulator-fault-%d.log" % boots_left))
             self._event(result, "say", "the emulator failed (a stale breakpoint in patched code); starting again", "")
@@ -213,12 +224,23 @@ class Session:
             result.checks.append({"ok": kind == "ok", "name": name, "detail": value})
         elif kind == "figure":
             result.figures[name] = number(value)
+        elif kind == "bar":
+            self._record_bar(result, name, value)
+            return
         elif kind == "started":
             uptime, _, result.release = name.partition(" ")
             result.boot_seconds = float(uptime)
         elif kind == "file":
             image.write_atomically(os.path.join(result.log_folder, name), value)
         self._event(result, kind, name, value)
+
+    def _record_bar(self, result, name, value):
+        value, limit = [number(word) for word in (value.split() + ["", ""])[:2]]
+        met = all(isinstance(n, (int, float)) for n in (value, limit)) and value <= limit
+        result.bars.append({"met": met, "name": name, "value": value, "limit": limit})
+        self._event(result, "bar met" if met else "bar missed", name, "%s, at most %s" % (value, limit))
+        if self._strict:
+            self._record(result, "ok" if met else "not ok", "bar: " + name, "%s, at most %s" % (value, limit))
 
     def _event(self, result, kind, name, value):
         self._on_event(result, kind, name, value)

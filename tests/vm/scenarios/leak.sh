@@ -41,7 +41,7 @@ slowest=$(kill_lines | sed -n 's/.*outcome_us=\([0-9]*\).*/\1/p' | sort -n | tai
 figure slowest_outcome_usec "$slowest"
 figure rounds_right "$right"
 check "the leak alone is killed, $ROUNDS_LEAK of $ROUNDS_LEAK times" [ "$right" -eq "$ROUNDS_LEAK" ]
-check "each within 2 s" at_most "$slowest" 2000000
+bar "slowest kill, usec" "$slowest" 2000000
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "no kill without need" [ "$(needless_kills)" -eq 0 ]
 check "headroomd stops when it is told to" stop_headroomd

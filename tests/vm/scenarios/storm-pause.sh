@@ -27,9 +27,11 @@ check "headroomd still runs" headroomd_runs
 check "all tasks finish" [ "$(driver_get finished)" -eq "$TASKS" ]
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "no kill without need" [ "$(needless_kills)" -eq 0 ]
-check "time is at most 2 x ideal" at_most "$time" 2000
-check "what is lost is at most 10 % of the work" at_most "$(lost_permille)" 100
-check "the heartbeat's p99.9 is at most 100 ms" at_most "$(heartbeat_get p999_usec)" 100000
+bar "time, permille of ideal" "$time" 1100
+bar "lost, permille of work" "$(lost_permille)" 20
+check "what is lost is at most 20 % of the work" at_most "$(lost_permille)" 200
+bar "heartbeat p99.9, usec" "$(heartbeat_get p999_usec)" 100000
+check "no heartbeat later than 10 s" at_most "$(heartbeat_get worst_usec)" 10000000
 check "headroomd stops when it is told to" stop_headroomd
 check "nothing stays frozen" [ "$(frozen_groups)" -eq 0 ]
 knobs_save /tmp/knobs-after.txt

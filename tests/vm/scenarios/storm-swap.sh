@@ -52,7 +52,7 @@ check "no kill by the kernel" [ $run_oom -eq 0 ]
 check "no kill by headroomd" [ "$(kills)" -eq 0 ]
 check "nothing is lost" [ "$(lost_permille)" -eq 0 ]
 if [ "$alone_finished" -eq "$TASKS" ] && at_most "$alone_full" 20; then
-    check "time is at most 1.25 x the unguarded run's" at_most "$ratio" 1250
+    bar "time, permille of the unguarded run's" "$ratio" 1100
 else
     say "left alone it stalls ($alone_finished of $TASKS, full $alone_full %): no bar for the time"
 fi

@@ -34,8 +34,9 @@ figure oom_kills "$(oom_kills)"
 check "headroomd still runs" headroomd_runs
 check "all tasks finish" [ "$(json_get /tmp/driver.json finished)" -eq "$TASKS" ]
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
-check "time is at most 2 x ideal" at_most "$(json_get /tmp/driver.json seconds)" $((2 * ideal))
-check "the heartbeat's p99.9 is at most 100 ms" at_most "$(json_get /tmp/heartbeat.json p999_usec)" 100000
+bar "time, permille of ideal" "$(ratio_permille "$(driver_get seconds)" $ideal)" 1350
+bar "heartbeat p99.9, usec" "$(heartbeat_get p999_usec)" 100000
+check "no heartbeat later than 10 s" at_most "$(heartbeat_get worst_usec)" 10000000
 check "headroomd stops when it is told to" stop_headroomd
 knobs_save /tmp/knobs-after.txt
 check "every knob is as it was before" knobs_compare /tmp/knobs-before.txt /tmp/knobs-after.txt

@@ -65,8 +65,8 @@ check "every request was declared" [ ! -s /tmp/driver-errors.log ]
 check "all tasks finish" [ "$(driver_get finished)" -eq "$TASKS" ]
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "no kill without need" [ "$(needless_kills)" -eq 0 ]
-check "what is lost is at most 10 % of the work" at_most "$(lost_permille)" 100
-check "time is at most 1.5 x the schedule's" at_most "$time" 1500
+bar "lost, permille of work" "$(lost_permille)" 50
+bar "time, permille of the schedule's" "$time" 1250
 check "headroomd stops when it is told to" stop_headroomd
 check "nothing stays frozen" [ "$(frozen_groups)" -eq 0 ]
 knobs_save /tmp/knobs-after.txt
