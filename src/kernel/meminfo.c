@@ -28,6 +28,7 @@ static const struct text_key keys[] = {
     KEY("SwapFree", info.swap_free),
     KEY("Dirty", info.dirty),
     KEY("Writeback", info.writeback),
+    KEY("AnonPages", info.anon),
     KEY("Shmem", info.shmem),
     KEY("KReclaimable", info.kreclaimable),
     KEY("SReclaimable", slab_reclaimable),
@@ -38,7 +39,7 @@ enum { /* places in the table above, as bits of what was seen */
        SEEN_TOTAL = 1 << 0,
        SEEN_FREE = 1 << 1,
        SEEN_AVAILABLE = 1 << 2,
-       SEEN_KRECLAIMABLE = 1 << 13,
+       SEEN_KRECLAIMABLE = 1 << 14,
 };
 
 int meminfo_parse(const char *buf, size_t length, struct meminfo *ret)

@@ -15,6 +15,7 @@ struct meminfo {
     uint64_t swap_cached;
     uint64_t active_file;
     uint64_t inactive_file;
+    uint64_t anon; /* resident; without shmem */
     uint64_t shmem;
     uint64_t kreclaimable; /* 4.20; else SReclaimable */
     uint64_t dirty;

@@ -149,17 +149,14 @@ int swap_read(int root_fd, struct swap_areas *ret)
     return 0;
 }
 
-uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t available_bytes)
+uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_bytes)
 {
     uint64_t disk = u64_sub_floor(areas->disk_size, areas->disk_used);
     uint64_t zram = u64_sub_floor(areas->zram_size, areas->zram_used);
-    uint64_t most = u64_mul_div(available_bytes, RATIO_MAX, 1);
-    uint64_t holds;
+    uint64_t kept = resident_bytes / RATIO_EMPTY;
 
-    if (areas->zram_pool == 0 || areas->zram_stored == 0)
-        holds = u64_mul_div(available_bytes, RATIO_EMPTY, 1);
-    else
-        holds = u64_mul_div(available_bytes, areas->zram_stored, areas->zram_pool);
-    holds = u64_min(u64_max(holds, available_bytes), most);
-    return u64_add_cap(disk, u64_min(zram, holds));
+    if (areas->zram_pool > 0 && areas->zram_stored > 0)
+        kept = u64_mul_div(resident_bytes, areas->zram_pool, areas->zram_stored);
+    kept = u64_max(kept, resident_bytes / RATIO_MAX);
+    return u64_add_cap(disk, u64_min(zram, u64_sub_floor(resident_bytes, kept)));
 }

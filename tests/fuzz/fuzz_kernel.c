@@ -98,7 +98,8 @@ static int parse_swaps(const char *buf, size_t length, void *ret)
     if (r == 0) {
         const struct swap_areas *a = ret;
 
-        FUZZ_REQUIRE(swap_effective_bytes(a, 0) <= a->disk_size); /* zram without memory holds nothing */
+        FUZZ_REQUIRE(swap_effective_bytes(a, 0) <=
+                     a->disk_size); /* zram frees nothing where there is nothing to swap out */
     }
     return r;
 }

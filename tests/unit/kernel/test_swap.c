@@ -155,28 +155,29 @@ static void test_effective(void **state _unused_)
 {
     static const struct {
         struct swap_areas areas; /* disk size, used; zram size, used, pool, stored */
-        uint64_t available, effective;
+        uint64_t resident, effective;
     } table[] = {
         {{0}, 1000, 0},
         {{100, 30, 0, 0, 0, 0}, 0, 70}, /* a disk takes what it is, whatever memory is left */
         {{100, 100, 0, 0, 0, 0}, 1000, 0},
-        {{30, 100, 0, 0, 0, 0}, 1000, 0},    /* read at two moments */
-        {{0, 0, 5000, 0, 0, 0}, 1000, 2000}, /* empty zram: 2 to 1 */
-        {{0, 0, 5000, 0, 20480, 0}, 1000, 2000},
-        {{0, 0, 1500, 0, 0, 0}, 1000, 1500}, /* its size is less */
-        {{0, 0, 5000, 1000, 100, 300}, 1000, 3000},
-        {{0, 0, 5000, 2500, 100, 300}, 1000, 2500},
-        {{0, 0, 50000, 0, 100, 250}, 1000, 2500},
-        {{0, 0, 50000, 0, 100, 900}, 1000, 4000}, /* never promised more than 4 to 1 */
-        {{0, 0, 50000, 0, 900, 100}, 1000, 1000}, /* nor less than 1 to 1 */
-        {{0, 0, 5000, 0, 0, 0}, 0, 0},            /* zram without memory holds nothing */
-        {{40, 10, 5000, 1000, 100, 300}, 1000, 3030},
+        {{30, 100, 0, 0, 0, 0}, 1000, 0},   /* read at two moments */
+        {{0, 0, 5000, 0, 0, 0}, 1000, 500}, /* empty zram: 2 to 1 */
+        {{0, 0, 5000, 0, 20480, 0}, 1000, 500},
+        {{0, 0, 300, 0, 0, 0}, 1000, 300}, /* its size is less */
+        {{0, 0, 5000, 1000, 100, 400}, 1000, 750},
+        {{0, 0, 5000, 4600, 100, 400}, 1000, 400},
+        {{0, 0, 50000, 0, 100, 200}, 1000, 500},
+        {{0, 0, 50000, 0, 100, 900}, 1000, 750}, /* never promised more than 4 to 1 */
+        {{0, 0, 50000, 0, 100, 100}, 1000, 0},   /* what does not compress frees nothing */
+        {{0, 0, 50000, 0, 900, 100}, 1000, 0},
+        {{0, 0, 5000, 0, 0, 0}, 0, 0}, /* nothing to swap out */
+        {{40, 10, 5000, 1000, 100, 400}, 1000, 780},
         {{UINT64_MAX, 0, UINT64_MAX, 0, 1, UINT64_MAX}, UINT64_MAX, UINT64_MAX},
-        {{0, 0, UINT64_MAX, 0, 0, 0}, UINT64_MAX, UINT64_MAX},
+        {{0, 0, UINT64_MAX, 0, 0, 0}, UINT64_MAX, UINT64_MAX / 2 + 1},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-        assert_true(swap_effective_bytes(&table[i].areas, table[i].available) == table[i].effective);
+        assert_true(swap_effective_bytes(&table[i].areas, table[i].resident) == table[i].effective);
 }
 
 int main(void)

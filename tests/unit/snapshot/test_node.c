@@ -64,9 +64,12 @@ static void test_swap_areas(void **state)
 {
     struct tree *t = *state;
 
-    tree_meminfo(
-        t, &(struct tree_meminfo){
-               .total = 4 * GIB, .free = GIB, .available = GIB, .swap_total = 8 * GIB, .swap_free = 7 * GIB});
+    tree_meminfo(t, &(struct tree_meminfo){.total = 4 * GIB,
+                                           .free = GIB,
+                                           .available = GIB,
+                                           .anon = 2 * GIB,
+                                           .swap_total = 8 * GIB,
+                                           .swap_free = 7 * GIB});
     fixture_write(t->f, "proc/swaps",
                   "Filename Type Size Used Priority\n/dev/vdb partition 2097152 1048576 -2\n"
                   "/dev/zram0 partition 6291456 0 100\n");
@@ -74,7 +77,7 @@ static void test_swap_areas(void **state)
     tree_open(t, false);
     assert_int_equal(tree_look(t, 0), 0);
     assert_int_equal(t->s.node.total, 4 * GIB - 256 * MIB);
-    assert_int_equal(t->s.node.swap_effective, GIB + 2 * GIB); /* disk, and twice what is available */
+    assert_int_equal(t->s.node.swap_effective, GIB + GIB); /* disk, and half of what is resident */
     fixture_write(t->f, "proc/swaps", "Filename Type Size Used Priority\n/dev/vdb partition many 0 -2\n");
     assert_int_equal(tree_look(t, 0), -EBADMSG);
 }

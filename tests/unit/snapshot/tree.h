@@ -106,7 +106,7 @@ static inline void tree_remove(const struct tree *t, const char *path)
 
 /* Bytes in, kB out, as /proc/meminfo has them. */
 struct tree_meminfo {
-    uint64_t total, free, available, file, kreclaimable, swap_total, swap_free, hugetlb;
+    uint64_t total, free, available, file, kreclaimable, swap_total, swap_free, hugetlb, anon;
 };
 
 static inline void tree_meminfo(const struct tree *t, const struct tree_meminfo *m)
@@ -117,11 +117,12 @@ static inline void tree_meminfo(const struct tree *t, const struct tree_meminfo 
         text, sizeof(text),
         "MemTotal: %ju kB\nMemFree: %ju kB\nMemAvailable: %ju kB\nCached: %ju kB\nActive(file): %ju kB\n"
         "Inactive(file): %ju kB\nSwapTotal: %ju kB\nSwapFree: %ju kB\nKReclaimable: %ju kB\n"
-        "Hugetlb: %ju kB\n",
+        "Hugetlb: %ju kB\nAnonPages: %ju kB\n",
         (uintmax_t)(m->total / KIB), (uintmax_t)(m->free / KIB), (uintmax_t)(m->available / KIB),
         (uintmax_t)(m->file / KIB), (uintmax_t)(m->file / 2 / KIB),
         (uintmax_t)((m->file - m->file / 2) / KIB), (uintmax_t)(m->swap_total / KIB),
-        (uintmax_t)(m->swap_free / KIB), (uintmax_t)(m->kreclaimable / KIB), (uintmax_t)(m->hugetlb / KIB));
+        (uintmax_t)(m->swap_free / KIB), (uintmax_t)(m->kreclaimable / KIB), (uintmax_t)(m->hugetlb / KIB),
+        (uintmax_t)(m->anon / KIB));
     fixture_write(t->f, "proc/meminfo", text);
 }
 
