@@ -156,6 +156,8 @@ lost_permille() { ratio_permille "$(driver_get lost_seconds)" "$(driver_get work
 # Time in which all of a group stood still for want of memory.
 full_usec() { sed -n 's/^full.*total=//p' "$1/memory.pressure"; } # GROUP
 
+cpu_usec() { awk '$1 == "usage_usec" { print $2 }' "$1/cpu.stat"; } # GROUP
+
 # How many groups below the workload are told to be frozen, by whomever.
 frozen_groups() { find "$WORKLOAD" -name cgroup.freeze -exec cat {} + 2>/dev/null | grep -c 1; }
 
