@@ -76,7 +76,7 @@ static const struct key keys[] = {
      .min = 100 * USEC_PER_MSEC, .max = MINUTE},
     {"KillLimit", NODE_FIELD(kill_limit_per_minute), .parse = value_parse_count, .min = 1, .max = 1000},
     {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), .parse = value_parse_duration,
-     .min = USEC_PER_SEC, .max = 60 * MINUTE, .later = true},
+     .min = USEC_PER_SEC, .max = 60 * MINUTE},
     {"NotifyGrace", NODE_FIELD(notify_grace_usec), .parse = value_parse_duration, .max = MINUTE,
      .later = true},
     {"NotifyWake", NODE_FIELD(notify_wake), .parse = value_parse_count, .min = 1, .max = 100000,

@@ -311,13 +311,13 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     refresh(d);
     victim_note_need(&d->victim_state, d->room.need);
     pausing_check(d);
+    reclaiming_step(d, t);
     if (d->deciding)
         check_victims(d);
     else if (d->room.need > 0)
         decide(d, t);
     if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
         pausing_step(d, t); /* and growth is known when it matters */
-    isolate_reclaim_ahead(d);
     schedule(d, t);
     (void)log_flush();
 }

@@ -5,6 +5,7 @@
  *   mode.c      which mode is possible here, and why
  *   cycle.c     one look: snapshot → room → decision → action → record
  *   pausing.c   pauses and resumes, and what an operator asks for
+ *   reclaiming.c  memory pushed out to swap, by the worker
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   guardian.c  the companion that acts when the loop does not
  *   report.c    log lines and status
@@ -23,7 +24,9 @@
 #include "model/decision.h"
 #include "model/status.h"
 #include "monitor/monitor.h"
+#include "policy/ladder.h"
 #include "policy/pause.h"
+#include "policy/reclaim.h"
 #include "policy/room.h"
 #include "policy/victim.h"
 #include "record/ring.h"
@@ -116,7 +119,13 @@ struct daemon {
     uint64_t killed_ids[64];        /* whose end says nothing of what its class comes to; a ring */
     unsigned killed_next;
     uint64_t reclaimed_bytes;
-    bool reclaiming;       /* the worker is at it */
+    bool reclaiming; /* the worker is at it */
+    struct reclaim_state reclaim_state;
+    struct reclaim_target reclaim_target; /* what it is at */
+    uint64_t reclaim_since_usec;
+    struct decision reclaim_decision;
+    bool reclaim_recorded;
+    uint64_t reclaim_quiet_usec;
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
 
@@ -170,6 +179,12 @@ void pausing_note_killed(struct daemon *d, const struct decision *e);
 int pausing_command(void *user, const struct control_command *c, char *text, size_t size);
 void pausing_fill_status(struct daemon *d, struct status *s);
 
+/* reclaiming.c */
+void reclaiming_step(struct daemon *d, const struct trigger *t);   /* at each look */
+void reclaiming_push_out(struct daemon *d, const struct group *g); /* all of a group that was just paused */
+void reclaiming_note(struct daemon *d, const struct worker_reply *reply);
+struct ladder_rung reclaiming_rung(const struct daemon *d);
+
 /* learned.c: what was learned of the classes, kept over restarts in the runtime directory */
 void learned_load(struct daemon *d);
 void learned_save(struct daemon *d);
@@ -179,8 +194,6 @@ int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an 
 void isolate_refresh(struct daemon *d, bool force);
 /* Raises every workload's memory.high above its limit by this much, within MemAvailable; 0 takes it back. */
 void isolate_allow(struct daemon *d, uint64_t bytes);
-/* Lets the worker push out what would be reclaimed at memory.high, where swap takes it. */
-void isolate_reclaim_ahead(struct daemon *d);
 bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);

@@ -20,9 +20,6 @@
  * write. */
 #define HIGH_MOVE_SHARE 64
 
-#define RECLAIM_AHEAD_BYTES (64 * MIB)
-#define RECLAIM_AHEAD_USEC (500 * USEC_PER_MSEC)
-
 static const char *const high_knob = "memory.high", *const low_knob = "memory.low";
 
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
@@ -157,34 +154,6 @@ void isolate_allow(struct daemon *d, uint64_t bytes)
         return;
     d->allowance_bytes = bytes;
     isolate_refresh(d, true);
-}
-
-/* At memory.high the kernel reclaims in the context of whoever allocates, and puts him to sleep where that is
- * not enough. Where swap takes what has to go, the worker does it ahead of them, as kswapd does for the node:
- * what has to be free is twice the margin and a quarter of a second of growth. */
-void isolate_reclaim_ahead(struct daemon *d)
-{
-    const struct room *r = &d->room;
-    uint64_t ahead = u64_add_cap(limit_margin(r->limit), r->trend / 4), least = 2 * ahead, most = 0;
-    uint64_t left = u64_sub_floor(r->limit, r->used);
-    struct worker_request q = {
-        .op = WORKER_RECLAIM, .swappiness = RECLAIM_SWAPPINESS_UNSET, .limit_usec = RECLAIM_AHEAD_USEC};
-
-    if (!d->reader.isolate || d->dry_run || !d->knobs_open || d->reclaiming || d->worker.pid == 0 ||
-        left >= least || r->swap_left < least + ahead || pausing_held(d, clock_now_usec()))
-        return;
-    q.value = u64_min(least + ahead - left, RECLAIM_AHEAD_BYTES);
-    for (unsigned i = 0; i < d->snapshot.workload_count; i++) {
-        const struct workload *w = &d->snapshot.workloads[i];
-
-        if (w->id == 0 || w->swap_room < q.value || w->anon + w->shmem <= most)
-            continue;
-        most = w->anon + w->shmem;
-        q.cgroup_id = w->id;
-        memcpy(q.path, w->path, sizeof(q.path));
-    }
-    if (most > q.value && companion_send(&d->worker, &q, sizeof(q)) == 0)
-        d->reclaiming = true;
 }
 
 bool isolate_stands(struct daemon *d)

@@ -116,12 +116,6 @@ static int open_signals(struct daemon *d)
     return loop_add(&d->loop, d->signal_fd, EPOLLIN, on_signal, d);
 }
 
-static void note_reclaimed(struct daemon *d, const struct worker_reply *reply)
-{
-    d->reclaiming = false;
-    d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
-}
-
 static void on_worker(void *user, int fd, uint32_t events)
 {
     struct daemon *d = user;
@@ -139,7 +133,7 @@ static void on_worker(void *user, int fd, uint32_t events)
         return;
     }
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_RECLAIM)
-        note_reclaimed(d, &reply);
+        reclaiming_note(d, &reply);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
         reply.result != -ENOENT)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
@@ -283,6 +277,7 @@ static int start(struct daemon *d)
     };
     record_ring_init(&d->ring);
     pause_state_init(&d->pause_state);
+    reclaim_state_init(&d->reclaim_state);
     d->pauser = (struct pauser){.hierarchy = &d->hierarchy,
                                 .root_fd = d->root_fd,
                                 .knobs = &d->knobs,

@@ -14,7 +14,6 @@
  * look. */
 
 #define QUIET_USEC (5 * USEC_PER_SEC)
-#define RECLAIM_LIMIT_USEC (2 * USEC_PER_SEC)
 /* How long a stall may last after the last pause for it before there is a need to kill. */
 #define THRASH_PATIENCE_USEC (10 * USEC_PER_SEC)
 /* A paused group that no walk has come across for this long after its PauseLimit is let run unseen. */
@@ -187,22 +186,6 @@ static void end_record(struct daemon *d)
     report_decision(d, e);
 }
 
-/* What a paused group holds is of use to those that run, where swap takes it. */
-static void push_out(struct daemon *d, const struct group *g)
-{
-    struct worker_request q = {.op = WORKER_RECLAIM,
-                               .cgroup_id = g->id,
-                               .value = u64_add_cap(g->anon, g->shmem),
-                               .swappiness = RECLAIM_SWAPPINESS_UNSET,
-                               .limit_usec = RECLAIM_LIMIT_USEC};
-
-    if (d->reclaiming || g->pid > 0 || d->snapshot.node.swap_effective < q.value ||
-        (d->config.classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
-        return;
-    memcpy(q.path, g->path, sizeof(q.path));
-    d->reclaiming = companion_send(&d->worker, &q, sizeof(q)) == 0;
-}
-
 static void note_rate(struct daemon *d, const struct group *g)
 {
     struct pause_entry *e = pauser_find(&d->pauser, g->id, g->pid);
@@ -226,7 +209,7 @@ static bool pause_one(struct daemon *d, struct group *g, enum pause_why why)
     note_rate(d, g);
     g->paused = true;
     if (why == PAUSE_WHY_THRASH)
-        push_out(d, g);
+        reclaiming_push_out(d, g); /* it is of use to those that run */
     return true;
 }
 
@@ -313,8 +296,8 @@ void pausing_step(struct daemon *d, const struct trigger *t)
             kill_overdue(d, t, &d->snapshot.groups[plan->steps[i].group_index]);
 }
 
-/* Whether pausing is what the need asks for now, rather than a kill: those that were just paused, or are
- * about to freeze, cover it in time. */
+/* Whether something gentler than a kill is what the need asks for now: what is being reclaimed, or those that
+ * were just paused or are about to freeze, cover it in time. */
 bool pausing_covers(const struct daemon *d)
 {
     struct ladder_rung rungs[ACTION_COUNT] = {0};
@@ -333,13 +316,14 @@ bool pausing_covers(const struct daemon *d)
         (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
          r->stall_permyriad < PAUSE_STALL_PERMYRIAD))
         return true;
+    rungs[ACTION_RECLAIM] = reclaiming_rung(d);
     rungs[ACTION_PAUSE] = (struct ladder_rung){
         .possible = under_way,
         .covers = ladder_pause_covers(r, stopped_growth_permyriad(d)),
         .usec = d->pause_state.fast_usec,
     };
     rungs[ACTION_KILL] = (struct ladder_rung){.possible = true, .covers = true, .usec = 0};
-    return ladder_choose(rungs, r->time_left_usec) == ACTION_PAUSE;
+    return ladder_choose(rungs, r->time_left_usec) != ACTION_KILL;
 }
 
 /* ---- operators ---- */

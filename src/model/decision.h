@@ -39,6 +39,7 @@ struct room {
     uint64_t trend;           /* bytes per second, over half a second and more */
     uint64_t thrash;          /* bytes that came back from swap in the last window while that is felt */
     unsigned stall_permyriad; /* of the last window, in which the domain stood still (PSI full) */
+    bool throttled;           /* it has stood still so for ThrottleDeadline, though nothing is needed */
     uint64_t time_left_usec;  /* UINT64_MAX: not growing */
     enum level level;
 };

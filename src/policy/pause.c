@@ -337,13 +337,15 @@ static void plan_growth(struct planner *p)
             add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
 }
 
-/* A stall that PSI shows: one by one, each given the time to be felt. */
+/* A stall that PSI shows, on swapped-out memory at once, on anything else (page cache that is wanted back,
+ * the brake) after ThrottleDeadline: one by one, each given the time to be felt. */
 static void plan_thrash(struct planner *p)
 {
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec;
 
-    if (!p->room->felt || p->room->thrash == 0 || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+    if (!p->room->felt || (p->room->thrash == 0 && !p->room->throttled) ||
+        p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
     for (unsigned i = 0; i < p->count; i++) {

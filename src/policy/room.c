@@ -294,6 +294,8 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     else
         r.need = u64_sub_floor(r.margin, (uint64_t)r.room);
     r.need = u64_max(r.need, r.thrash);
+    r.throttled = r.felt && r.need == 0 && st->felt_since_usec != 0 &&
+                  u64_sub_floor(s->now_usec, st->felt_since_usec) >= c->throttle_deadline_usec;
     r.time_left_usec = time_left(add_room(physical, swap), r.growth);
 
     level_update(st, s->now_usec, &r);

@@ -129,11 +129,12 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
 {
     size_t size = round_up(sizeof(struct record_head));
     uint32_t kept = 0, limit = RECORD_RING_BYTES / 2;
+    unsigned count = candidates ? s->group_count : 0;
     struct record_head *h;
     unsigned char *to;
 
     for (unsigned pass = 0; pass < 2; pass++) /* victims are kept whatever there is */
-        for (unsigned i = 0; i < s->group_count; i++)
+        for (unsigned i = 0; i < count; i++)
             if (is_victim(&candidates[i]) == (pass == 0)) {
                 size_t row = row_size(&s->groups[candidates[i].group_index]);
 
@@ -148,12 +149,12 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
     h->id = d->id = r->next_id;
     h->size = (uint32_t)size;
     h->row_count = kept;
-    h->rows_cut = s->group_count - kept;
+    h->rows_cut = count - kept;
     fill_head(h, d);
     to = (unsigned char *)h + round_up(sizeof(*h));
     size = round_up(sizeof(*h));
     for (unsigned pass = 0; pass < 2; pass++)
-        for (unsigned i = 0; i < s->group_count; i++)
+        for (unsigned i = 0; i < count; i++)
             if (is_victim(&candidates[i]) == (pass == 0)) {
                 size_t row = row_size(&s->groups[candidates[i].group_index]);
 

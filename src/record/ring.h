@@ -64,7 +64,7 @@ struct record_ring {
 };
 
 void record_ring_init(struct record_ring *r);
-/* Keeps *d and the candidates (one a group of the snapshot), and gives it its id. */
+/* Keeps *d and the candidates (one a group of the snapshot; NULL: none), and gives it its id. */
 uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct candidate *candidates,
                          const struct snapshot *s);
 /* The outcome of a decision that was added before; nothing where it is forgotten. */

@@ -573,6 +573,10 @@ static void test_thrash(void **state _unused_)
     assert_string_equal(pauses_words(t), "");
     t->r.stall_permyriad = 2000;
     t->r.thrash = 0;
+    t->r.throttled = true; /* by anything else, for ThrottleDeadline */
+    assert_string_equal(pauses_words(t), "-4 thrash");
+    t = thrashing();
+    t->r.thrash = 0;
     assert_string_equal(pauses_words(t), "");
     t->r.thrash = 1;
     assert_string_equal(pauses_words(t), "-4 thrash");

@@ -188,6 +188,28 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
     assert_int_equal(t->r.need, 0);
 }
 
+/* Where nothing is needed a stall is told after ThrottleDeadline. */
+static void test_throttled_after_the_deadline(void **state)
+{
+    struct series *t = *state;
+
+    node_use(&t->s, 0, NODE_LIMIT / 2);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+    stall(t, 0, 2000, 19);
+    assert_true(t->r.felt);
+    assert_false(t->r.throttled);
+    stall(t, 0, 2000, 1);
+    assert_true(t->r.throttled);
+    assert_int_equal(t->r.need, 0);
+    stall(t, 0, 1999, 1);
+    assert_false(t->r.throttled); /* it has ended: the next one begins anew */
+    node_use(&t->s, 0, NODE_LIMIT);
+    stall(t, 0, 2000, 20);
+    assert_true(t->r.need > 0); /* then the need is what is acted on */
+    assert_false(t->r.throttled);
+}
+
 static void test_short_stalls_are_not_felt(void **state)
 {
     struct series *t = *state;
@@ -321,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup(test_margin_follows_growth, setup),
         cmocka_unit_test_setup(test_change_of_bound_is_no_growth, setup),
         cmocka_unit_test_setup(test_swapping_is_felt_after_two_seconds, setup),
+        cmocka_unit_test_setup(test_throttled_after_the_deadline, setup),
         cmocka_unit_test_setup(test_short_stalls_are_not_felt, setup),
         cmocka_unit_test_setup(test_each_workload_against_its_own_total, setup),
         cmocka_unit_test_setup(test_new_cgroup_has_no_history, setup),

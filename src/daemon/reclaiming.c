@@ -1,0 +1,176 @@
+#include <errno.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "daemon/daemon.h"
+#include "policy/limit.h"
+#include "policy/reclaim.h"
+#include "system/clock.h"
+
+/* Memory pushed out to swap by the worker, one request at a time: ahead of the limit, so that those who
+ * allocate need not do it themselves, and as the rung of the ladder before anybody is paused. */
+
+#define REQUEST_BYTES (64 * MIB)
+#define REQUEST_USEC (500 * USEC_PER_MSEC)
+#define PUSH_OUT_USEC (2 * USEC_PER_SEC)
+/* Of many requests in a row for the same reason one a second is recorded. */
+#define QUIET_USEC USEC_PER_SEC
+
+static bool is_possible(const struct daemon *d)
+{
+    return d->reader.isolate && !d->dry_run && d->knobs_open && !d->reclaiming && d->worker.pid != 0 &&
+           !pausing_held(d, clock_now_usec());
+}
+
+static bool ask(struct daemon *d, const struct reclaim_target *t, uint64_t limit_usec)
+{
+    struct worker_request q = {.op = WORKER_RECLAIM,
+                               .value = t->bytes,
+                               .swappiness = RECLAIM_SWAPPINESS_UNSET,
+                               .limit_usec = limit_usec};
+
+    if (t->class_index == RECLAIM_WHOLE) {
+        q.cgroup_id = d->snapshot.workloads[t->index].id;
+        memcpy(q.path, d->snapshot.workloads[t->index].path, sizeof(q.path));
+    } else {
+        q.cgroup_id = d->snapshot.groups[t->index].id;
+        memcpy(q.path, d->snapshot.groups[t->index].path, sizeof(q.path));
+    }
+    if (companion_send(&d->worker, &q, sizeof(q)) < 0)
+        return false;
+    d->reclaiming = true;
+    d->reclaim_target = *t;
+    d->reclaim_since_usec = clock_now_usec();
+    return true;
+}
+
+static void note_group(struct decision *e, const struct group *g, const struct reclaim_target *t)
+{
+    struct victim *v = &e->victims[e->victim_count++];
+
+    *v = (struct victim){.id = g->id, .class_index = g->class_index, .expected_bytes = t->expected_bytes};
+    memcpy(v->path, g->path, sizeof(v->path));
+    memcpy(v->comm, g->comm, sizeof(v->comm));
+}
+
+static void note_workload(struct daemon *d, struct decision *e, const struct reclaim_target *t)
+{
+    struct victim *v = &e->victims[e->victim_count++];
+    const struct workload *w = &d->snapshot.workloads[t->index];
+
+    *v = (struct victim){.id = w->id,
+                         .class_index = config_class_of(&d->config, w->path),
+                         .expected_bytes = t->expected_bytes};
+    memcpy(v->path, w->path, sizeof(v->path));
+}
+
+static void begin_record(struct daemon *d, const struct trigger *t, const struct reclaim_target *target)
+{
+    struct decision *e = &d->reclaim_decision;
+    uint64_t now = clock_now_usec();
+
+    if (now < d->reclaim_quiet_usec)
+        return;
+    d->reclaim_quiet_usec = now + QUIET_USEC;
+    *e = (struct decision){
+        .trigger = *t,
+        .room = d->room,
+        .time_usec = now,
+        .wall_usec = clock_wall_usec(),
+        .reason = DECISION_RECLAIM,
+        .method = METHOD_ORDER,
+        .candidates = 1,
+        .expected_bytes = target->expected_bytes,
+    };
+    if (target->class_index == RECLAIM_WHOLE)
+        note_workload(d, e, target);
+    else
+        note_group(e, &d->snapshot.groups[target->index], target);
+    for (unsigned i = 0; target->class_index != RECLAIM_WHOLE && i < d->snapshot.group_count; i++)
+        d->candidates[i] =
+            (struct candidate){.id = d->snapshot.groups[i].id,
+                               .pid = d->snapshot.groups[i].pid,
+                               .group_index = i,
+                               .class_index = d->snapshot.groups[i].class_index,
+                               .request_bytes = GROUP_REQUEST_NONE,
+                               .verdict = i == target->index ? VERDICT_CHOSEN : VERDICT_NOT_NEEDED};
+    (void)record_ring_add(&d->ring, e, target->class_index == RECLAIM_WHOLE ? NULL : d->candidates,
+                          &d->snapshot);
+    d->reclaim_recorded = true;
+}
+
+/* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
+static uint64_t wanted(const struct room *r, uint64_t *ret_ahead)
+{
+    uint64_t ahead = u64_add_cap(limit_margin(r->limit), r->trend / 4);
+    uint64_t left = u64_sub_floor(r->limit, r->used);
+
+    *ret_ahead = ahead;
+    return left >= 2 * ahead ? 0 : u64_min(3 * ahead - left, REQUEST_BYTES);
+}
+
+void reclaiming_step(struct daemon *d, const struct trigger *t)
+{
+    struct reclaim_target target;
+    uint64_t ahead, bytes;
+
+    if (!is_possible(d))
+        return;
+    bytes = wanted(&d->room, &ahead);
+    /* Swap that is nearly full is left to the kernel. */
+    if (bytes == 0 || d->room.swap_left < 3 * ahead ||
+        !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, &target) ||
+        !ask(d, &target, REQUEST_USEC))
+        return;
+    /* What the kernel would have done at the limit anyway is no news. */
+    if (d->room.need > 0 || target.class_index != RECLAIM_WHOLE)
+        begin_record(d, t, &target);
+}
+
+void reclaiming_push_out(struct daemon *d, const struct group *g)
+{
+    struct reclaim_target t = {.class_index = g->class_index,
+                               .index = (unsigned)(g - d->snapshot.groups),
+                               .bytes = u64_add_cap(g->anon, g->shmem)};
+
+    if (is_possible(d) && g->pid == 0 && d->room.swap_left >= t.bytes &&
+        (d->config.classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) != 0)
+        (void)ask(d, &t, PUSH_OUT_USEC);
+}
+
+void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
+{
+    const struct reclaim_target *t = &d->reclaim_target;
+    struct decision *e = &d->reclaim_decision;
+
+    d->reclaiming = false;
+    d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
+    /* One that had to make way says nothing where it brought nothing. */
+    if (reply->freed_bytes > 0 || reply->result == 0 || reply->result == -EAGAIN ||
+        reply->result == -ETIMEDOUT || reply->result == -EOPNOTSUPP)
+        reclaim_note_outcome(&d->reclaim_state, t->class_index, clock_now_usec(), t->bytes,
+                             reply->freed_bytes, reply->usec);
+    if (!d->reclaim_recorded)
+        return;
+    d->reclaim_recorded = false;
+    e->ended = true;
+    e->freed_bytes = reply->freed_bytes;
+    e->used_after = d->room.used;
+    e->need_after = d->room.need;
+    e->outcome_usec = clock_now_usec() - e->trigger.at_usec;
+    record_ring_set_outcome(&d->ring, e);
+    report_decision(d, e);
+}
+
+struct ladder_rung reclaiming_rung(const struct daemon *d)
+{
+    const struct reclaim_target *t = &d->reclaim_target;
+    uint64_t since = u64_sub_floor(clock_now_usec(), d->reclaim_since_usec);
+
+    /* A stall is not ended by pushing out more. */
+    return (struct ladder_rung){
+        .possible = d->reclaiming && since <= u64_add_cap(t->expected_usec, t->expected_usec),
+        .covers = t->expected_bytes >= d->room.need && d->room.thrash == 0,
+        .usec = u64_sub_floor(t->expected_usec, since),
+    };
+}

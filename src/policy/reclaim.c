@@ -1,0 +1,185 @@
+#include "policy/reclaim.h"
+
+#include "base/macros.h"
+#include "base/units.h"
+#include "policy/claims.h"
+#include "policy/pause.h"
+
+/* Before anything is known: half comes back, at the speed of a slow disk. */
+#define FIRST_YIELD_PERMYRIAD 5000
+#define FIRST_BYTES_PER_SEC (64 * MIB)
+#define FRUITLESS_SHARE 10
+#define FRUITLESS_PAUSE_USEC USEC_PER_SEC
+#define FRUITLESS_SHIFT_MAX 5
+/* Rates over less than this are those of the clock. */
+#define USEC_LEAST 100
+
+void reclaim_state_init(struct reclaim_state *state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(state->of); i++)
+        state->of[i] = (struct reclaim_estimate){.bytes_per_sec = FIRST_BYTES_PER_SEC,
+                                                 .yield_permyriad = FIRST_YIELD_PERMYRIAD};
+}
+
+static uint64_t quarter_towards(uint64_t from, uint64_t to)
+{
+    return to >= from ? from + (to - from) / 4 : from - (from - to) / 4;
+}
+
+void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uint64_t now_usec,
+                          uint64_t asked_bytes, uint64_t freed_bytes, uint64_t usec)
+{
+    struct reclaim_estimate *e = &state->of[u64_min(class_index, RECLAIM_WHOLE)];
+    uint64_t yield, rate;
+
+    if (asked_bytes == 0)
+        return;
+    yield = u64_min(u64_mul_div(freed_bytes, PERMYRIAD, asked_bytes), PERMYRIAD);
+    rate = u64_mul_div(freed_bytes, USEC_PER_SEC, u64_max(usec, USEC_LEAST));
+    e->yield_permyriad = (unsigned)quarter_towards(e->yield_permyriad, yield);
+    e->bytes_per_sec = u64_max(quarter_towards(e->bytes_per_sec, rate), MIB);
+    if (freed_bytes >= asked_bytes / FRUITLESS_SHARE) {
+        e->fruitless = 0;
+        return;
+    }
+    e->not_before_usec = now_usec + (FRUITLESS_PAUSE_USEC << u64_min(e->fruitless, FRUITLESS_SHIFT_MAX));
+    e->fruitless++;
+}
+
+struct chooser {
+    const struct config *config;
+    const struct snapshot *snapshot;
+    const struct room *room;
+    const struct reclaim_state *state;
+    uint64_t bytes;
+    struct reclaim_target *target;
+};
+
+static bool is_passed_over(const struct chooser *ch, unsigned class_index)
+{
+    return ch->snapshot->now_usec < ch->state->of[class_index].not_before_usec;
+}
+
+static bool aim(const struct chooser *ch, unsigned class_index, unsigned index, uint64_t holds)
+{
+    const struct reclaim_estimate *e = &ch->state->of[class_index];
+    uint64_t bytes = u64_min(ch->bytes, holds);
+
+    *ch->target = (struct reclaim_target){
+        .class_index = class_index,
+        .index = index,
+        .bytes = bytes,
+        .expected_bytes = u64_mul_div(bytes, e->yield_permyriad, PERMYRIAD),
+        .expected_usec = u64_mul_div(bytes, USEC_PER_SEC, e->bytes_per_sec),
+    };
+    return true;
+}
+
+/* The workload that holds most of what its own swap limit still takes. */
+static bool aim_at_workload(const struct chooser *ch)
+{
+    const struct snapshot *s = ch->snapshot;
+    uint64_t most = 0;
+    unsigned index = 0;
+
+    if (is_passed_over(ch, RECLAIM_WHOLE))
+        return false;
+    for (unsigned i = 0; i < s->workload_count; i++) {
+        const struct workload *w = &s->workloads[i];
+        uint64_t holds = w->id == 0 ? 0 : u64_min(u64_add_cap(w->anon, w->shmem), w->swap_room);
+
+        if (holds > most) {
+            most = holds;
+            index = i;
+        }
+    }
+    return most >= RECLAIM_LEAST_BYTES && aim(ch, RECLAIM_WHOLE, index, most);
+}
+
+/* What distinguishes the groups: whether somebody is to give before others. */
+struct tiers {
+    unsigned lowest;
+    bool several; /* priorities, or one that may not be reclaimed from, or paused ones */
+    bool any;
+};
+
+static bool may_reclaim(const struct chooser *ch, const struct group *g, unsigned priority)
+{
+    return g->pid == 0 && !g->dying &&
+           (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) != 0 &&
+           level_allows(ch->config, ch->room->level, ACTION_RECLAIM, priority);
+}
+
+static uint64_t resident_of(const struct group *g)
+{
+    return u64_add_cap(g->anon, g->shmem);
+}
+
+static bool goes_before(const struct group *a, unsigned priority_a, const struct group *b,
+                        unsigned priority_b)
+{
+    if (priority_a != priority_b)
+        return priority_a < priority_b;
+    if (a->paused != b->paused)
+        return a->paused;
+    if (resident_of(a) != resident_of(b))
+        return resident_of(a) > resident_of(b);
+    return a->id > b->id;
+}
+
+static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
+{
+    const struct snapshot *s = ch->snapshot;
+    bool one_owner = claims_one_owner(s), first = true;
+    const struct group *best = NULL;
+    unsigned best_priority = 0;
+
+    *ret = (struct tiers){0};
+    for (unsigned i = 0; i < s->group_count; i++) {
+        const struct group *g = &s->groups[i];
+        struct standing st;
+
+        if (g->dying)
+            continue;
+        claims_resolve(ch->config, s, g, one_owner, &st);
+        ret->several |= g->paused || (!first && st.priority != ret->lowest);
+        ret->lowest = first ? st.priority : (unsigned)u64_min(ret->lowest, st.priority);
+        first = false;
+        if (!may_reclaim(ch, g, st.priority)) {
+            ret->several = true;
+            continue;
+        }
+        ret->any = true;
+        if (is_passed_over(ch, g->class_index) || resident_of(g) < RECLAIM_LEAST_BYTES ||
+            (best && !goes_before(g, st.priority, best, best_priority)))
+            continue;
+        best = g;
+        best_priority = st.priority;
+    }
+    return best && aim(ch, best->class_index, (unsigned)(best - s->groups), resident_of(best));
+}
+
+bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
+                    const struct reclaim_state *state, uint64_t bytes, struct reclaim_target *ret)
+{
+    struct reclaim_target target;
+    const struct chooser ch = {c, s, r, state, u64_min(bytes, r->swap_left), &target};
+    struct tiers tiers;
+    bool found;
+
+    if (ch.bytes < RECLAIM_LEAST_BYTES)
+        return false;
+    if (s->groups_read && u64_sub_floor(s->now_usec, s->groups_usec) <= RECLAIM_FRESH_USEC) {
+        found = aim_at_group(&ch, &tiers);
+        /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
+        if (tiers.any && !tiers.several)
+            found = aim_at_workload(&ch) || found;
+        else if (!tiers.any)
+            found = aim_at_workload(&ch);
+    } else {
+        found = aim_at_workload(&ch);
+    }
+    if (found)
+        *ret = target;
+    return found;
+}

@@ -1,0 +1,51 @@
+/* Whose memory is pushed out to swap: the rung of the ladder before anybody is paused. Pure.
+ *
+ * Only what goes to swap counts: page cache is in no need (policy/room). Lowest priority first; of one
+ * priority the paused ones first, whose memory nobody touches, then whoever holds most. Where all work is of
+ * one priority and nobody is paused, the workload is reclaimed from as a whole: the kernel knows which pages
+ * are cold, and who holds them. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/decision.h"
+#include "model/snapshot.h"
+
+#define RECLAIM_WHOLE CONFIG_CLASSES_MAX /* in the place of a class: a workload as a whole */
+/* Less than this from one group is not worth a request. */
+#define RECLAIM_LEAST_BYTES MIB
+/* Groups that were read longer ago than this say nothing of who holds what. */
+#define RECLAIM_FRESH_USEC (2 * USEC_PER_SEC)
+
+/* What reclaim brings in one class, learned from outcomes: means that move by a quarter of the difference. */
+struct reclaim_estimate {
+    uint64_t bytes_per_sec;
+    unsigned yield_permyriad; /* of what was asked for */
+    unsigned fruitless;       /* times in a row that brought next to nothing */
+    uint64_t not_before_usec; /* passed over until then */
+};
+
+struct reclaim_state {
+    struct reclaim_estimate of[CONFIG_CLASSES_MAX + 1];
+};
+
+struct reclaim_target {
+    unsigned class_index; /* RECLAIM_WHOLE: `index` is of a workload, else of a group */
+    unsigned index;
+    uint64_t bytes;
+    uint64_t expected_bytes; /* what of it should come back */
+    uint64_t expected_usec;
+};
+
+void reclaim_state_init(struct reclaim_state *state);
+
+/* Who is to give up to `bytes`. False: nobody can, or what could was fruitless lately. */
+bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
+                    const struct reclaim_state *state, uint64_t bytes, struct reclaim_target *ret);
+
+/* What it brought. One that brought less than a tenth is not tried again for a second, then two, at most 32.
+ */
+void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uint64_t now_usec,
+                          uint64_t asked_bytes, uint64_t freed_bytes, uint64_t usec);
