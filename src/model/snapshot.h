@@ -41,6 +41,7 @@ struct workload {
     uint64_t high;         /* memory.high as it stands; UINT64_MAX: none */
     uint64_t foreign_high; /* the tightest memory.high that others set for it; UINT64_MAX: none */
     uint64_t max;          /* the least memory.max of it and its ancestors; UINT64_MAX: none */
+    uint64_t swap;         /* memory.swap.current; 0 where the node has no swap */
     uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
     uint64_t psi_some_usec;
     uint64_t psi_full_usec;

@@ -344,8 +344,7 @@ static void plan_thrash(struct planner *p)
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec;
 
-    if (!p->room->felt || (p->room->thrash == 0 && !p->room->throttled) ||
-        p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+    if ((p->room->thrash == 0 && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
     for (unsigned i = 0; i < p->count; i++) {

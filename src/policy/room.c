@@ -15,8 +15,10 @@
 /* What happens between the look and the effect of a kill: the margin covers that much growth. */
 #define REACTION_USEC (50 * USEC_PER_MSEC)
 
-/* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and is over when it
- * stood still for under a twentieth for 5 s. */
+/* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and more comes back
+ * from swap meanwhile than it grows by; it is over when that was not so, or it stood still for under a
+ * twentieth, for 5 s. A domain that grows faster than the disk writes stands still as well, at the brake: it
+ * is only slowed down, and to pause or kill somebody for that would slow it down more. */
 #define FELT_PERMYRIAD 2000
 #define UNFELT_PERMYRIAD 500
 #define FELT_AFTER_USEC (2 * USEC_PER_SEC)
@@ -118,6 +120,27 @@ static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
     return sum;
 }
 
+static uint64_t domain_held(const struct snapshot *s)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; s->isolate && i < s->workload_count; i++)
+        if (s->workloads[i].id != 0)
+            sum = u64_add_cap(sum, u64_add_cap(s->workloads[i].used, s->workloads[i].swap));
+    return sum;
+}
+
+/* Whether what stalls the domain is what comes back from swap, rather than what is new. A host's refaults are
+ * not told apart. */
+static bool comes_back(struct room_state *st, const struct snapshot *s)
+{
+    uint64_t held = domain_held(s);
+
+    st->held_growth = u64_max(u64_sub_floor(held, st->held), st->held_growth / 2);
+    st->held = held;
+    return !s->isolate || st->refaulted > st->held_growth;
+}
+
 /* A window without growth halves it: fast to rise and slow to fall, too. */
 static void trend_update(struct room_state *st, uint64_t now_usec, uint64_t used)
 {
@@ -168,10 +191,12 @@ static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t use
 static void felt_update(struct room_state *st, const struct snapshot *s)
 {
     uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share;
+    bool back;
 
     if (st->psi_usec == 0) {
         (void)domain_stall(st, s);
         (void)domain_refaults(st, s);
+        st->held = domain_held(s);
         st->psi_usec = now_usec;
         return;
     }
@@ -180,11 +205,16 @@ static void felt_update(struct room_state *st, const struct snapshot *s)
     share = u64_mul_div(domain_stall(st, s), PERMYRIAD, elapsed);
     st->stall_permyriad = (unsigned)u64_min(share, PERMYRIAD);
     st->refaulted = domain_refaults(st, s);
+    back = comes_back(st, s);
     if (share < FELT_PERMYRIAD)
+        st->stalled_since_usec = 0;
+    else if (st->stalled_since_usec == 0)
+        st->stalled_since_usec = st->psi_usec;
+    if (share < FELT_PERMYRIAD || !back)
         st->felt_since_usec = 0;
     else if (st->felt_since_usec == 0)
         st->felt_since_usec = st->psi_usec;
-    if (share > UNFELT_PERMYRIAD)
+    if (share > UNFELT_PERMYRIAD && back)
         st->unfelt_since_usec = 0;
     else if (st->unfelt_since_usec == 0)
         st->unfelt_since_usec = st->psi_usec;
@@ -294,8 +324,8 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     else
         r.need = u64_sub_floor(r.margin, (uint64_t)r.room);
     r.need = u64_max(r.need, r.thrash);
-    r.throttled = r.felt && r.need == 0 && st->felt_since_usec != 0 &&
-                  u64_sub_floor(s->now_usec, st->felt_since_usec) >= c->throttle_deadline_usec;
+    r.throttled = r.need == 0 && st->stalled_since_usec != 0 &&
+                  u64_sub_floor(s->now_usec, st->stalled_since_usec) >= c->throttle_deadline_usec;
     r.time_left_usec = time_left(add_room(physical, swap), r.growth);
 
     level_update(st, s->now_usec, &r);

@@ -45,7 +45,10 @@ struct room_state {
     unsigned stall_permyriad; /* the same for PSI full */
     uint64_t psi_usec;        /* when that window began; 0: not yet */
     struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
-    uint64_t felt_since_usec; /* 0: PSI `full` is under its bound */
+    uint64_t held;               /* in memory and in swap, when that window began */
+    uint64_t held_growth;        /* by so much it grew in a window; halves with each that has less */
+    uint64_t stalled_since_usec; /* 0: PSI `full` is under its bound */
+    uint64_t felt_since_usec;    /* 0: that, or it is not for what comes back from swap */
     uint64_t unfelt_since_usec;
     bool felt;
     enum level level;

@@ -205,6 +205,7 @@ static int read_node(struct snapshot_reader *r, struct node *n)
 
     if (e < 0)
         return e;
+    r->has_swap = m.swap_total > 0;
     if (m.swap_total > 0) {
         e = swap_read(r->root_fd, &areas);
         if (e < 0)
@@ -270,6 +271,11 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
         e = read_limit(h->dir_fd, "memory.max", &w->max);
     if (e == 0)
         e = read_swap_room(h->dir_fd, &w->swap_room);
+    w->swap = 0;
+    if (e == 0 && r->has_swap) {
+        e = file_read_u64_at(h->dir_fd, "memory.swap.current", &w->swap);
+        e = e == -ENOENT ? 0 : e; /* swap accounting is off */
+    }
     if (e == 0 && now_usec >= h->bounds_due_usec) {
         e = read_bounds(r, h);
         if (e == 0)

@@ -63,6 +63,7 @@ struct snapshot_reader {
     int pressure_fd;
     const struct config *config;
     bool isolate;
+    bool has_swap;  /* as of the last look */
     bool processes; /* units are processes: host mode without a usable hierarchy */
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];

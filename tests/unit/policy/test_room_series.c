@@ -157,6 +157,7 @@ static void stall(struct series *t, unsigned workload, uint64_t permyriad, unsig
 {
     for (unsigned i = 0; i < looks; i++) {
         t->s.workloads[workload].psi_full_usec += 500 * USEC_PER_MSEC * permyriad / PERMYRIAD;
+        t->s.workloads[workload].refault_bytes += MIB;
         look(t, 500 * USEC_PER_MSEC);
     }
 }
@@ -186,6 +187,26 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
     stall(t, 0, 400, 1); /* 5 s below a twentieth */
     assert_false(t->r.felt);
     assert_int_equal(t->r.need, 0);
+}
+
+/* It stands still at the brake since it grows faster than the disk writes: swap goes on counting as room. */
+static void test_growth_into_swap_is_not_felt(void **state)
+{
+    struct series *t = *state;
+
+    t->s.node.swap_effective = 8 * GIB;
+    node_use(&t->s, 0, NODE_LIMIT);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        t->s.workloads[0].swap += 50 * MIB;
+        stall(t, 0, 5000, 1); /* a MiB comes back, too */
+        assert_false(t->r.felt);
+        assert_int_equal(t->r.need, 0);
+    }
+    stall(t, 0, 5000, 20); /* now all that moves is what comes back */
+    assert_true(t->r.felt);
+    assert_int_equal(t->r.thrash, MIB);
 }
 
 /* Where nothing is needed a stall is told after ThrottleDeadline. */
@@ -343,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup(test_margin_follows_growth, setup),
         cmocka_unit_test_setup(test_change_of_bound_is_no_growth, setup),
         cmocka_unit_test_setup(test_swapping_is_felt_after_two_seconds, setup),
+        cmocka_unit_test_setup(test_growth_into_swap_is_not_felt, setup),
         cmocka_unit_test_setup(test_throttled_after_the_deadline, setup),
         cmocka_unit_test_setup(test_short_stalls_are_not_felt, setup),
         cmocka_unit_test_setup(test_each_workload_against_its_own_total, setup),

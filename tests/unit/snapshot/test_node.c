@@ -196,6 +196,7 @@ static void test_swap_room(void **state)
     tree_write_u64(t, WORK, "memory.swap.current", 2 * MIB);
     assert_int_equal(tree_look(t, 0), 0);
     assert_int_equal(w->swap_room, 3 * MIB);
+    assert_int_equal(t->s.workloads[0].swap, t->s.node.swap_total > 0 ? 2 * MIB : 0);
     tree_write_u64(t, WORK, "memory.swap.max", MIB); /* lowered below what is out already */
     assert_int_equal(tree_look(t, 0), 0);
     assert_int_equal(w->swap_room, 0);
