@@ -242,7 +242,6 @@ const char *cli_why(const char *why)
         {"idle", "nobody else ran, or those that did waited for it"},
         {"calm", "all was calm"},
         {"pause-limit", "its PauseLimit was over"},
-        {"adopted", "an earlier headroomd had paused it, and it was not wanted any more"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)

@@ -282,8 +282,7 @@ static int start(struct daemon *d)
                                 .root_fd = d->root_fd,
                                 .knobs = &d->knobs,
                                 .signals = d->real_root && !d->dry_run};
-    d->scratch =
-        (struct victim_scratch){.candidates = d->candidates, .items = d->items, .max = DAEMON_GROUPS_MAX};
+    d->scratch = (struct victim_scratch){.candidates = d->candidates, .items = d->items};
     r = isolate_open(d);
     if (r < 0)
         report_warning(

@@ -36,7 +36,7 @@ const char *pause_why_name(enum pause_why w)
 {
     static const char *const names[] = {
         "none", "growth", "birth", "thrash",      "turn",     "operator",
-        "fits", "idle",   "calm",  "pause-limit", "operator", "adopted",
+        "fits", "idle",   "calm",  "pause-limit", "operator",
     };
 
     return (size_t)w < ARRAY_SIZE(names) ? names[w] : "?";

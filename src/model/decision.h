@@ -89,7 +89,6 @@ enum pause_why {
     RESUME_WHY_CALM,  /* all is calm and steady, whatever was expected */
     RESUME_WHY_LIMIT, /* PauseLimit is over */
     RESUME_WHY_OPERATOR,
-    RESUME_WHY_ADOPTED, /* an earlier headroomd paused it, and it is not wanted any more */
 };
 
 struct victim {

@@ -113,16 +113,18 @@ static uint64_t largest_of_class(const struct planner *p, unsigned class_index, 
     for (unsigned i = 0; i < p->snapshot->group_count; i++) {
         const struct group *g = &p->snapshot->groups[i];
         uint64_t held = held_of(g);
+        bool settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
 
         if (g->class_index != class_index || g->dying)
             continue;
         if (held <= largest) {
+            *ret_settled |= held == largest && settled;
             second = u64_max(second, held);
             continue;
         }
         second = largest;
         largest = held;
-        *ret_settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
+        *ret_settled = settled;
     }
     return second == 0 ? largest : u64_min(largest, 2 * second);
 }

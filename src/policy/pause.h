@@ -72,7 +72,6 @@ struct pause_row {
 struct pause_scratch {
     struct pause_row *rows;
     struct candidate *candidates; /* filled for the record, a row a group */
-    unsigned max;
     bool resume_only; /* nobody is paused: an operator holds it, or it could not be written down */
 };
 

@@ -53,7 +53,6 @@ struct victim_state {
 struct victim_scratch {
     struct candidate *candidates;
     struct cover_item *items;
-    unsigned max;
 };
 
 /* Fills reason, method, counts, victims and expected_bytes of *d for the need in d->room, and

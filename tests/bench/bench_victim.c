@@ -115,7 +115,7 @@ static void say(const char *what, unsigned count, enum shape shape, const struct
 static void run(unsigned count, enum shape shape, unsigned runs, uint64_t target_usec)
 {
     struct snapshot s = {.now_usec = 100000 * USEC_PER_SEC, .groups = groups, .group_count = count};
-    struct victim_scratch scratch = {.candidates = candidates, .items = items, .max = GROUPS_MAX};
+    struct victim_scratch scratch = {.candidates = candidates, .items = items};
     static struct victim_state state;
     static struct decision d;
     uint64_t seed = 1;

@@ -83,8 +83,8 @@ static void test_pause_why_names(void **state _unused_)
     assert_string_equal(pause_why_name(RESUME_WHY_CALM), "calm");
     assert_string_equal(pause_why_name(RESUME_WHY_LIMIT), "pause-limit");
     assert_string_equal(pause_why_name(RESUME_WHY_OPERATOR), "operator");
-    assert_string_equal(pause_why_name(RESUME_WHY_ADOPTED), "adopted");
-    assert_string_equal(pause_why_name((enum pause_why)(RESUME_WHY_ADOPTED + 1)), "?");
+    assert_string_equal(pause_why_name(RESUME_WHY_OPERATOR), "operator");
+    assert_string_equal(pause_why_name((enum pause_why)(RESUME_WHY_OPERATOR + 1)), "?");
     assert_string_equal(pause_why_name((enum pause_why) - 1), "?");
 }
 

@@ -88,7 +88,7 @@ static inline struct pauses *pauses_new(void)
         .time_left_usec = UINT64_MAX,
         .level = LEVEL_MEDIUM,
     };
-    one.scratch = (struct pause_scratch){one.rows, one.candidates, GROUPS_MAX};
+    one.scratch = (struct pause_scratch){one.rows, one.candidates, false};
     pause_state_init(&one.state);
     return &one;
 }

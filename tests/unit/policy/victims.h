@@ -70,7 +70,7 @@ static inline struct victims *victims_new(void)
     one.s.groups = one.groups;
     one.s.group_max = GROUPS_MAX;
     one.s.groups_read = true;
-    one.scratch = (struct victim_scratch){one.candidates, one.items, GROUPS_MAX};
+    one.scratch = (struct victim_scratch){one.candidates, one.items};
     return &one;
 }
 
