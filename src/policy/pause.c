@@ -17,6 +17,8 @@
 #define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* A group that ended so early came to nothing: it says nothing of its class. */
+/* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
+#define PATIENCE_USEC (30 * USEC_PER_SEC)
 #define LIVED_LEAST_USEC USEC_PER_SEC
 #define NEWBORN_USEC USEC_PER_SEC
 /* Numbers that waver around what fits are not followed each time. */
@@ -36,6 +38,8 @@ struct planner {
     struct candidate *candidates;
     struct pause_plan *plan;
     bool resume_only;
+    bool closed; /* what comes free is kept for who has waited long */
+    bool queue;  /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
     uint64_t running_bytes; /* held by the running ones */
     uint64_t cpu_usec;      /* used by them since the last walk */
@@ -197,9 +201,14 @@ static void fill_rows(struct planner *p)
     const struct snapshot *s = p->snapshot;
     bool one_owner = claims_one_owner(s);
     struct size size[CONFIG_CLASSES_MAX];
+    enum level level = p->room->level;
 
     for (unsigned i = 0; i < p->config->class_count; i++)
         size[i] = size_of_class(p, i);
+    for (unsigned i = 0; i < s->group_count; i++)
+        p->queue |= s->groups[i].paused && !s->groups[i].held && !s->groups[i].dying;
+    if (p->queue && level < LEVEL_MEDIUM)
+        level = LEVEL_MEDIUM;
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
         const struct class_config *class = &p->config->classes[g->class_index];
@@ -226,7 +235,8 @@ static void fill_rows(struct planner *p)
         }
         row->pausable = row->running && !p->resume_only && !is_granted(p, g) && !g->failed_pause &&
                         !g->claims.no_pause && (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
-                        level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
+                        level_allows(p->config, level, ACTION_PAUSE, st.priority);
+        row->newborn = u64_sub_floor(s->now_usec, g->birth_usec) < NEWBORN_USEC;
         p->candidates[i] = (struct candidate){
             .id = g->id,
             .pid = g->pid,
@@ -291,6 +301,24 @@ static bool goes_first(const void *va, const void *vb, const void *user _unused_
     return a->id != b->id ? a->id > b->id : a->index > b->index;
 }
 
+static void leave(struct planner *p, struct pause_row *row)
+{
+    row->running = false;
+    p->running--;
+    p->running_of[row->class_index]--;
+    p->running_bytes = u64_sub_floor(p->running_bytes, row->held_bytes);
+    p->spare += signed_of(row->expected_bytes);
+}
+
+static void enter(struct planner *p, struct pause_row *row)
+{
+    row->running = true;
+    p->running++;
+    p->running_of[row->class_index]++;
+    p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
+    p->spare -= signed_of(row->expected_bytes);
+}
+
 static void add_step(struct planner *p, struct pause_row *row, enum pause_act act, enum pause_why why)
 {
     if (p->plan->count >= PAUSE_PLAN_MAX)
@@ -299,21 +327,12 @@ static void add_step(struct planner *p, struct pause_row *row, enum pause_act ac
     p->candidates[row->index].verdict = VERDICT_CHOSEN;
     row->stays = true;
     if (act == PAUSE_ACT_PAUSE) {
-        row->running = false;
-        p->running--;
-        p->running_of[row->class_index]--;
-        p->running_bytes = u64_sub_floor(p->running_bytes, row->held_bytes);
-        p->spare += signed_of(row->expected_bytes);
-    } else if (act == PAUSE_ACT_RESUME) {
-        row->paused = false;
-        row->running = true;
-        p->running++;
-        p->running_of[row->class_index]++;
-        p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
-        p->spare -= signed_of(row->expected_bytes);
-    } else {
-        row->paused = false;
+        leave(p, row);
+        return;
     }
+    row->paused = false;
+    if (act == PAUSE_ACT_RESUME)
+        enter(p, row);
 }
 
 static bool may_pause(const struct planner *p, const struct pause_row *row)
@@ -337,6 +356,35 @@ static void plan_growth(struct planner *p)
     for (unsigned i = 0; i < p->count && p->spare < 0; i++)
         if (may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes >= GROWTH_LEAST_BYTES)
             add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
+}
+
+/* While somebody waits, those that have just begun get what is left when the others have had their turn. */
+static void queue_up(struct planner *p)
+{
+    for (unsigned i = 0; i < p->count && p->queue; i++) {
+        struct pause_row *row = &p->rows[i];
+
+        if (!row->newborn || !may_pause(p, row))
+            continue;
+        row->queued = true;
+        leave(p, row);
+    }
+}
+
+static void admit(struct planner *p)
+{
+    for (unsigned i = p->count; i-- > 0;) {
+        struct pause_row *row = &p->rows[i];
+
+        if (!row->queued)
+            continue;
+        row->queued = false;
+        enter(p, row);
+        if (!p->closed && p->spare >= 0)
+            continue;
+        if (may_pause(p, row))
+            add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
+    }
 }
 
 /* A stall that PSI shows, on swapped-out memory at once, on anything else (page cache that is wanted back,
@@ -457,6 +505,23 @@ static bool is_steady(struct planner *p)
     return st->steady_since_usec != 0 && p->snapshot->now_usec >= st->steady_since_usec + STEADY_USEC;
 }
 
+/* In their order; who does not fit lets smaller ones past for PATIENCE_USEC. */
+static void plan_fitting(struct planner *p)
+{
+    for (unsigned i = p->count; i-- > 0 && p->plan->count < PAUSE_PLAN_MAX;) {
+        struct pause_row *row = &p->rows[i];
+
+        if (!row->paused || row->stays)
+            continue;
+        if (fits(p, row))
+            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+        else if (u64_add_cap(paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec) {
+            p->closed = true;
+            return;
+        }
+    }
+}
+
 static void plan_resume(struct planner *p)
 {
     bool still = stands_still(p), steady = is_steady(p);
@@ -472,8 +537,7 @@ static void plan_resume(struct planner *p)
     }
     if (p->room->level == LEVEL_CRITICAL || p->room->felt)
         return;
-    while ((row = next_paused(p)) != NULL && fits(p, row) && p->plan->count < PAUSE_PLAN_MAX)
-        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+    plan_fitting(p);
 }
 
 /* ---- PauseLimit ---- */
@@ -542,6 +606,8 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     plan_limits(&p);
     plan_growth(&p);
     plan_thrash(&p);
+    queue_up(&p);
     if (ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE)
         plan_resume(&p);
+    admit(&p);
 }

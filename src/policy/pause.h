@@ -65,6 +65,8 @@ struct pause_row {
     bool running;
     bool paused;   /* by us */
     bool pausable; /* may be paused now */
+    bool newborn;
+    bool queued; /* newborn, and takes its turn in this plan */
     bool retriable;
     bool stays; /* taken back or left by this very plan: not touched again in it */
 };
