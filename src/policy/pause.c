@@ -179,7 +179,7 @@ static bool is_runaway(const struct planner *p, const struct group *g, const str
     for (unsigned i = 0; i < p->snapshot->group_count; i++) {
         const struct group *other = &p->snapshot->groups[i];
 
-        if (!other->paused && !other->frozen)
+        if (other->paused || !other->frozen) /* of a paused one what it was */
             rates = u64_add_cap(rates, other->rate);
         if (other != g && other->class_index == g->class_index)
             second = u64_max(second, held_of(other));
@@ -610,4 +610,5 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     if (ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE)
         plan_resume(&p);
     admit(&p);
+    ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }

@@ -175,6 +175,13 @@ static bool is_over_share(const struct choice *ch, const struct candidate *k, ui
     return true;
 }
 
+/* A paused one would have gone on growing as it did: that it stands still makes nobody else the cause. */
+static uint64_t growth_of(const struct group *g, const struct candidate *k)
+{
+    return g->paused ? u64_max(k->growth_bytes, u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC))
+                     : k->growth_bytes;
+}
+
 static struct candidate *find_culprit(struct choice *ch)
 {
     struct candidate *most = NULL;
@@ -184,7 +191,7 @@ static struct candidate *find_culprit(struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         struct candidate *k = &ch->scratch->candidates[i];
 
-        growth = u64_add_cap(growth, k->growth_bytes);
+        growth = u64_add_cap(growth, growth_of(&ch->snapshot->groups[i], k));
         if (k->verdict != VERDICT_TIER && k->verdict != VERDICT_NOTHING)
             continue;
         if (k->verdict == VERDICT_TIER && k->priority < lowest)

@@ -32,7 +32,7 @@ struct sim_slot {
     struct sim_task *task; /* NULL: free */
     uint64_t id, birth_usec, done_usec, held_bytes;
     bool paused;
-    uint64_t frozen_at_usec, pause_since_usec;
+    uint64_t frozen_at_usec, pause_since_usec, rate;
     struct group_handle handle;
 };
 
@@ -215,6 +215,7 @@ static void walk(struct sim *m)
         g->claims.has_request = slot->task->declared;
         g->claims.request_bytes = slot->task->bytes;
         handle_observe(&slot->handle, m->now_usec, g);
+        g->rate = slot->paused ? slot->rate : g->rate;
     }
     memcpy(m->s.ended, m->ends, sizeof(m->ends));
     m->s.ended_count = m->end_count;
@@ -245,6 +246,7 @@ static bool apply_plan(struct sim *m)
             continue;
         }
         g->paused = slot->paused = m->plan.steps[i].act == PAUSE_ACT_PAUSE;
+        slot->rate = g->rate;
         slot->pause_since_usec = m->now_usec;
         slot->frozen_at_usec = m->now_usec + FREEZE_USEC;
         m->pauses += slot->paused;
@@ -266,6 +268,8 @@ static void kill_for_need(struct sim *m)
 {
     struct victim_scratch scratch = {m->candidates, m->items};
     struct decision d = {.room = m->room, .time_usec = m->now_usec};
+
+    d.room.need = u64_max(d.room.need, m->plan.short_bytes);
 
     for (unsigned i = 0; i < m->s.group_count; i++)
         m->groups[i].dying = slot_of(m, m->groups[i].id) == NULL;
