@@ -38,8 +38,7 @@ struct planner {
     struct candidate *candidates;
     struct pause_plan *plan;
     bool resume_only;
-    bool closed; /* what comes free is kept for who has waited long */
-    bool queue;  /* somebody waits for room: who comes anew waits behind him */
+    bool queue; /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
     uint64_t running_bytes; /* held by the running ones */
     uint64_t cpu_usec;      /* used by them since the last walk */
@@ -237,6 +236,7 @@ static void fill_rows(struct planner *p)
                         !g->claims.no_pause && (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
                         level_allows(p->config, level, ACTION_PAUSE, st.priority);
         row->newborn = u64_sub_floor(s->now_usec, g->birth_usec) < NEWBORN_USEC;
+        row->pausable &= row->newborn || level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
         p->candidates[i] = (struct candidate){
             .id = g->id,
             .pid = g->pid,
@@ -341,6 +341,11 @@ static bool may_pause(const struct planner *p, const struct pause_row *row)
            p->running_of[row->class_index] > p->config->classes[row->class_index].min_running;
 }
 
+static uint64_t paused_since(const struct planner *p, const struct pause_row *row)
+{
+    return p->snapshot->groups[row->index].pause_since_usec;
+}
+
 /* ---- pausing ---- */
 
 static enum pause_why why_pause(const struct planner *p, const struct pause_row *row)
@@ -358,32 +363,40 @@ static void plan_growth(struct planner *p)
             add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
 }
 
+/* What is paused holds so much that the only one that runs does not fit: somebody who fits when it stands
+ * still goes on in its place, comes to his end, and gives back what he holds. */
+static void plan_exchange(struct planner *p)
+{
+    struct pause_row *only = NULL;
+
+    for (unsigned i = 0; i < p->count && p->spare < 0 && p->running == 1; i++)
+        if (p->rows[i].running)
+            only = &p->rows[i];
+    if (!only || !only->pausable || only->stays)
+        return;
+    for (unsigned i = p->count; i-- > 0;) {
+        struct pause_row *row = &p->rows[i];
+
+        if (!row->paused || row->stays || row->priority < only->priority ||
+            u64_add_cap(paused_since(p, row), DWELL_USEC) > p->snapshot->now_usec ||
+            p->spare + signed_of(only->expected_bytes) < signed_of(row->expected_bytes))
+            continue;
+        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+        add_step(p, only, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
+        return;
+    }
+}
+
 /* While somebody waits, those that have just begun get what is left when the others have had their turn. */
 static void queue_up(struct planner *p)
 {
     for (unsigned i = 0; i < p->count && p->queue; i++) {
         struct pause_row *row = &p->rows[i];
 
-        if (!row->newborn || !may_pause(p, row))
+        if (!row->newborn || !row->running || !row->pausable || row->stays)
             continue;
         row->queued = true;
         leave(p, row);
-    }
-}
-
-static void admit(struct planner *p)
-{
-    for (unsigned i = p->count; i-- > 0;) {
-        struct pause_row *row = &p->rows[i];
-
-        if (!row->queued)
-            continue;
-        row->queued = false;
-        enter(p, row);
-        if (!p->closed && p->spare >= 0)
-            continue;
-        if (may_pause(p, row))
-            add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
     }
 }
 
@@ -453,11 +466,6 @@ static struct pause_row *next_paused(struct planner *p)
     return NULL;
 }
 
-static uint64_t paused_since(const struct planner *p, const struct pause_row *row)
-{
-    return p->snapshot->groups[row->index].pause_since_usec;
-}
-
 /* Whom somebody waits for is not known: each in its turn. */
 static struct pause_row *longest_paused(struct planner *p)
 {
@@ -505,19 +513,24 @@ static bool is_steady(struct planner *p)
     return st->steady_since_usec != 0 && p->snapshot->now_usec >= st->steady_since_usec + STEADY_USEC;
 }
 
-/* In their order; who does not fit lets smaller ones past for PATIENCE_USEC. */
-static void plan_fitting(struct planner *p)
+/* In their order, newcomers among them; who does not fit lets smaller ones past for PATIENCE_USEC. */
+static void plan_fitting(struct planner *p, bool resume)
 {
-    for (unsigned i = p->count; i-- > 0 && p->plan->count < PAUSE_PLAN_MAX;) {
+    bool closed = false;
+
+    for (unsigned i = p->count; i-- > 0;) {
         struct pause_row *row = &p->rows[i];
 
-        if (!row->paused || row->stays)
-            continue;
-        if (fits(p, row))
-            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
-        else if (u64_add_cap(paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec) {
-            p->closed = true;
-            return;
+        if (row->queued) {
+            row->queued = false;
+            enter(p, row);
+            if ((closed || p->spare < 0) && may_pause(p, row))
+                add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
+        } else if (row->paused && !row->stays) {
+            if (resume && !closed && fits(p, row))
+                add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+            else if (u64_add_cap(paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
+                closed = true;
         }
     }
 }
@@ -535,9 +548,6 @@ static void plan_resume(struct planner *p)
         add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
         p->state->steady_since_usec = 0;
     }
-    if (p->room->level == LEVEL_CRITICAL || p->room->felt)
-        return;
-    plan_fitting(p);
 }
 
 /* ---- PauseLimit ---- */
@@ -597,6 +607,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
         .plan = ret,
         .resume_only = scratch->resume_only,
     };
+    bool quiet; /* who goes on must not take the place of who has just been paused */
 
     ret->count = ret->paused = ret->running = 0;
     fill_rows(&p);
@@ -605,10 +616,12 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     age_bound(&p);
     plan_limits(&p);
     plan_growth(&p);
+    plan_exchange(&p);
     plan_thrash(&p);
+    quiet = ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE;
     queue_up(&p);
-    if (ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE)
+    if (quiet)
         plan_resume(&p);
-    admit(&p);
+    plan_fitting(&p, quiet && r->level != LEVEL_CRITICAL && !r->felt);
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }
