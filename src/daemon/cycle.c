@@ -230,6 +230,7 @@ static void decide(struct daemon *d, const struct trigger *t)
                            .time_usec = now,
                            .wall_usec = clock_wall_usec(),
                            .dry_run = d->dry_run};
+    e->room.need = u64_max(d->room.need, pausing_short_bytes(d));
     victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
     e->select_usec = clock_now_usec() - t->at_usec;
     acts = e->reason == DECISION_KILL && !d->dry_run;

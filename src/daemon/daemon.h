@@ -174,6 +174,9 @@ void pausing_mark(struct daemon *d);  /* after each walk */
 void pausing_check(struct daemon *d); /* at each look */
 void pausing_step(struct daemon *d, const struct trigger *t);
 bool pausing_covers(const struct daemon *d);
+/* Where all have been paused who may be: by how much those that run are still expected to outgrow the room.
+ */
+uint64_t pausing_short_bytes(const struct daemon *d);
 void pausing_thaw_victims(struct daemon *d, const struct decision *e);
 void pausing_note_killed(struct daemon *d, const struct decision *e);
 int pausing_command(void *user, const struct control_command *c, char *text, size_t size);

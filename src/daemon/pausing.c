@@ -295,6 +295,11 @@ void pausing_step(struct daemon *d, const struct trigger *t)
             kill_overdue(d, t, &d->snapshot.groups[plan->steps[i].group_index]);
 }
 
+uint64_t pausing_short_bytes(const struct daemon *d)
+{
+    return pausing_possible(d) ? d->pause_plan.short_bytes : 0;
+}
+
 /* Whether something gentler than a kill is what the need asks for now: what is being reclaimed, or those that
  * were just paused or are about to freeze, cover it in time. */
 bool pausing_covers(const struct daemon *d)

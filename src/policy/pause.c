@@ -145,6 +145,12 @@ static struct size size_of_class(const struct planner *p, unsigned class_index)
     return size;
 }
 
+/* It has had its time to grow, and does not: what others of its class come to says little of it any more. */
+static bool has_settled(const struct group *g, const struct standing *st, uint64_t held)
+{
+    return !g->paused && st->age_usec >= GROUP_GROWTH_USEC && g->growth_bytes < held / 16;
+}
+
 /* What is only guessed from others counts for one that grows, or has just begun; who stands still at his size
  * is taken at it. */
 static uint64_t expected_of(const struct planner *p, const struct group *g, const struct standing *st,
@@ -156,7 +162,8 @@ static uint64_t expected_of(const struct planner *p, const struct group *g, cons
         left = u64_sub_floor(st->request_bytes, held);
     else
         left = u64_sub_floor(class->bytes, held);
-    if (left > 0 && (st->request_bytes != GROUP_REQUEST_NONE || p->state->peaks[g->class_index].seen > 0))
+    if (left > 0 && (st->request_bytes != GROUP_REQUEST_NONE ||
+                     (p->state->peaks[g->class_index].seen > 0 && !has_settled(g, st, held))))
         return left;
     if (st->request_bytes == GROUP_REQUEST_NONE && more < held / 16 && st->age_usec >= NEWBORN_USEC &&
         !g->paused)
@@ -372,12 +379,14 @@ static void plan_exchange(struct planner *p)
     for (unsigned i = 0; i < p->count && p->spare < 0 && p->running == 1; i++)
         if (p->rows[i].running)
             only = &p->rows[i];
-    if (!only || !only->pausable || only->stays)
+    if (!only || !only->pausable || only->newborn || only->stays)
         return;
     for (unsigned i = p->count; i-- > 0;) {
         struct pause_row *row = &p->rows[i];
 
         if (!row->paused || row->stays || row->priority < only->priority ||
+            (row->class_index != only->class_index &&
+             p->config->classes[only->class_index].min_running > 0) ||
             u64_add_cap(paused_since(p, row), DWELL_USEC) > p->snapshot->now_usec ||
             p->spare + signed_of(only->expected_bytes) < signed_of(row->expected_bytes))
             continue;
@@ -513,24 +522,28 @@ static bool is_steady(struct planner *p)
     return st->steady_since_usec != 0 && p->snapshot->now_usec >= st->steady_since_usec + STEADY_USEC;
 }
 
-/* In their order, newcomers among them; who does not fit lets smaller ones past for PATIENCE_USEC. */
+/* In their order, newcomers among them. Who does not fit lets smaller ones of his own priority past, for
+ * PATIENCE_USEC. */
 static void plan_fitting(struct planner *p, bool resume)
 {
-    bool closed = false;
+    unsigned least = 0; /* priority that still has its turn */
 
     for (unsigned i = p->count; i-- > 0;) {
         struct pause_row *row = &p->rows[i];
+        bool open = row->priority >= least;
 
         if (row->queued) {
             row->queued = false;
             enter(p, row);
-            if ((closed || p->spare < 0) && may_pause(p, row))
+            if ((!open || p->spare < 0) && may_pause(p, row))
                 add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
         } else if (row->paused && !row->stays) {
-            if (resume && !closed && fits(p, row))
+            if (resume && open && fits(p, row))
                 add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
             else if (u64_add_cap(paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
-                closed = true;
+                least = row->priority + 1;
+            else
+                least = least > row->priority ? least : row->priority;
         }
     }
 }

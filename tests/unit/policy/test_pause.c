@@ -229,7 +229,11 @@ static void test_expected_by_learned_peak(void **state _unused_)
     struct group *g = pauses_add(t, CLASS_BATCH, 10, 300 * MIB);
 
     t->state.peaks[CLASS_BATCH] = (struct pause_peak){.bytes = GIB, .deviation = 200 * MIB, .seen = 1};
+    g->growth_bytes = 20 * MIB;
     assert_int_equal(expected(t, 1), 824 * MIB);
+    g->growth_bytes = 18 * MIB; /* in 5 s: it has come to what it comes to */
+    assert_int_equal(expected(t, 1), 0);
+    g->growth_bytes = 300 * MIB;
     g->rate = 600 * MIB;
     assert_int_equal(expected(t, 1), 824 * MIB);
     g->anon = 2 * GIB;
@@ -237,7 +241,7 @@ static void test_expected_by_learned_peak(void **state _unused_)
     g->rate = 0;
     assert_int_equal(expected(t, 1), 0);
     /* the largest of the class says nothing any more */
-    pauses_add(t, CLASS_BATCH, 10, 100 * MIB);
+    pauses_add(t, CLASS_BATCH, 4, 100 * MIB);
     assert_int_equal(expected(t, 2), 1024 * MIB);
 }
 
@@ -354,11 +358,13 @@ static void test_resume_when_it_fits(void **state _unused_)
     } rows[] = {
         {ROOMY, "+3 fits, +1 fits, +2 fits"},
         {1500 * (int64_t)MIB, "+3 fits, +1 fits, +2 fits"},
-        {1500 * (int64_t)MIB - 1, "+3 fits, +1 fits"}, /* the first that does not fit is waited for */
+        {1500 * (int64_t)MIB - 1, "+3 fits, +1 fits"},
         {1100 * (int64_t)MIB, "+3 fits, +1 fits"},
-        {1100 * (int64_t)MIB - 1, "+3 fits"},
+        {1100 * (int64_t)MIB - 1,
+         "+3 fits, +2 fits"}, /* a smaller one goes past the first that does not fit */
+        {500 * (int64_t)MIB - 1, "+3 fits"},
         {100 * (int64_t)MIB, "+3 fits"},
-        {100 * (int64_t)MIB - 1, ""},
+        {100 * (int64_t)MIB - 1, ""}, /* but not past one of a higher priority */
     };
 
     pauses_paused(pauses_want(t, CLASS_BATCH, 200, 1000 * MIB), t, 5);
@@ -371,12 +377,66 @@ static void test_resume_when_it_fits(void **state _unused_)
         assert_int_equal(t->plan.paused, 3);
         assert_int_equal(t->plan.running, 1);
     }
+    pauses_room(t, 1100 * (int64_t)MIB - 1);
+    t->groups[0].pause_since_usec = t->s.now_usec - 30 * USEC_PER_SEC; /* nor past one that has waited long */
+    assert_string_equal(pauses_words(t), "+3 fits");
     pauses_room(t, ROOMY);
     t->r.felt = true;
     assert_string_equal(pauses_words(t), "");
     t->r.felt = false;
     t->r.level = LEVEL_CRITICAL;
     assert_string_equal(pauses_words(t), "");
+}
+
+/* While somebody waits a newcomer waits behind him at any level, unless both fit. */
+static void test_newcomers_queue(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+    struct group *g;
+
+    t->r.level = LEVEL_CALM;
+    pauses_paused(pauses_want(t, CLASS_BATCH, 200, 1000 * MIB), t, 5);
+    pauses_want(t, CLASS_BATCH, 300, 0);
+    g = pauses_want(t, CLASS_BATCH, 0, 500 * MIB);
+    pauses_room(t, 1000 * (int64_t)MIB); /* either of them fits: the older one has it */
+    assert_string_equal(pauses_words(t), "+1 fits, -3 birth");
+    pauses_room(t, 1500 * (int64_t)MIB);
+    assert_string_equal(pauses_words(t), "+1 fits");
+    pauses_room(t, 999 * (int64_t)MIB); /* it is small enough to go past */
+    assert_string_equal(pauses_words(t), "");
+    t->groups[0].pause_since_usec = t->s.now_usec - 30 * USEC_PER_SEC;
+    assert_string_equal(pauses_words(t), "-3 birth");
+    g->class_index = CLASS_OTHER; /* of a higher priority: first */
+    pauses_room(t, 1000 * (int64_t)MIB);
+    assert_string_equal(pauses_words(t), "");
+    g->class_index = CLASS_BATCH;
+    g->birth_usec -= 2 * USEC_PER_SEC; /* no newcomer any more */
+    assert_string_equal(pauses_words(t), "");
+    g->birth_usec = t->s.now_usec;
+    t->groups[0].held = true; /* whom an operator has paused nobody waits behind */
+    assert_string_equal(pauses_words(t), "");
+}
+
+/* Where the paused hold so much that the only one running does not fit, one that does goes on in its place.
+ */
+static void test_exchange(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+
+    pauses_paused(pauses_want(t, CLASS_BATCH, 200, 300 * MIB), t, 5);
+    pauses_paused(pauses_want(t, CLASS_BATCH, 100, 50 * MIB), t, 5);
+    pauses_want(t, CLASS_BATCH, 50, 200 * MIB);
+    pauses_room(t, 100 * (int64_t)MIB);
+    assert_string_equal(pauses_words(t), "+2 fits, -3 turn");
+    pauses_room(t, 49 * (int64_t)MIB); /* nobody does */
+    assert_string_equal(pauses_words(t), "");
+    assert_int_equal(t->plan.short_bytes, 151 * MIB);
+    pauses_room(t, 200 * (int64_t)MIB); /* it does fit itself */
+    assert_string_equal(pauses_words(t), "");
+    assert_int_equal(t->plan.short_bytes, 0);
+    pauses_room(t, 100 * (int64_t)MIB);
+    pauses_want(t, CLASS_SERVICE, 50, 0); /* not the only one: it can be paused without */
+    assert_string_equal(pauses_words(t), "-3 growth");
 }
 
 static void test_resume_when_nobody_runs(void **state _unused_)
@@ -651,6 +711,8 @@ int main(void)
         cmocka_unit_test(test_learned),
         cmocka_unit_test(test_confirmed),
         cmocka_unit_test(test_resume_when_it_fits),
+        cmocka_unit_test(test_newcomers_queue),
+        cmocka_unit_test(test_exchange),
         cmocka_unit_test(test_resume_when_nobody_runs),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_calm),

@@ -109,7 +109,10 @@ static void check_step(const struct pauses *t, const struct pause_step *step)
     if (step->act == PAUSE_ACT_PAUSE) {
         assert_true(runs(g));
         assert_true(st.priority < CONFIG_PRIORITY_PROTECTED);
-        assert_true(level_allows(&t->c, t->r.level, ACTION_PAUSE, st.priority));
+        /* a newcomer waits behind who waits already, at any level */
+        assert_true(level_allows(&t->c, t->r.level, ACTION_PAUSE, st.priority) ||
+                    (g->birth_usec + USEC_PER_SEC > t->s.now_usec && t->plan.paused > 0 &&
+                     level_allows(&t->c, LEVEL_MEDIUM, ACTION_PAUSE, st.priority)));
         assert_true((class->actions & ACTION_BIT(ACTION_PAUSE)) != 0);
         assert_false(g->claims.no_pause || g->failed_pause);
         assert_in_range(step->why, PAUSE_WHY_GROWTH, PAUSE_WHY_TURN);
