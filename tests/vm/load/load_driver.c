@@ -29,7 +29,12 @@ enum {
     PATH_BYTES = 256,
     MAX_LIST = 256
 };
-enum { KILL_WAIT_USEC = 10000000, FAILED_PAUSE_USEC = 100000, RMDIR_RETRY_USEC = 50000 };
+enum {
+    KILL_WAIT_USEC = 10000000,
+    FAILED_PAUSE_USEC = 100000,
+    RMDIR_RETRY_USEC = 50000,
+    SAMPLE_USEC = 100000
+};
 
 struct driver_task {
     uint32_t attempts;
@@ -44,6 +49,8 @@ struct slot {
     int pidfd;
     size_t task;
     uint64_t start_usec;
+    uint64_t frozen_usec; /* not worked in, and so not lost when it is killed; sampled */
+    uint64_t sampled_usec;
     char path[PATH_BYTES];
 };
 
@@ -193,6 +200,7 @@ static int task_start(size_t task, struct slot *slot)
     slot->pidfd = pidfd;
     slot->task = task;
     slot->start_usec = now_usec();
+    slot->frozen_usec = slot->sampled_usec = 0;
     state->running = true;
     driver.attempts++;
     driver.running++;
@@ -223,10 +231,41 @@ static void group_remove_later(const char *path)
     snprintf(driver.rmdir_pending[driver.rmdir_count++], PATH_BYTES, "%s", path);
 }
 
+static bool is_frozen(const struct slot *slot)
+{
+    char path[PATH_BYTES + 20], text[128] = "";
+
+    snprintf(path, sizeof(path), "%s/cgroup.events", slot->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+
+    close(fd);
+    return n > 0 && strstr(text, "frozen 1");
+}
+
+static void sample_frozen(void)
+{
+    uint64_t now = now_usec();
+
+    for (size_t i = 0; i < driver.parallel; i++) {
+        struct slot *slot = &driver.slot[i];
+
+        if (!slot->pid || now < slot->sampled_usec + SAMPLE_USEC)
+            continue;
+        if (is_frozen(slot))
+            slot->frozen_usec += now - (slot->sampled_usec ? slot->sampled_usec : slot->start_usec);
+        slot->sampled_usec = now;
+    }
+}
+
 static void attempt_ended(struct slot *slot, const siginfo_t *info)
 {
     struct driver_task *state = &driver.task[slot->task];
     uint64_t age_usec = now_usec() - slot->start_usec;
+    uint64_t worked_usec = age_usec > slot->frozen_usec ? age_usec - slot->frozen_usec : 0;
 
     state->running = false;
     driver.running--;
@@ -242,7 +281,7 @@ static void attempt_ended(struct slot *slot, const siginfo_t *info)
         driver_event("cut", slot);
     } else if (info->si_code == CLD_EXITED && info->si_status != 143) {
         driver.failed++;
-        driver.lost_usec += age_usec;
+        driver.lost_usec += worked_usec;
         state->retry = true;
         /* A task that cannot even begin must not be begun in a tight circle. */
         state->retry_at_usec = now_usec() + FAILED_PAUSE_USEC;
@@ -251,7 +290,7 @@ static void attempt_ended(struct slot *slot, const siginfo_t *info)
         if (driver.killed < MAX_AGES)
             driver.age_usec[driver.killed] = age_usec;
         driver.killed++;
-        driver.lost_usec += age_usec;
+        driver.lost_usec += worked_usec;
         state->retry = true;
         state->retry_at_usec = 0;
         driver_event("killed", slot);
@@ -317,6 +356,8 @@ static uint64_t next_wake_usec(uint64_t now)
             if (driver.task[i].retry && driver.task[i].retry_at_usec < wake_usec)
                 wake_usec = driver.task[i].retry_at_usec;
     }
+    if (driver.running > 0 && now + SAMPLE_USEC < wake_usec)
+        wake_usec = now + SAMPLE_USEC;
     if (driver.rmdir_count > 0 && now + RMDIR_RETRY_USEC < wake_usec)
         wake_usec = now + RMDIR_RETRY_USEC;
     return wake_usec;
@@ -332,6 +373,7 @@ static void wait_for_something(void)
         if (driver.slot[i].pid)
             fds[count++] = (struct pollfd){.fd = driver.slot[i].pidfd, .events = POLLIN};
     poll(fds, count, wake_usec > now ? (int)((wake_usec - now) / 1000 + 1) : 0);
+    sample_frozen();
 }
 
 /* What the limit, or a signal, leaves over is killed, each in its own group only. */
