@@ -7,7 +7,9 @@
  * From the level on that allows it (medium, unless the configuration says otherwise) the newest running group
  * of the lowest priority is paused, one by one, until spare ≥ 0: so also a newborn one that does not fit. A
  * paused group keeps its memory and stops growing. It goes on, highest priority and oldest first, when spare
- * stays ≥ 0 with it.
+ * stays ≥ 0 with it; who does not fit lets smaller ones of his priority past for a while. While somebody
+ * waits, newcomers wait behind him at every level. Where the only one running does not fit for what the
+ * paused hold, one of them that does goes on in its place.
  *
  * Where swapping is felt (PSI), what has to fit is the working set: the newest is paused every
  * PAUSE_THRASH_USEC for as long as the stall lasts, and what the running ones held together when it was felt
