@@ -18,7 +18,7 @@
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* A group that ended so early came to nothing: it says nothing of its class. */
 /* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
-#define PATIENCE_USEC (30 * USEC_PER_SEC)
+#define PATIENCE_USEC (60 * USEC_PER_SEC)
 #define LIVED_LEAST_USEC USEC_PER_SEC
 #define NEWBORN_USEC USEC_PER_SEC
 /* Numbers that waver around what fits are not followed each time. */

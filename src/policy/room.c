@@ -31,7 +31,7 @@
 #define LEVEL_HOLD_USEC USEC_PER_SEC
 /* A domain that is full within this long is at that level, however much is left now. */
 #define LEVEL_LOW_LEFT_USEC (5 * USEC_PER_SEC)
-#define LEVEL_MEDIUM_LEFT_USEC (2 * USEC_PER_SEC)
+#define LEVEL_MEDIUM_LEFT_USEC (3 * USEC_PER_SEC)
 
 /* The trend is told from this long, so that one burst of a millisecond is none. */
 #define TREND_WINDOW_USEC (500 * USEC_PER_MSEC)

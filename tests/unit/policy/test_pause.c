@@ -378,7 +378,7 @@ static void test_resume_when_it_fits(void **state _unused_)
         assert_int_equal(t->plan.running, 1);
     }
     pauses_room(t, 1100 * (int64_t)MIB - 1);
-    t->groups[0].pause_since_usec = t->s.now_usec - 30 * USEC_PER_SEC; /* nor past one that has waited long */
+    t->groups[0].pause_since_usec = t->s.now_usec - 60 * USEC_PER_SEC; /* nor past one that has waited long */
     assert_string_equal(pauses_words(t), "+3 fits");
     pauses_room(t, ROOMY);
     t->r.felt = true;
@@ -404,7 +404,7 @@ static void test_newcomers_queue(void **state _unused_)
     assert_string_equal(pauses_words(t), "+1 fits");
     pauses_room(t, 999 * (int64_t)MIB); /* it is small enough to go past */
     assert_string_equal(pauses_words(t), "");
-    t->groups[0].pause_since_usec = t->s.now_usec - 30 * USEC_PER_SEC;
+    t->groups[0].pause_since_usec = t->s.now_usec - 60 * USEC_PER_SEC;
     assert_string_equal(pauses_words(t), "-3 birth");
     g->class_index = CLASS_OTHER; /* of a higher priority: first */
     pauses_room(t, 1000 * (int64_t)MIB);
