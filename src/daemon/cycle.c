@@ -263,6 +263,7 @@ static void schedule(struct daemon *d, const struct trigger *t)
         wait = u64_min(wait, PRESSED_LOOK_USEC);
     if (pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)))
         wait = u64_min(wait, u64_sub_floor(walk_due_usec(d), now) + USEC_PER_MSEC);
+    wait = u64_min(wait, reclaiming_next_look_usec(d));
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
     if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {

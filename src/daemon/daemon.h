@@ -185,6 +185,7 @@ void pausing_fill_status(struct daemon *d, struct status *s);
 /* reclaiming.c */
 void reclaiming_step(struct daemon *d, const struct trigger *t);   /* at each look */
 void reclaiming_push_out(struct daemon *d, const struct group *g); /* all of a group that was just paused */
+uint64_t reclaiming_next_look_usec(const struct daemon *d);
 void reclaiming_note(struct daemon *d, const struct worker_reply *reply);
 struct ladder_rung reclaiming_rung(const struct daemon *d);
 

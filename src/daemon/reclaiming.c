@@ -15,6 +15,8 @@
 #define PUSH_OUT_USEC (2 * USEC_PER_SEC)
 /* Of many requests in a row for the same reason one a second is recorded. */
 #define QUIET_USEC USEC_PER_SEC
+#define LOOK_LEAST_USEC (50 * USEC_PER_MSEC)
+#define TREND_LEAST_BYTES MIB
 
 static bool is_possible(const struct daemon *d)
 {
@@ -99,11 +101,24 @@ static void begin_record(struct daemon *d, const struct trigger *t, const struct
     d->reclaim_recorded = true;
 }
 
-/* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
-static uint64_t wanted(const struct room *r, uint64_t *ret_ahead)
+/* The brake counts what is on its way to swap, too: pages that are being written are charged until they are.
+ */
+static uint64_t left_before_the_brake(const struct daemon *d)
 {
-    uint64_t ahead = u64_add_cap(limit_margin(r->limit), r->trend / 4);
-    uint64_t left = u64_sub_floor(r->limit, r->used);
+    const struct snapshot *s = &d->snapshot;
+    uint64_t left = u64_sub_floor(d->room.limit, d->room.used);
+
+    for (unsigned i = 0; i < s->workload_count; i++)
+        if (s->workloads[i].id != 0 && s->workloads[i].swap > 0)
+            left = u64_min(left, u64_sub_floor(s->workloads[i].high, s->workloads[i].firm));
+    return left;
+}
+
+/* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
+static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
+{
+    uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
+    uint64_t left = left_before_the_brake(d);
 
     *ret_ahead = ahead;
     return left >= 2 * ahead ? 0 : u64_min(3 * ahead - left, REQUEST_BYTES);
@@ -116,7 +131,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
 
     if (!is_possible(d))
         return;
-    bytes = wanted(&d->room, &ahead);
+    bytes = wanted(d, &ahead);
     /* Swap that is nearly full is left to the kernel. */
     if (bytes == 0 || d->room.swap_left < 3 * ahead ||
         !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, &target) ||
@@ -125,6 +140,19 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
     /* What the kernel would have done at the limit anyway is no news. */
     if (d->room.need > 0 || target.class_index != RECLAIM_WHOLE)
         begin_record(d, t, &target);
+}
+
+/* While swap counts as room the domain is calm at the very brake: when that is near, the next look is due at
+ * half of the time until what has to be free ahead of it is not. */
+uint64_t reclaiming_next_look_usec(const struct daemon *d)
+{
+    uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
+    uint64_t left = u64_sub_floor(left_before_the_brake(d), 2 * ahead);
+
+    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead ||
+        d->room.trend < TREND_LEAST_BYTES)
+        return UINT64_MAX;
+    return u64_max(u64_mul_div(left, USEC_PER_SEC, 2 * d->room.trend), LOOK_LEAST_USEC);
 }
 
 void reclaiming_push_out(struct daemon *d, const struct group *g)
@@ -145,6 +173,8 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
 
     d->reclaiming = false;
     d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
+    if (reply->freed_bytes > 0) /* is there more to be done? */
+        threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], clock_now_usec());
     /* One that had to make way says nothing where it brought nothing. */
     if (reply->freed_bytes > 0 || reply->result == 0 || reply->result == -EAGAIN ||
         reply->result == -ETIMEDOUT || reply->result == -EOPNOTSUPP)
