@@ -68,6 +68,8 @@ struct status {
     uint64_t hold_until_usec; /* an operator has stopped all actions until then; 0: no */
     const struct status_pause *pauses;
     unsigned pause_count;
+    bool hooks_configured;
+    uint64_t hooks_run, hooks_failed, hooks_timed_out, hooks_dropped;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

@@ -197,6 +197,10 @@ static json_t *counters_to_json(const struct status *s)
     set_u64(o, "knob_drifts", s->knob_drifts);
     set_u64(o, "knob_failures", s->knob_failures);
     set_u64(o, "guardian_fences", s->guardian_fences);
+    set_u64(o, "hooks_run", s->hooks_run);
+    set_u64(o, "hooks_failed", s->hooks_failed);
+    set_u64(o, "hooks_timed_out", s->hooks_timed_out);
+    set_u64(o, "hooks_dropped", s->hooks_dropped);
     set_u64(o, "log_lines_dropped", s->log_dropped);
     set_u64(o, "groups_left_out", s->groups_left_out);
     return o;
