@@ -34,7 +34,9 @@
 
 struct runner {
     int fd;
-    bool told_all; /* end-of-file */
+    bool told_all;         /* end-of-file */
+    uint64_t end_usec;     /* then: what is not done by now is left */
+    uint64_t timeout_usec; /* of the last one that was told */
     struct hook_counts *counts;
     struct hook_event *queue; /* a ring */
     unsigned first, length;
@@ -311,8 +313,10 @@ static void receive(struct runner *r)
             return;
         if (n != (ssize_t)sizeof(e)) {
             r->told_all = true;
+            r->end_usec = u64_add_cap(clock_now_usec(), r->timeout_usec);
             return;
         }
+        r->timeout_usec = e.timeout_usec;
         if (merge_level(r, &e))
             continue;
         if (r->length == HOOK_QUEUE_MAX)
@@ -322,6 +326,16 @@ static void receive(struct runner *r)
     }
 }
 
+/* A headroomd that stops is not outlived for long: all that is still to be done shares one time limit. */
+static void check_end(struct runner *r)
+{
+    if (!r->told_all || clock_now_usec() < r->end_usec)
+        return;
+    __atomic_fetch_add(&r->counts->dropped, r->length, __ATOMIC_RELAXED);
+    r->length = 0;
+    r->due_usec = u64_min(r->due_usec, r->end_usec);
+}
+
 static int wait_msec(const struct runner *r)
 {
     uint64_t now = clock_now_usec();
@@ -329,7 +343,11 @@ static int wait_msec(const struct runner *r)
 
     if (r->child == 0)
         return -1;
-    left = r->killed ? -1 : (int)(u64_sub_floor(r->due_usec, now) / USEC_PER_MSEC) + 1;
+    left = (int)(u64_sub_floor(r->told_all ? u64_min(r->due_usec, r->end_usec) : r->due_usec, now) /
+                 USEC_PER_MSEC) +
+           1;
+    if (r->killed)
+        left = -1;
     if (r->child_fd < 0 && (left < 0 || left > NO_PIDFD_WAIT_MSEC))
         left = NO_PIDFD_WAIT_MSEC;
     return left;
@@ -353,6 +371,7 @@ int hook_runner_main(int fd, struct hook_counts *counts)
             return 1;
         if (p[0].revents != 0)
             receive(&r);
+        check_end(&r);
         check_child(&r);
         start_next(&r);
     }

@@ -15,6 +15,7 @@
 struct hooks {
     const struct fixture *f;
     struct hook_counts *counts;
+    struct hook_counts counts_at_end;
     struct hook_keeper keeper;
     int fd;
 };
@@ -38,10 +39,11 @@ static void hooks_end(struct hooks *h)
 {
     int status;
 
-    (void)close(h->fd);
+    close_fdp(&h->fd);
     assert_int_equal(waitpid(h->keeper.pid, &status, 0), h->keeper.pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     (void)close(h->keeper.fd);
+    h->counts_at_end = *h->counts;
     (void)munmap(h->counts, sizeof(*h->counts));
 }
 
@@ -303,6 +305,29 @@ static void test_queue_is_bounded(void **state)
     hooks_end(&h);
 }
 
+/* After end-of-file all that is left has one time limit together. */
+static void test_end_is_bounded(void **state)
+{
+    struct hook_event e;
+    struct hooks h;
+
+    hooks_start(&h, *state);
+    script(&h, "hang", "#!/bin/sh\necho >>$1/runs\nsleep 1000\n");
+    e = event(&h, "hang", HOOK_PRE_KILL);
+    e.timeout_usec = 60000000;
+    tell(&h, &e);
+    wait_count(&h.counts->run, 1);
+    e.timeout_usec = 1000000;
+    for (unsigned i = 0; i < 20; i++)
+        tell(&h, &e);
+    (void)close(h.fd);
+    h.fd = -1;
+    wait_count(&h.counts->dropped, 20);
+    hooks_end(&h);
+    assert_int_equal(h.counts_at_end.run, 1);
+    assert_int_equal(h.counts_at_end.timed_out, 1);
+}
+
 /* A runner that was killed is followed by another one when the next message comes. */
 static void test_keeper_starts_another(void **state)
 {
@@ -336,14 +361,9 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_environment),
-        TEST(test_values_are_safe),
-        TEST(test_runs),
-        TEST(test_failing_and_missing),
-        TEST(test_hanging),
-        TEST(test_left_behind),
-        TEST(test_queue_is_bounded),
-        TEST(test_keeper_starts_another),
+        TEST(test_environment),         TEST(test_values_are_safe), TEST(test_runs),
+        TEST(test_failing_and_missing), TEST(test_hanging),         TEST(test_left_behind),
+        TEST(test_queue_is_bounded),    TEST(test_end_is_bounded),  TEST(test_keeper_starts_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
