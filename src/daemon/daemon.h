@@ -8,6 +8,7 @@
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   guardian.c  the companion that acts when the loop does not
+ *   outlook.c   who would be next, for the status
  *   report.c    log lines and status
  */
 #pragma once
@@ -214,6 +215,9 @@ bool hooks_configured(const struct config *c);
 void hooks_tell_kill(struct daemon *d, enum hook_kind k, const struct decision *e);
 void hooks_note_level(struct daemon *d, const struct trigger *t); /* at each look */
 void hooks_fill_status(const struct daemon *d, struct status *s);
+
+/* outlook.c: who would be next */
+void outlook_fill_status(struct daemon *d, struct status *s);
 
 /* report.c */
 void report_warning(struct daemon *d, const char *format, ...) _printf_(2, 3);

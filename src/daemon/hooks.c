@@ -63,8 +63,9 @@ static void fill(const struct daemon *d, struct hook_event *e, enum hook_kind k,
 static void tell(struct daemon *d, const struct hook_event *e)
 {
     if (d->dry_run || !d->real_root) {
-        log_line(LOG_PRIO_NOTICE, "event=hook hook=%s action=none would_run=\"%s\" level=%s victim=\"%s\"",
-                 hook_name(e->kind), e->command, level_name(e->level), e->victim);
+        log_line(LOG_PRIO_NOTICE, "event=hook hook=%s action=none would_run=\"%s\" level=%s%s%s",
+                 hook_name(e->kind), e->command, level_name(e->level), e->victim[0] ? " victim=" : "",
+                 e->victim);
         return;
     }
     if (send(d->hooks.fd, e, sizeof(*e), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
