@@ -21,7 +21,8 @@
 /* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
  * that holds the lock (a killed one), and it lets run what is paused and turns the brake into a fence
- * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block.
+ * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block,
+ * and keeps the process that runs hooks (action/hook).
  */
 
 #define BEAT_USEC USEC_PER_SEC
