@@ -34,7 +34,8 @@
 
 struct runner {
     int fd;
-    bool told_all;         /* end-of-file */
+    int keeper_fd;         /* pidfd of the guardian; -1: none */
+    bool told_all;         /* end-of-file, or the guardian is gone and the next one has a runner of its own */
     uint64_t end_usec;     /* then: what is not done by now is left */
     uint64_t timeout_usec; /* of the last one that was told */
     struct hook_counts *counts;
@@ -300,6 +301,14 @@ static bool merge_level(struct runner *r, const struct hook_event *e)
     return true;
 }
 
+static void note_all_told(struct runner *r)
+{
+    if (r->told_all)
+        return;
+    r->told_all = true;
+    r->end_usec = u64_add_cap(clock_now_usec(), r->timeout_usec);
+}
+
 static void receive(struct runner *r)
 {
     struct hook_event e;
@@ -312,8 +321,7 @@ static void receive(struct runner *r)
         if (n < 0 && errno == EAGAIN)
             return;
         if (n != (ssize_t)sizeof(e)) {
-            r->told_all = true;
-            r->end_usec = u64_add_cap(clock_now_usec(), r->timeout_usec);
+            note_all_told(r);
             return;
         }
         r->timeout_usec = e.timeout_usec;
@@ -353,9 +361,13 @@ static int wait_msec(const struct runner *r)
     return left;
 }
 
-int hook_runner_main(int fd, struct hook_counts *counts)
+int hook_runner_main(int fd, struct hook_counts *counts, pid_t keeper)
 {
     struct runner r = {.fd = fd, .child_fd = -1, .counts = counts};
+
+    r.keeper_fd = (int)syscall(SYS_pidfd_open, keeper, 0); /* 5.3; before, two runners share what is told */
+    if (r.keeper_fd < 0 && errno == ESRCH)
+        return 0;
 
     /* Not in static storage: that would be locked in the loop and in the guardian, too. */
     r.queue = mmap(NULL, HOOK_QUEUE_MAX * sizeof(*r.queue), PROT_READ | PROT_WRITE,
@@ -364,13 +376,16 @@ int hook_runner_main(int fd, struct hook_counts *counts)
         return 1;
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     while (!r.told_all || r.length > 0 || r.child != 0) {
-        struct pollfd p[2] = {{.fd = r.told_all ? -1 : fd, .events = POLLIN},
-                              {.fd = r.child_fd, .events = POLLIN}};
+        struct pollfd p[3] = {{.fd = r.told_all ? -1 : fd, .events = POLLIN},
+                              {.fd = r.child_fd, .events = POLLIN},
+                              {.fd = r.told_all ? -1 : r.keeper_fd, .events = POLLIN}};
 
-        if (poll(p, 2, wait_msec(&r)) < 0 && errno != EINTR)
+        if (poll(p, 3, wait_msec(&r)) < 0 && errno != EINTR)
             return 1;
-        if (p[0].revents != 0)
+        if (p[0].revents != 0 || p[2].revents != 0)
             receive(&r);
+        if (p[2].revents != 0)
+            note_all_told(&r);
         check_end(&r);
         check_child(&r);
         start_next(&r);
@@ -396,7 +411,7 @@ static void become_ordinary(void)
 
 void hook_keeper_start(struct hook_keeper *k, uint64_t now_usec)
 {
-    pid_t pid;
+    pid_t own = getpid(), pid;
 
     if (k->fd < 0 || k->pid > 0 || now_usec < k->retry_usec)
         return;
@@ -409,7 +424,7 @@ void hook_keeper_start(struct hook_keeper *k, uint64_t now_usec)
     if (pid == 0) {
         companion_become("headroomd-hook", k->fd, -1);
         become_ordinary();
-        _exit(hook_runner_main(k->fd, k->counts));
+        _exit(hook_runner_main(k->fd, k->counts, own));
     }
     k->pid = pid;
 }

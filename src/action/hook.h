@@ -75,9 +75,9 @@ void hook_copy_safe(char *ret, size_t size, const char *value);
 unsigned hook_environment(const struct hook_event *e, char storage[static HOOK_ENV_BYTES],
                           char *ret[static HOOK_ENV_MAX]);
 
-/* The runner's main: until end-of-file, and until what was told before has been done or one more time limit
- * is over. */
-int hook_runner_main(int fd, struct hook_counts *counts);
+/* The runner's main: until end-of-file, or until the process `keeper` is gone (the one that follows starts a
+ * runner of its own), and until what was told before has been done or one more time limit is over. */
+int hook_runner_main(int fd, struct hook_counts *counts, pid_t keeper);
 
 /* In the guardian. The runner is forked when hooks are configured, or when the first message comes. */
 void hook_keeper_start(struct hook_keeper *k, uint64_t now_usec);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -357,13 +358,52 @@ static void test_keeper_starts_another(void **state)
     assert_true(exists(&h, "done"));
 }
 
+/* One whose guardian has died does what it was told and makes way for the next guardian's. */
+static void test_ends_with_its_keeper(void **state)
+{
+    struct hook_event e;
+    struct hooks h;
+    pid_t keeper, *runner;
+    int pair[2];
+
+    h = (struct hooks){.f = *state};
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    h.fd = pair[0];
+    h.counts = mmap(NULL, sizeof(*h.counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    runner = mmap(NULL, sizeof(*runner), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(h.counts != MAP_FAILED && runner != MAP_FAILED);
+    keeper = fork();
+    assert_true(keeper >= 0);
+    if (keeper == 0) {
+        h.keeper = (struct hook_keeper){.fd = pair[1], .counts = h.counts};
+        hook_keeper_start(&h.keeper, 1000000);
+        __atomic_store_n(runner, h.keeper.pid, __ATOMIC_SEQ_CST);
+        for (;;)
+            (void)pause();
+    }
+    script(&h, "slow", "#!/bin/sh\nwhile [ ! -e $1/go ]; do sleep 0.02; done\ntouch $1/done\n");
+    e = event(&h, "slow", HOOK_POST_KILL);
+    tell(&h, &e);
+    wait_count(&h.counts->run, 1);
+    assert_int_equal(kill(keeper, SIGKILL), 0);
+    assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+    fixture_write(h.f, "go", "");
+    assert_int_equal(waitpid(__atomic_load_n(runner, __ATOMIC_SEQ_CST), NULL, 0), *runner);
+    assert_true(exists(&h, "done"));
+    tell(&h, &e); /* the socket stays, for the next one */
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_environment),         TEST(test_values_are_safe), TEST(test_runs),
-        TEST(test_failing_and_missing), TEST(test_hanging),         TEST(test_left_behind),
-        TEST(test_queue_is_bounded),    TEST(test_end_is_bounded),  TEST(test_keeper_starts_another),
+        TEST(test_environment),          TEST(test_values_are_safe), TEST(test_runs),
+        TEST(test_failing_and_missing),  TEST(test_hanging),         TEST(test_left_behind),
+        TEST(test_queue_is_bounded),     TEST(test_end_is_bounded),  TEST(test_keeper_starts_another),
+        TEST(test_ends_with_its_keeper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
