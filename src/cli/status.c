@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 
 #include "base/macros.h"
@@ -5,6 +6,7 @@
 #include "cli/managers.h"
 #include "kernel/cgroup.h"
 #include "kernel/file.h"
+#include "kernel/kill.h"
 
 static json_t *get(const json_t *o, const char *key)
 {
@@ -239,6 +241,8 @@ static void add_surroundings(const struct cli_options *o, json_t *status)
             (void)json_array_append_new(missing, json_sprintf("this kernel has no %s", files[i]));
     if (root_fd >= 0 && !file_exists_at(root_fd, "proc/pressure/memory"))
         (void)json_array_append_new(missing, json_string("PSI is off: boot with psi=1"));
+    if (file_is_root(o->sysroot) && kill_mrelease(-1) == -ENOSYS)
+        (void)json_array_append_new(missing, json_string("this kernel has no process_mrelease (5.15)"));
     if (root_fd >= 0)
         n = managers_find(root_fd, (uint64_t)number(status, "reserve_bytes"),
                           (uint64_t)number(get(status, "node"), "total_bytes"), found);
