@@ -32,21 +32,21 @@ FORM = """text { font:13px system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans
 .head { font-size:16px; font-weight:600; } .small { font-size:12px; } .none { opacity:.6; }
 .grid, .frame { stroke-width:1; } .edge { fill:none; stroke-width:1.5; stroke-linejoin:round; }
 .limit { stroke-width:1.5; stroke-dasharray:6 4; } .node { stroke-width:1.5; } .halo { stroke-width:3; paint-order:stroke; }
-.mark { fill:currentColor; stroke:currentColor; stroke-width:0; } .line { fill:none; stroke-width:2; }
+.mark { fill:currentColor; stroke-width:1; paint-order:stroke; } .line { fill:none; stroke:currentColor; stroke-width:2; }
 """
 
 
 def colours(of):
     rules = ["text { fill:%(ink)s; } .paper { fill:%(paper)s; } .soft, .none { fill:%(soft)s; } .area { fill:%(area)s; }"
              ".grid { stroke:%(grid)s; } .frame { stroke:%(soft)s; } .node { stroke:%(ink)s; } .edge { stroke:%(edge)s; }"
-             ".limit { stroke:%(limit)s; } .limit-text { fill:%(limit)s; } .halo { stroke:%(paper)s; }" % of]
+             ".mark { stroke:%(paper)s; } .limit { stroke:%(limit)s; } .limit-text { fill:%(limit)s; } .halo { stroke:%(paper)s; }" % of]
     return " ".join(rules + [".%s { color:%s; }" % (kind, of[kind]) for kind, _, _ in LANES])
 
 
 STYLE = "\n%s%s\n@media (prefers-color-scheme: dark) { %s }\n" % (FORM, colours(LIGHT), colours(DARK))
 
 SHAPES = {
-    "cross": '<path id="cross" class="mark line" d="M-4,-4 L4,4 M-4,4 L4,-4"/>',
+    "cross": '<path id="cross" class="line" d="M-4,-4 L4,4 M-4,4 L4,-4"/>',
     "diamond": '<path id="diamond" class="mark" d="M0,-5.5 L5,0 L0,5.5 L-5,0 Z"/>',
     "bars": '<path id="bars" class="mark" d="M-4,-5 h3 v10 h-3 Z M1,-5 h3 v10 h-3 Z"/>',
     "play": '<path id="play" class="mark" d="M-3.5,-5 L5,0 L-3.5,5 Z"/>',
@@ -112,8 +112,9 @@ class Panel:
     def curve(self):
         if not self.run.series:
             return
-        points = " ".join("%.1f,%.1f" % (self.x(at), self.y(value)) for at, value in self.run.series)
-        first, last = self.x(self.run.series[0][0]), self.x(self.run.series[-1][0])
+        series = [sample for sample in self.run.series if sample[0] <= self.seconds] or self.run.series[:1]
+        points = " ".join("%.1f,%.1f" % (self.x(at), self.y(value)) for at, value in series)
+        first, last = self.x(series[0][0]), self.x(series[-1][0])
         self.out.append('<polygon class="area" points="%.1f,%.1f %s %.1f,%.1f"/>' %
                         (first, self.plot_bottom, points, last, self.plot_bottom))
         self.out.append('<polyline class="edge" points="%s"/>' % points)
@@ -158,8 +159,8 @@ class Panel:
 
 def draw(runs, title):
     """The text of an SVG file. All panels have the same axes."""
-    seconds = max(10.0, max(run.seconds for run in runs), max((at for run in runs for at, _ in run.series), default=0))
-    seconds = 10.0 * -(-seconds // 10) if seconds % 10 > 1 else seconds
+    seconds = max(10.0, 10.0 * -(-(max(run.seconds for run in runs) - 1) // 10))  # a whole number of tens, or a little more
+    seconds = max(seconds, max(run.seconds for run in runs))
     total = max(run.total_bytes for run in runs)
     out, top = [], 44
     for run in runs:
