@@ -5,11 +5,11 @@
 
 #include "base/macros.h"
 #include "cli/cli.h"
+#include "cli/managers.h"
 #include "config/config.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
 #include "kernel/meminfo.h"
-#include "kernel/process.h"
 #include "kernel/psi.h"
 #include "policy/limit.h"
 #include "snapshot/reader.h"
@@ -41,6 +41,7 @@ struct check {
     struct snapshot_reader reader;
     struct finding findings[FINDINGS_MAX];
     unsigned count;
+    uint64_t total_bytes, reserve_bytes; /* 0: not known */
 };
 
 static const char *const verdict_names[] = {"ok", "warning", "FAIL"};
@@ -212,6 +213,30 @@ static void check_workloads(struct check *c)
     }
 }
 
+/* What others have set on the groups themselves. */
+static void check_group_limits(struct check *c, const struct group *groups, unsigned count)
+{
+    const char *first = NULL;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        _cleanup_close_ int fd = groups[i].pid > 0 ? -1 : cgroup_open(&c->hierarchy, groups[i].path);
+        uint64_t max;
+
+        if (fd < 0 || file_read_u64_at(fd, "memory.max", &max) < 0 || max == UINT64_MAX)
+            continue;
+        n++;
+        if (!first)
+            first = groups[i].path;
+    }
+    if (n > 0)
+        add(c, VERDICT_OK, "group limits",
+            "%u group%s (%s) %s a memory.max of %s own (a container's, a unit's): at it the kernel kills in "
+            "that "
+            "group alone, whatever headroomd does",
+            n, n == 1 ? "" : "s, the first", first, n == 1 ? "has" : "have", n == 1 ? "its" : "their");
+}
+
 static void check_classes(struct check *c)
 {
     static struct group groups[GROUPS_MAX];
@@ -235,33 +260,36 @@ static void check_classes(struct check *c)
         else
             add(c, VERDICT_OK, "class", "[Class %s] matches %u group%s", c->config.classes[i].name,
                 matched[i], matched[i] == 1 ? "" : "s");
+    check_group_limits(c, groups, s.group_count);
 }
 
-static int look_for_manager(void *user, pid_t pid)
+static void check_managers(struct check *c)
 {
-    static const struct {
-        const char *comm;
-        const char *cure;
-    } managers[] = {
-        {"systemd-oomd", "it kills whole units on its own terms: systemctl disable --now systemd-oomd"},
-        {"earlyoom", "it kills the largest process: systemctl disable --now earlyoom"},
-        {"nohang", "it kills on its own terms: systemctl disable --now nohang"},
-        {"oomd", "it kills on its own terms: systemctl disable --now oomd"},
-        {"lmkd", "it kills on its own terms: stop it"},
-        {"kubelet",
-         "it evicts pods at memory.available<100Mi: keep SystemReserve= above that, so that headroomd acts "
-         "first"},
-    };
-    struct check *c = user;
-    struct process_stat st;
+    struct manager found[MANAGERS_MAX];
+    unsigned n = managers_find(c->root_fd, c->reserve_bytes, c->total_bytes, found);
 
-    if (process_read_stat(c->root_fd, pid, &st) < 0)
-        return 0;
-    for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
-        if (strcmp(st.comm, managers[i].comm) == 0)
-            add(c, VERDICT_WARN, "other manager", "%s runs (pid %d): %s", st.comm, (int)pid,
-                managers[i].cure);
-    return 0;
+    for (unsigned i = 0; i < n; i++)
+        add(c, found[i].conflicts ? VERDICT_WARN : VERDICT_OK, "other manager", "%s", found[i].text);
+    if (n == 0)
+        add(c, VERDICT_OK, "other manager", "none is active beside headroomd");
+}
+
+static void check_hooks(struct check *c)
+{
+    static const char *const keys[] = {"PreKill", "PostKill", "OnLevel"};
+
+    for (unsigned k = 0; k < HOOK_COUNT; k++) {
+        const char *command = c->config.hooks[k];
+        char path[CONFIG_COMMAND_MAX];
+
+        if (!command[0])
+            continue;
+        (void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(command, " \t"), command);
+        if (faccessat(c->root_fd, path + 1, X_OK, AT_EACCESS) < 0)
+            add(c, VERDICT_WARN, "hook", "%s=%s: %s", keys[k], path, strerror(errno));
+        else
+            add(c, VERDICT_OK, "hook", "%s=%s", keys[k], command);
+    }
 }
 
 static void check_limit(struct check *c)
@@ -274,6 +302,11 @@ static void check_limit(struct check *c)
         return;
     }
     reserve = limit_system_reserve(&c->config, s.node.total);
+    c->total_bytes = s.node.total;
+    if (c->reader.isolate)
+        c->reserve_bytes = reserve;
+    else
+        c->reserve_bytes = u64_sub_floor(s.node.total, limit_host(&c->config, s.node.total));
     if (c->reader.isolate)
         add(c, VERDICT_OK, "limit", "%ju MiB for the work, of %ju MiB; SystemReserve %ju MiB",
             (uintmax_t)limit_isolate(&c->config, &s) >> 20, (uintmax_t)s.node.total >> 20,
@@ -337,6 +370,7 @@ int cli_check(const struct cli_options *o, int argc, char **argv)
     check_limit(&c);
     check_features(&c);
     check_psi(&c);
-    (void)process_each(c.root_fd, look_for_manager, &c);
+    check_managers(&c);
+    check_hooks(&c);
     return print(&c, o->json);
 }

@@ -1,4 +1,12 @@
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/macros.h"
 #include "cli/cli.h"
+#include "cli/managers.h"
+#include "kernel/cgroup.h"
+#include "kernel/file.h"
+#include "kernel/kill.h"
 
 static json_t *get(const json_t *o, const char *key)
 {
@@ -27,16 +35,21 @@ static void print_room(const json_t *status)
         (void)printf("room:      not known yet (the node could not be read)\n");
         return;
     }
-    (void)printf("level:     %s\n", text(room, "level"));
     amount = json_integer(left < 0 ? -left : left);
-    (void)printf("room:      %s%s of %s (used %s", left < 0 ? "-" : "", cli_bytes(amount),
-                 cli_bytes(get(room, "limit_bytes")), cli_bytes(get(room, "used_bytes")));
+    (void)printf("level:     %s; %s of %s used, room %s%s, need %s\n", text(room, "level"),
+                 cli_bytes(get(room, "used_bytes")), cli_bytes(get(room, "limit_bytes")), left < 0 ? "-" : "",
+                 cli_bytes(amount),
+                 number(room, "need_bytes") > 0 ? cli_bytes(get(room, "need_bytes")) : "none");
     json_decref(amount);
-    (void)printf(", swap that counts %s)\n", cli_bytes(get(room, "swap_bytes")));
-    (void)printf("growth:    %s/s, time left %s\n", cli_bytes(get(room, "growth_bytes_per_second")),
-                 cli_usec(get(room, "time_left_usec")));
-    if (number(room, "need_bytes") > 0)
-        (void)printf("need:      %s must become free\n", cli_bytes(get(room, "need_bytes")));
+    if (number(room, "growth_bytes_per_second") > 0)
+        (void)printf("growth:    %s/s, full in %s\n", cli_bytes(get(room, "growth_bytes_per_second")),
+                     cli_usec(get(room, "time_left_usec")));
+    else
+        (void)printf("growth:    none\n");
+    if (number(get(status, "node"), "swap_total_bytes") > 0)
+        (void)printf("swap:      %s of the room is swap%s\n", cli_bytes(get(room, "swap_bytes")),
+                     json_is_true(get(room, "swapping_felt")) ? "; swapping is felt: it does not count now"
+                                                              : "");
 }
 
 static void print_workloads(const json_t *status)
@@ -100,9 +113,40 @@ static void print_actions(const json_t *status)
         (void)printf("decisions: none yet\n");
 }
 
-static void print_troubles(const json_t *status)
+/* ---- who would be next ---- */
+
+static void print_next(const json_t *status)
 {
-    const json_t *m, *w;
+    const json_t *n;
+    size_t i;
+
+    json_array_foreach(get(status, "next"), i, n)
+    {
+        const char *label = i == 0 ? "next:" : "";
+
+        if (json_is_null(get(n, "group"))) {
+            (void)printf("%-10s %-8s nobody: %s\n", label, text(n, "action"), text(n, "why"));
+            continue;
+        }
+        (void)printf("%-10s %-8s %s", label, text(n, "action"), text(n, "group"));
+        if (text(n, "class")[0])
+            (void)printf(" (%s)", text(n, "class"));
+        if (json_is_integer(get(n, "expected_bytes")))
+            (void)printf(", frees %s", cli_bytes(get(n, "expected_bytes")));
+        (void)printf(": %s\n", text(n, "why"));
+    }
+    if (json_array_size(get(status, "next")) > 0)
+        (void)printf("%-10s as the groups stood %s ago, were memory to run short\n", "",
+                     cli_usec(get(status, "groups_age_usec")));
+    else
+        (void)printf("next:      not known yet: the groups have not been read\n");
+}
+
+/* ---- what does not work ---- */
+
+static void print_monitors(const json_t *status)
+{
+    const json_t *m;
     size_t i;
 
     json_array_foreach(get(status, "monitors"), i, m)
@@ -110,14 +154,103 @@ static void print_troubles(const json_t *status)
         (void)printf("monitor:   %s %s, woke us %lld times%s%s\n", text(m, "name"), text(m, "state"),
                      (long long)number(m, "fires"), text(m, "message")[0] ? ": " : "", text(m, "message"));
     }
-    if (!json_is_true(get(status, "guardian_running")))
-        (void)printf("trouble:   the guardian does not run: a stopped headroomd would leave the brake on\n");
-    if (!json_is_true(get(status, "worker_running")))
-        (void)printf("trouble:   the worker does not run: limits cannot be lowered\n");
-    json_array_foreach(get(status, "warnings"), i, w)
+}
+
+/* What is counted since the start, and should be 0. */
+static unsigned print_counted(const json_t *counters)
+{
+    static const struct {
+        const char *key;
+        const char *words;
+    } counted[] = {
+        {"looks_failed", "looks at the node failed: nothing was acted on then"},
+        {"stuck", "victims were not gone within KillDeadline="},
+        {"guardian_fences",
+         "times headroomd stood still for 2 s, and its guardian put a fence in place of the brake"},
+        {"knob_failures", "knobs could not be written"},
+        {"log_lines_dropped", "log lines were lost: nobody reads stderr, or its disk is full"},
+        {"hooks_timed_out", "hooks were still running after HookTimeout= and were killed"},
+        {"hooks_failed", "hooks failed; the log says which and how"},
+        {"hooks_dropped", "hooks were not run, because earlier ones took too long"},
+        {"groups_left_out", "groups are beyond MaxGroups= and are not looked at"},
+    };
+    unsigned n = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(counted); i++)
+        if (number(counters, counted[i].key) > 0) {
+            (void)printf("trouble:   %lld %s\n", (long long)number(counters, counted[i].key),
+                         counted[i].words);
+            n++;
+        }
+    return n;
+}
+
+static unsigned print_array(const char *label, const json_t *array)
+{
+    const json_t *w;
+    size_t i;
+
+    json_array_foreach(array, i, w)
     {
-        (void)printf("trouble:   %s\n", json_string_value(w));
+        (void)printf("%-10s %s\n", label, json_string_value(w));
     }
+    return (unsigned)json_array_size(array);
+}
+
+static void print_troubles(const json_t *status)
+{
+    unsigned n = 0;
+
+    if (!json_is_true(get(status, "guardian_running")))
+        n += (unsigned)printf(
+            "trouble:   the guardian does not run: a stopped headroomd would leave the brake on\n");
+    if (!json_is_true(get(status, "worker_running")))
+        n += (unsigned)printf("trouble:   the worker does not run: limits cannot be lowered\n");
+    n += print_counted(get(status, "counters"));
+    n += print_array("trouble:", get(status, "warnings"));
+    n += print_array("missing:", get(status, "missing"));
+    n += print_array("beside us:", get(status, "managers"));
+    if (n == 0)
+        (void)printf("trouble:   none\n");
+}
+
+/* What headroomd need not know and the command line can see for itself: what this kernel lacks, and who else
+ * is at work. */
+static void add_surroundings(const struct cli_options *o, json_t *status)
+{
+    static const char *const files[] = {"cgroup.kill", "cgroup.freeze", "memory.reclaim", "memory.pressure",
+                                        "memory.events.local"};
+    _cleanup_close_ int root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+    json_t *missing = json_array(), *managers = json_array();
+    struct manager found[MANAGERS_MAX];
+    struct hierarchy h;
+    const json_t *w;
+    unsigned n = 0;
+    size_t i;
+
+    if (root_fd >= 0 && hierarchy_open(root_fd, &h) == 0) {
+        json_array_foreach(get(status, "workloads"), i, w)
+        {
+            if (fd < 0)
+                fd = cgroup_open(&h, text(w, "path"));
+        }
+        hierarchy_close(&h);
+    }
+    for (i = 0; fd >= 0 && i < ARRAY_SIZE(files); i++)
+        if (!file_exists_at(fd, files[i]))
+            (void)json_array_append_new(missing, json_sprintf("this kernel has no %s", files[i]));
+    if (root_fd >= 0 && !file_exists_at(root_fd, "proc/pressure/memory"))
+        (void)json_array_append_new(missing, json_string("PSI is off: boot with psi=1"));
+    if (file_is_root(o->sysroot) && kill_mrelease(-1) == -ENOSYS)
+        (void)json_array_append_new(missing, json_string("this kernel has no process_mrelease (5.15)"));
+    if (root_fd >= 0)
+        n = managers_find(root_fd, (uint64_t)number(status, "reserve_bytes"),
+                          (uint64_t)number(get(status, "node"), "total_bytes"), found);
+    for (i = 0; i < n; i++)
+        if (found[i].conflicts)
+            (void)json_array_append_new(managers, json_string(found[i].text));
+    (void)json_object_set_new(status, "missing", missing);
+    (void)json_object_set_new(status, "managers", managers);
 }
 
 int cli_status(const struct cli_options *o, int argc, char **argv)
@@ -134,6 +267,7 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
     if (!reply)
         return code;
     status = get(reply, "status");
+    add_surroundings(o, status);
     if (o->json) {
         cli_print_json(status);
         json_decref(reply);
@@ -150,7 +284,9 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
                      cli_usec(get(status, "hold_left_usec")));
     print_room(status);
     print_workloads(status);
+    print_next(status);
     print_actions(status);
+    print_monitors(status);
     print_troubles(status);
     json_decref(reply);
     return CLI_OK;

@@ -81,6 +81,11 @@ static const struct key keys[] = {
      .later = true},
     {"NotifyWake", NODE_FIELD(notify_wake), .parse = value_parse_count, .min = 1, .max = 100000,
      .later = true},
+    {"PreKill", NODE_FIELD(hooks[HOOK_PRE_KILL]), .parse = value_parse_hook},
+    {"PostKill", NODE_FIELD(hooks[HOOK_POST_KILL]), .parse = value_parse_hook},
+    {"OnLevel", NODE_FIELD(hooks[HOOK_ON_LEVEL]), .parse = value_parse_hook},
+    {"HookTimeout", NODE_FIELD(hook_timeout_usec), .parse = value_parse_duration, .min = 10 * USEC_PER_MSEC,
+     .max = MINUTE},
     {"MoveProcesses", .section = SECTION_NODE, .parse = value_parse_boolean, .unstored = true, .later = true},
 
     {"Pressure", .section = SECTION_MONITOR, .parse = value_parse_pressure},

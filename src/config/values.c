@@ -373,6 +373,32 @@ int value_parse_command(const struct key *key, struct reader *reader, struct tex
     return 0;
 }
 
+/* A command line: an absolute path and words, separated by blanks. No shell sees it, so what only a shell
+ * understands is refused rather than handed over as it stands. */
+int value_parse_hook(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    char line[CONFIG_COMMAND_MAX] = "";
+    struct text rest = value, word;
+    unsigned words = 0;
+
+    if (value.length > 0 && value.at[0] != '/')
+        return value_refuse(key, reader, value,
+                            "is no absolute path. Write one, and its arguments behind it.");
+    for (size_t i = 0; i < value.length; i++)
+        if (strchr("\"'\\$`;&|<>", value.at[i])) /* finds NUL, too */
+            return value_refuse(key, reader, value,
+                                "has a character for a shell, and none is run: words are separated by "
+                                "blanks. Put the rest into a script and name that.");
+    while (text_next_word(&rest, &word))
+        words++;
+    if (words > CONFIG_COMMAND_WORDS_MAX)
+        return value_refuse(key, reader, value, "has too many words: at most %u.", CONFIG_COMMAND_WORDS_MAX);
+    if (text_copy(value, line, sizeof(line)) < 0)
+        return value_refuse(key, reader, value, "is too long: at most %u bytes.", CONFIG_COMMAND_MAX - 1);
+    memcpy(destination, line, sizeof(line));
+    return 0;
+}
+
 int value_parse_user(const struct key *key, struct reader *reader, struct text value, void *destination)
 {
     struct class_config *class = destination;

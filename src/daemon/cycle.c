@@ -102,6 +102,7 @@ static void finish(struct daemon *d)
     victim_note_outcome(e, &d->victim_state);
     record_ring_set_outcome(&d->ring, e);
     report_decision(d, e);
+    hooks_tell_kill(d, HOOK_POST_KILL, e);
     isolate_allow(d, 0);
     cycle_look(d, &t);
 }
@@ -157,8 +158,10 @@ static bool act(struct daemon *d, struct decision *e)
         pausing_thaw_victims(d, e);
         isolate_allow(d, TERM_ALLOWANCE_BYTES);
     }
+    hooks_tell_kill(d, HOOK_PRE_KILL, e); /* told, not asked: nothing is waited for */
     if (killer_begin(&d->killer, &d->config, e, now) == 0) {
         isolate_allow(d, 0); /* nobody is left who would need it */
+        hooks_tell_kill(d, HOOK_POST_KILL, e);
         return false;
     }
     e->signal_usec = clock_now_usec() - e->trigger.at_usec;
@@ -245,6 +248,8 @@ static void decide(struct daemon *d, const struct trigger *t)
         return;
     e->ended = true;
     record_ring_set_outcome(&d->ring, e);
+    if (d->dry_run && e->reason == DECISION_KILL)
+        hooks_tell_kill(d, HOOK_PRE_KILL, e);
     if (!acts || e->failed > 0)
         report_decision(d, e);
     if (e->failed > 0)
@@ -310,6 +315,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
                                   clock_now_usec() + LOOK_FAILED_USEC);
         return;
     }
+    hooks_note_level(d, t);
     refresh(d);
     victim_note_need(&d->victim_state, d->room.need);
     pausing_check(d);

@@ -7,7 +7,9 @@
  *   pausing.c   pauses and resumes, and what an operator asks for
  *   reclaiming.c  memory pushed out to swap, by the worker
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
+ *   hooks.c     what the operator's commands are told
  *   guardian.c  the companion that acts when the loop does not
+ *   outlook.c   who would be next, for the status
  *   report.c    log lines and status
  */
 #pragma once
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "action/hook.h"
 #include "action/journal.h"
 #include "action/kill.h"
 #include "action/knobs.h"
@@ -61,6 +64,18 @@ struct guardian_options {
     const char *sysroot;
     bool act; /* false in dry-run and in a recorded tree */
     pid_t daemon_pid;
+    int hook_fd; /* the end of whoever runs hooks */
+    struct hook_counts *hook_counts;
+    bool hooks; /* some are configured */
+};
+
+struct daemon_hooks {
+    int fd;     /* what is told is sent here */
+    int far_fd; /* for the guardian */
+    struct hook_counts *counts;
+    uint64_t dropped; /* nobody took it in time */
+    enum level level_told;
+    uint64_t level_told_usec;
 };
 
 struct daemon {
@@ -102,6 +117,7 @@ struct daemon {
     struct guardian_options guardian_options;
     struct companion worker;
     struct companion guardian;
+    struct daemon_hooks hooks;
     struct loop_timer *beat_timer;
     struct loop_timer *hold_timer;
     struct loop_timer *kill_timer;
@@ -209,6 +225,16 @@ void guardian_beat(struct daemon *d, uint64_t now_usec);
 void guardian_stop(struct daemon *d);
 bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value);
 void guardian_on_timer(void *user);
+
+/* hooks.c: nothing here waits */
+int hooks_open(struct daemon *d) _nodiscard_;
+bool hooks_configured(const struct config *c);
+void hooks_tell_kill(struct daemon *d, enum hook_kind k, const struct decision *e);
+void hooks_note_level(struct daemon *d, const struct trigger *t); /* at each look */
+void hooks_fill_status(const struct daemon *d, struct status *s);
+
+/* outlook.c: who would be next */
+void outlook_fill_status(struct daemon *d, struct status *s);
 
 /* report.c */
 void report_warning(struct daemon *d, const char *format, ...) _printf_(2, 3);

@@ -21,7 +21,8 @@
 /* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
  * that holds the lock (a killed one), and it lets run what is paused and turns the brake into a fence
- * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block.
+ * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block,
+ * and keeps the process that runs hooks (action/hook).
  */
 
 #define BEAT_USEC USEC_PER_SEC
@@ -69,6 +70,7 @@ struct guardian {
     pid_t child; /* systemctl, at work on queue[0] */
     int child_fd;
     uint64_t child_due_usec;
+    struct hook_keeper hooks;
 };
 
 static void tell(struct guardian *g, enum message_kind kind, const struct message *about)
@@ -260,9 +262,10 @@ static int wait_msec(struct guardian *g)
 static void guard(struct guardian *g)
 {
     for (;;) {
-        struct pollfd p[2] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
-                              {.fd = g->child_fd, .events = POLLIN}};
-        int n = poll(p, 2, wait_msec(g));
+        struct pollfd p[3] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
+                              {.fd = g->child_fd, .events = POLLIN},
+                              {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN}};
+        int n = poll(p, 3, wait_msec(g));
 
         if (n < 0 && errno != EINTR)
             return;
@@ -273,6 +276,7 @@ static void guard(struct guardian *g)
             g->silent_usec += u64_min(clock_now_usec() - g->wait_began_usec, g->wait_usec);
         }
         child_check(g);
+        hook_keeper_check(&g->hooks, n > 0 && (p[2].revents & POLLIN), clock_now_usec());
         if (g->bye && g->queue_length == 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
@@ -286,6 +290,7 @@ static int guardian_main(int fd, void *user)
     static struct guardian g;
 
     g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1, .daemon_pid = o->daemon_pid};
+    g.hooks = (struct hook_keeper){.fd = o->hook_fd, .counts = o->hook_counts};
     g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
     g.runtime_fd =
         g.root_fd < 0 ? -1 : openat(g.root_fd, DAEMON_RUNTIME_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -295,6 +300,8 @@ static int guardian_main(int fd, void *user)
         g.hierarchy.fd = -1;
     if (o->act)
         (void)oom_score_write_adj(g.root_fd, getpid(), -1000);
+    if (o->act && o->hooks) /* before memory is locked */
+        hook_keeper_start(&g.hooks, clock_now_usec());
     (void)memory_lock(GUARDIAN_STACK_BYTES);
     guard(&g);
     if (!g.bye)
@@ -338,8 +345,12 @@ int guardian_start(struct daemon *d)
         .sysroot = d->options.sysroot,
         .act = d->real_root && !d->dry_run,
         .daemon_pid = getpid(),
+        .hook_fd = d->hooks.far_fd,
+        .hook_counts = d->hooks.counts,
+        .hooks = hooks_configured(&d->config),
     };
-    r = companion_start(&d->guardian, "headroomd-guard", -1, guardian_main, &d->guardian_options);
+    r = companion_start(&d->guardian, "headroomd-guard", d->hooks.far_fd, guardian_main,
+                        &d->guardian_options);
     if (r < 0)
         return r;
     return loop_add(&d->loop, d->guardian.fd, EPOLLIN, on_guardian, d);

@@ -149,6 +149,8 @@ static int start_companions(struct daemon *d)
     if (r == 0)
         r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
     if (r == 0)
+        r = hooks_open(d);
+    if (r == 0)
         r = guardian_start(d);
     return r;
 }

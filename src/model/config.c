@@ -97,6 +97,7 @@ void config_init_defaults(struct config *c)
     c->throttle_deadline_usec = 10 * USEC_PER_SEC;
     c->notify_grace_usec = 500 * USEC_PER_MSEC;
     c->notify_wake = 16;
+    c->hook_timeout_usec = USEC_PER_SEC;
     c->monitor.event = true;
     c->monitor.threshold = true;
     c->monitor.pressure = true;

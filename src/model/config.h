@@ -11,6 +11,8 @@
 #define CONFIG_PATHS_MAX 8
 #define CONFIG_NAME_MAX 32
 #define CONFIG_PATH_MAX 256
+#define CONFIG_COMMAND_MAX 256
+#define CONFIG_COMMAND_WORDS_MAX 16
 #define CONFIG_PRIORITY_DEFAULT 500
 #define CONFIG_PRIORITY_PROTECTED 1000
 #define CONFIG_CLASS_OTHER "other"
@@ -44,6 +46,14 @@ enum level {
     LEVEL_MEDIUM,
     LEVEL_CRITICAL,
     LEVEL_COUNT,
+};
+
+/* What the operator may have told to a command of his. */
+enum hook_kind {
+    HOOK_PRE_KILL,
+    HOOK_POST_KILL,
+    HOOK_ON_LEVEL,
+    HOOK_COUNT,
 };
 
 enum unit_kind {
@@ -130,6 +140,8 @@ struct config {
     uint64_t notify_grace_usec;
     unsigned notify_wake;
     unsigned max_clients;
+    char hooks[HOOK_COUNT][CONFIG_COMMAND_MAX]; /* an absolute path and words, no shell; "": none */
+    uint64_t hook_timeout_usec;
     struct monitor_config monitor;
     struct level_config levels[LEVEL_COUNT];
     struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */

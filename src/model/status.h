@@ -35,6 +35,20 @@ struct status_pause {
     bool frozen; /* confirmed by the kernel */
 };
 
+#define STATUS_NEXT_MAX 8
+#define STATUS_WHY_MAX 160
+
+/* What would come next of one action, were memory to run short as the groups stood at the last walk. */
+struct status_next {
+    const char *action; /* notify, reclaim, pause, resume, kill */
+    const char *path;   /* NULL: nobody; why says it */
+    pid_t pid;          /* 0: a cgroup */
+    const char *comm;
+    const char *class_name;  /* NULL: not of a class */
+    uint64_t expected_bytes; /* what it should free; UINT64_MAX: is not estimated */
+    char why[STATUS_WHY_MAX];
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -46,7 +60,8 @@ struct status {
     const struct config *config;
     const struct snapshot *snapshot;
     const struct room *room;
-    bool has_look; /* snapshot and room are of a look that succeeded */
+    uint64_t reserve_bytes; /* of the node, that the work may not have */
+    bool has_look;          /* snapshot and room are of a look that succeeded */
     struct status_monitor monitors[STATUS_MONITORS_MAX];
     unsigned monitor_count;
     uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
@@ -68,6 +83,11 @@ struct status {
     uint64_t hold_until_usec; /* an operator has stopped all actions until then; 0: no */
     const struct status_pause *pauses;
     unsigned pause_count;
+    bool hooks_configured;
+    uint64_t hooks_run, hooks_failed, hooks_timed_out, hooks_dropped;
+    struct status_next next[STATUS_NEXT_MAX];
+    unsigned next_count;
+    uint64_t walk_usec; /* when the groups were read last; 0: not yet */
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

@@ -1,5 +1,7 @@
 #include "policy/pause.h"
 
+#include <string.h>
+
 #include "base/macros.h"
 #include "base/sort.h"
 #include "base/units.h"
@@ -637,4 +639,49 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
         plan_resume(&p);
     plan_fitting(&p, quiet && r->level != LEVEL_CRITICAL && !r->felt);
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
+}
+
+void pause_find_heads(const struct config *c, const struct snapshot *s, const struct room *r,
+                      const struct pause_state *state, const struct pause_scratch *scratch,
+                      struct pause_heads *ret)
+{
+    struct pause_state copy = *state;
+    struct room short_of = *r;
+    struct pause_plan plan = {0};
+    struct planner p = {
+        .config = c,
+        .snapshot = s,
+        .room = &short_of,
+        .state = &copy,
+        .rows = scratch->rows,
+        .candidates = scratch->candidates,
+        .plan = &plan,
+        .resume_only = scratch->resume_only,
+    };
+    const struct pause_row *row = NULL, *stalls = NULL, *grows = NULL;
+
+    for (enum level l = r->level > LEVEL_MEDIUM ? r->level : LEVEL_MEDIUM; l <= LEVEL_CRITICAL && !stalls;
+         l++) {
+        short_of.level = l;
+        p.running = 0;
+        p.running_bytes = p.cpu_usec = 0;
+        memset(p.running_of, 0, sizeof(p.running_of));
+        fill_rows(&p);
+        sum_up(&p);
+        sort_array(p.rows, p.count, sizeof(*p.rows), goes_first, NULL);
+        for (unsigned i = 0; i < p.count && !grows; i++) {
+            row = &p.rows[i];
+            if (!may_pause(&p, row))
+                continue;
+            if (!stalls)
+                stalls = row;
+            if (row->expected_bytes >= GROWTH_LEAST_BYTES)
+                grows = row;
+        }
+    }
+    row = grows ? grows : stalls;
+    ret->pause = row ? (int)row->index : -1;
+    ret->why = grows ? why_pause(&p, grows) : stalls ? PAUSE_WHY_THRASH : PAUSE_WHY_NONE;
+    row = next_paused(&p);
+    ret->resume = row ? (int)row->index : -1;
 }

@@ -109,5 +109,15 @@ void pause_note_confirmed(struct pause_state *state, uint64_t usec);
  * failed_pause filled in. */
 void pause_make_plan(const struct config *c, const struct snapshot *s, const struct room *r,
                      struct pause_state *state, const struct pause_scratch *scratch, struct pause_plan *ret);
+/* Who would be paused first, were memory to run short now (level medium, or where it stands), and who goes on
+ * first when there is room: indexes of groups, -1: nobody. In the plan's own order; nothing is remembered. */
+struct pause_heads {
+    int pause;
+    enum pause_why why; /* THRASH: nothing that it still grows by speaks for it, only a stall would */
+    int resume;
+};
+void pause_find_heads(const struct config *c, const struct snapshot *s, const struct room *r,
+                      const struct pause_state *state, const struct pause_scratch *scratch,
+                      struct pause_heads *ret);
 /* Whether the level lets this action reach a group of that priority. */
 bool level_allows(const struct config *c, enum level level, enum action action, unsigned priority);

@@ -197,6 +197,10 @@ static json_t *counters_to_json(const struct status *s)
     set_u64(o, "knob_drifts", s->knob_drifts);
     set_u64(o, "knob_failures", s->knob_failures);
     set_u64(o, "guardian_fences", s->guardian_fences);
+    set_u64(o, "hooks_run", s->hooks_run);
+    set_u64(o, "hooks_failed", s->hooks_failed);
+    set_u64(o, "hooks_timed_out", s->hooks_timed_out);
+    set_u64(o, "hooks_dropped", s->hooks_dropped);
     set_u64(o, "log_lines_dropped", s->log_dropped);
     set_u64(o, "groups_left_out", s->groups_left_out);
     return o;
@@ -266,6 +270,35 @@ static void set_pauses(json_t *o, const struct status *s, size_t max)
     set_u64(o, "pauses_left_out", s->pause_count - shown);
 }
 
+static json_t *next_to_json(const struct status_next *n)
+{
+    char name[PAUSE_NAME_MAX];
+    const struct status_pause named = {.path = n->path, .pid = n->pid, .comm = n->comm};
+    json_t *o = json_object();
+
+    set_string(o, "action", n->action);
+    if (n->path) {
+        set_string(o, "group", pause_name(&named, name));
+        set_u64(o, "expected_bytes", n->expected_bytes);
+    } else {
+        (void)json_object_set_new(o, "group", json_null());
+    }
+    if (n->class_name)
+        set_string(o, "class", n->class_name);
+    set_string(o, "why", n->why);
+    return o;
+}
+
+static void set_next(json_t *o, const struct status *s)
+{
+    json_t *a = json_array();
+
+    for (unsigned i = 0; i < s->next_count; i++)
+        (void)json_array_append_new(a, next_to_json(&s->next[i]));
+    (void)json_object_set_new(o, "next", a);
+    set_u64(o, "groups_age_usec", s->walk_usec == 0 ? UINT64_MAX : u64_sub_floor(s->now_usec, s->walk_usec));
+}
+
 json_t *status_to_json(const struct status *s, size_t max)
 {
     json_t *o = json_object(), *warnings = json_array();
@@ -291,6 +324,9 @@ json_t *status_to_json(const struct status *s, size_t max)
     for (unsigned i = 0; i < s->warning_count; i++)
         (void)json_array_append_new(warnings, json_any_string(s->warnings[i]));
     (void)json_object_set_new(o, "warnings", warnings);
+    set_u64(o, "reserve_bytes", s->reserve_bytes);
+    set_next(o, s);
+    set_bool(o, "hooks_configured", s->hooks_configured);
     used = json_dumpb(o, NULL, 0, JSON_COMPACT);
     set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;

@@ -43,7 +43,7 @@ static void close_others(int fd, int keep_fd)
     close_span((unsigned)high + 1, ~0U);
 }
 
-static void child_prepare(const char *name, int fd, int keep_fd)
+void companion_become(const char *name, int fd, int keep_fd)
 {
     static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
     sigset_t none;
@@ -74,7 +74,7 @@ int companion_start(struct companion *c, const char *name, int keep_fd, companio
     }
     if (pid == 0) {
         (void)close(pair[0]);
-        child_prepare(name, pair[1], keep_fd);
+        companion_become(name, pair[1], keep_fd);
         _exit(main_fn(pair[1], user));
     }
     (void)close(pair[1]);

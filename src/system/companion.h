@@ -23,6 +23,9 @@ typedef int (*companion_main_fn)(int fd, void *user);
  * SIGHUP and SIGPIPE are ignored there, so that only end-of-file ends it. */
 int companion_start(struct companion *c, const char *name, int keep_fd, companion_main_fn main_fn,
                     void *user) _nodiscard_;
+/* What a child becomes first: its name, signals and descriptors as said above. For a companion that forks one
+ * of its own. */
+void companion_become(const char *name, int fd, int keep_fd);
 /* Closes our end and reaps. It does not wait for ever: after wait_usec the child is left to init. */
 void companion_stop(struct companion *c, uint64_t wait_usec);
 

@@ -130,7 +130,7 @@ def status_of_the_paused(p):
     held = [line for line in out.splitlines() if line.startswith("hold:")]
     expect(len(held) == 1 and "operator holds all actions for another 59.0min" in held[0] and "hold 0" in held[0], held)
     code, out, _, _ = ask(p, [{"parameters": {"status": status}}], "status", "--json")
-    expect(code == 0 and json.loads(out) == status, out)
+    expect(code == 0 and json.loads(out) == {**status, "missing": [], "managers": []}, out)
 
 
 def decision(action, why):

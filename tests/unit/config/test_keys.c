@@ -96,6 +96,12 @@ static const struct good {
     N_LATER("NotifyWake=1", notify_wake, 1),
     N_LATER("NotifyWake=100000", notify_wake, 100000),
     N("MoveProcesses=no", class_count, 1),
+    N("PreKill=/bin/echo a b", hooks[HOOK_PRE_KILL][9], ' '),
+    N("PreKill=", hooks[HOOK_PRE_KILL][0], 0),
+    N("PostKill=/x", hooks[HOOK_POST_KILL][1], 'x'),
+    N("OnLevel=/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", hooks[HOOK_ON_LEVEL][0], '/'),
+    N("HookTimeout=10ms", hook_timeout_usec, 10000),
+    N("HookTimeout=1min", hook_timeout_usec, 60000000),
     N_LATER("MoveProcesses=yes", class_count, 1),
     N_LATER("MoveProcesses=yes", mode, MODE_AUTO),
 
@@ -255,6 +261,15 @@ static const struct bad {
     {NODE, "NotifyGrace=2min", "out of range"},
     {NODE, "NotifyWake=0", "out of range"},
     {NODE, "NotifyWake=many", "not a plain number"},
+    {NODE, "PreKill=echo", "no absolute path"},
+    {NODE, "PreKill=/bin/sh -c 'echo'", "character for a shell"},
+    {NODE, "PreKill=/x $HOME", "character for a shell"},
+    {NODE, "PostKill=/x > /y", "character for a shell"},
+    {NODE, "OnLevel=/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "at most 16"},
+    {NODE, "OnLevel=/" LONG_PATH_250 "012345", "255 bytes"},
+    {NODE, "HookTimeout=1", "needs a unit, for example 1s"},
+    {NODE, "HookTimeout=9ms", "from 10.0ms to 1.0min"},
+    {NODE, "HookTimeout=61s", "from 10.0ms to 1.0min"},
     {NODE, "MoveProcesses=maybe", "neither yes nor no"},
 
     {MONITOR, "Pressure=", "some 150ms 1s"},
@@ -397,7 +412,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 36);
+    assert_int_equal(keys, 40);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

@@ -236,6 +236,68 @@ static void test_pauses_left_out(void **state _unused_)
     assert_int_equal(before, STATUS_PAUSES_SHOWN);
 }
 
+static void test_next(void **state _unused_)
+{
+    json_t *o, *a, *n;
+
+    fill();
+    o = status_to_json(&status, 65536);
+    assert_int_equal(json_array_size(json_object_get(o, "next")), 0);
+    assert_true(json_is_null(json_object_get(o, "groups_age_usec")));
+    json_decref(o);
+    status.walk_usec = 300;
+    status.hooks_dropped = 3;
+    status.next_count = 2;
+    status.next[0] = (struct status_next){.action = "reclaim", .why = "there is no swap"};
+    status.next[1] = (struct status_next){.action = "kill",
+                                          .path = "w/a",
+                                          .pid = 9,
+                                          .comm = "x",
+                                          .class_name = "batch",
+                                          .expected_bytes = 5,
+                                          .why = "caf\xe9"};
+    o = status_to_json(&status, 65536);
+    assert_int_equal(number(o, "groups_age_usec"), 50);
+    assert_int_equal(number(json_object_get(o, "counters"), "hooks_dropped"), 3);
+    a = json_object_get(o, "next");
+    n = json_array_get(a, 0);
+    assert_true(json_is_null(json_object_get(n, "group")));
+    assert_null(json_object_get(n, "class"));
+    assert_string_equal(text(n, "why"), "there is no swap");
+    n = json_array_get(a, 1);
+    assert_string_equal(text(n, "group"), "w/a#9 x");
+    assert_string_equal(text(n, "class"), "batch");
+    assert_int_equal(number(n, "expected_bytes"), 5);
+    assert_string_equal(text(n, "why"), "(not UTF-8)");
+    json_decref(o);
+}
+
+/* As long as each name can be, and of bytes that take most: it still fits into a reply. */
+static void test_longest(void **state _unused_)
+{
+    char path[GROUP_PATH_MAX] = "";
+    json_t *o;
+
+    fill();
+    memset(path, '\x02', sizeof(path) - 1);
+    status.has_look = true;
+    snapshot.workload_count = SNAPSHOT_WORKLOADS_MAX;
+    for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
+        memcpy(snapshot.workloads[i].path, path, sizeof(path));
+    status.next_count = STATUS_NEXT_MAX;
+    for (unsigned i = 0; i < STATUS_NEXT_MAX; i++) {
+        status.next[i] =
+            (struct status_next){.action = "kill", .path = path, .pid = 1, .comm = "\x02", .class_name = "c"};
+        memset(status.next[i].why, 'w', STATUS_WHY_MAX - 1);
+    }
+    status.warning_count = STATUS_WARNINGS_MAX;
+    for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
+        memcpy(status.warnings[i], path, sizeof(path));
+    o = status_to_json(&status, 65536);
+    assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 60000);
+    json_decref(o);
+}
+
 static void test_hold(void **state _unused_)
 {
     json_t *o;
@@ -283,6 +345,8 @@ int main(void)
         cmocka_unit_test(test_decision_to_pause),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_pauses_left_out),
+        cmocka_unit_test(test_next),
+        cmocka_unit_test(test_longest),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_not_utf8),
     };
