@@ -57,10 +57,8 @@ static void add_reclaim(struct daemon *d, struct status *s)
 
 static void add_pause(struct daemon *d, struct status *s)
 {
-    const struct pause_scratch scratch = {.rows = d->pause_rows,
-                                          .candidates = d->candidates,
-                                          .max = DAEMON_GROUPS_MAX,
-                                          .resume_only = !d->knobs_open && !d->dry_run};
+    const struct pause_scratch scratch = {
+        .rows = d->pause_rows, .candidates = d->candidates, .resume_only = !d->knobs_open && !d->dry_run};
     struct pause_heads heads;
     const struct group *g;
     struct status_next *n;
