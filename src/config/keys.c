@@ -110,8 +110,9 @@ static const struct key keys[] = {
 
     {"Pressure", .section = SECTION_MONITOR, KIND(pressure),
      .form = "off, or some or full, a stall and a window (50ms to 10s)",
-     .help = "Wake when tasks have stalled on memory for this long within the window. The default is what "
-             "systemd takes as pressure; shorter windows need CAP_SYS_RESOURCE."},
+     .help =
+         "Wake when tasks have stalled on memory for this long within the window. The default is more than "
+         "ordinary reclaim costs, and little enough to be in time; short windows need CAP_SYS_RESOURCE."},
     {"Event", MONITOR_FIELD(event), KIND(boolean),
      .help = "Wake when the workload reaches memory.high or memory.max (memory.events)."},
     {"Threshold", MONITOR_FIELD(threshold), KIND(boolean),
