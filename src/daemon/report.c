@@ -90,6 +90,7 @@ void report_status(void *user, struct status *s)
     s->groups_left_out = d->snapshot.groups_left_out;
     s->reclaimed_bytes = d->reclaimed_bytes;
     pausing_fill_status(d, s);
+    reload_fill_status(d, s);
     memcpy(s->warnings, d->warnings, sizeof(s->warnings));
     s->warning_count = d->warning_count;
 }

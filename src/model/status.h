@@ -35,6 +35,15 @@ struct status_pause {
     bool frozen; /* confirmed by the kernel */
 };
 
+/* What came of the times that the configuration was read anew. */
+struct status_reload {
+    uint64_t good;
+    uint64_t refused;
+    uint64_t at_usec; /* of the last one; 0: there was none */
+    bool was_good;
+    const char *text;
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -68,6 +77,7 @@ struct status {
     uint64_t hold_until_usec; /* an operator has stopped all actions until then; 0: no */
     const struct status_pause *pauses;
     unsigned pause_count;
+    struct status_reload reload;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */
