@@ -241,6 +241,31 @@ def reload_without_the_guardian(p):
     d.stop()
 
 
+def reload_that_hangs(p):
+    """Whoever reads the files is given up after a while; meanwhile the guardian and the loop go on."""
+    if p.sanitized:
+        return "nothing can be loaded before a sanitizer"
+    tree = Tree(p.base)
+    files = Files(p, CONFIG)
+    armed = tree.path("armed")
+    d = daemon(p, tree, files, "--dry-run", env={"LD_PRELOAD": p.slow_users, "SLOW_USERS": armed})
+    open(armed, "w").close()
+    files.drop_in("a", "[Class a]\nMatch=workload.slice/*\nUnit=process\nMatchUser=1000\n[Node]\nSystemReserve=150M\n")
+    d.signal(signal.SIGHUP)
+    expect(p.status(tree)["guardian_running"], "no guardian")
+    line = d.said("event=reload result=refused")
+    expect("not be read in time" in line, line)
+    expect(p.status(tree)["room"]["limit_bytes"] == LIMIT, "half applied")
+    expect(sorted(d.children()) == sorted(d.companions), "the guardian was replaced")
+    for pid in d.companions:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            expect(not f.read().strip(), "whoever read is still there")
+    os.unlink(armed)
+    expect("SystemReserve=150M" in good(p, tree), "no reload after it")
+    d.stop()
+    return None
+
+
 def reloads_at_once(p):
     """Several at a time: each is answered, by a reading that began after it was asked for."""
     tree = Tree(p.base)
@@ -392,5 +417,5 @@ def reload_and_the_paused(p):
 
 
 TESTS = [config_show, keys_page, reload_good_bad_good, reload_by_signal, reload_is_for_root,
-         reload_keeps_what_needs_a_restart, reload_mode_that_is_not_possible, reload_without_the_guardian, reloads_at_once,
+         reload_keeps_what_needs_a_restart, reload_mode_that_is_not_possible, reload_without_the_guardian, reload_that_hangs, reloads_at_once,
          reload_leaks_nothing, reload_moves_the_knobs, reload_lowers_the_limit_gently, reload_and_the_paused]
