@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct config_value slot; /* 4 KiB: too much for a stack that is locked */
+/* 4 KiB each: too much for a stack that is locked. */
+static struct config_value slot;
+static char was[CONFIG_VALUE_MAX]; /* the old value of the one in the slot */
 
 static const void *structure_of(const struct config *c, enum section section, unsigned index)
 {
@@ -99,13 +101,12 @@ static const char *or_none(const char *value, bool set)
     return !set ? "not set" : value[0] ? value : "empty";
 }
 
-/* The two values of a key, into `was` and slot.value; true where they differ. */
-static bool differs(const struct key *key, const void *before, const void *now, char *was, size_t size,
-                    bool *ret_was_set)
+/* The two values of a key, into `was` and the slot; true where they differ. */
+static bool differs(const struct key *key, const void *before, const void *now, bool *ret_was_set)
 {
     struct buffer b;
 
-    buffer_init(&b, was, size);
+    buffer_init(&b, was, sizeof(was));
     *ret_was_set = key_format(key, before, &b);
     buffer_init(&b, slot.value, sizeof(slot.value));
     slot.set = key_format(key, now, &b);
@@ -115,16 +116,14 @@ static bool differs(const struct key *key, const void *before, const void *now, 
 static unsigned diff_section(const struct config *before, unsigned before_index, const struct config *now,
                              unsigned now_index, enum section section, struct buffer *lines)
 {
-    static char was[CONFIG_VALUE_MAX];
     const struct key *key;
     unsigned n = 0;
     bool was_set;
 
     begin_section(now, section, now_index);
     for (unsigned i = 0; (key = key_at(i)) != NULL; i++) {
-        if (key->section != section ||
-            !differs(key, structure_of(before, section, before_index), structure_of(now, section, now_index),
-                     was, sizeof(was), &was_set))
+        if (key->section != section || !differs(key, structure_of(before, section, before_index),
+                                                structure_of(now, section, now_index), &was_set))
             continue;
         buffer_appendf(lines, "%s %s=%s (it was %s)\n", slot.section, key->name,
                        slot.set ? slot.value : " is not set any more", or_none(was, was_set));
@@ -181,13 +180,12 @@ unsigned config_diff(const struct config *before, const struct config *now, stru
 
 unsigned config_keep_fixed(const struct config *before, struct config *now, struct buffer *kept)
 {
-    static char was[CONFIG_VALUE_MAX];
     const struct key *key;
     unsigned n = 0;
     bool was_set;
 
     for (unsigned i = 0; (key = key_at(i)) != NULL; i++) {
-        if (!key->restart || !differs(key, before, now, was, sizeof(was), &was_set))
+        if (!key->restart || !differs(key, before, now, &was_set))
             continue;
         buffer_appendf(kept, "%s %s=%s needs a restart of headroomd; until then it is %s\n",
                        section_title(key->section), key->name, slot.value, was);
