@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,7 +63,8 @@ bool reload_child_start(struct reload_child *c, const struct reload_source *sour
     if (c->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody writes into the block that nobody waits for */
         (void)prctl(PR_SET_NAME, "headroomd-conf");
-        (void)close(guardian_fd); /* that the guardian has ended is seen by the end of this */
+        (void)setpriority(PRIO_PROCESS, 0, 0); /* nothing waits for it */
+        (void)close(guardian_fd);              /* that the guardian has ended is seen by the end of this */
         if (getppid() != guardian)
             _exit(1);
         b->result = load(source, &b->config, &b->files, &b->messages);
