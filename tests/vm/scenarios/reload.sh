@@ -37,8 +37,11 @@ storms() {
 
 processes() { echo "$headroomd_pid" $(cat "/proc/$headroomd_pid/task/$headroomd_pid/children"); }
 descriptors() { for p in $1; do ls "/proc/$p/fd" | wc -l; done | tr '\n' ' '; }
-pss_kib() { for p in $1; do awk '$1 == "Pss:" { print $2 }' "/proc/$p/smaps_rollup"; done | tr '\n' ' '; }
-rss_kib() { for p in $1; do awk '$1 == "VmRSS:" { print $2 }' "/proc/$p/status"; done | tr '\n' ' '; }
+# Not VmRSS of status: before 6.2 each task counts up to 64 pages for itself before they are added (seen on 6.1: 140 KiB
+# off, with the same Pss).
+rollup_kib() { for p in $2; do awk -v key="$1:" '$1 == key { print $2 }' "/proc/$p/smaps_rollup"; done | tr '\n' ' '; }
+pss_kib() { rollup_kib Pss "$1"; }
+rss_kib() { rollup_kib Rss "$1"; }
 # Each of the one is within so many KiB of its like in the other.
 within() { # KIB "A B C" "D E F"
     awk -v most="$1" -v a="$2" -v b="$3" 'BEGIN { n = split(a, x); m = split(b, y); bad = n != m || n == 0
@@ -85,7 +88,7 @@ check "no descriptor more" wait_until 8 descriptors_are "$fds"
 figure descriptors "$(descriptors "$pids")"
 figure pss_kib_after "$(pss_kib "$pids")"
 check "Pss is the same within 64 KiB" within 64 "$pss" "$(pss_kib "$pids")"
-check "VmRSS is the same within 64 KiB" within 64 "$rss" "$(rss_kib "$pids")"
+check "Rss is the same within 64 KiB" within 64 "$rss" "$(rss_kib "$pids")"
 headroom --json status >/tmp/status.json
 check "all of them are counted" [ $(($(json_get /tmp/status.json good) + $(json_get /tmp/status.json refused))) -eq $((RELOADS + 4)) ]
 bar "heartbeat p99.9, usec" "$(heartbeat_get p999_usec)" 100000
