@@ -515,3 +515,20 @@ unsigned pauser_adopt(struct pauser *p, const struct config *c, uint64_t now_use
     }
     return adopted;
 }
+
+unsigned pauser_reconfigure(struct pauser *p, const struct config *c, pauser_keep_fn keep, void *user)
+{
+    struct lease *l = NULL;
+    unsigned resumed = 0;
+
+    while ((l = lease_next(p->knobs->table, l))) {
+        struct pause_entry *e = lease_is_pause(l) ? entry_of(p, l) : NULL;
+
+        if (!e)
+            continue;
+        e->class_index = class_of(c, l);
+        if (!keep(user, e))
+            resumed += pauser_resume(p, e) == 1;
+    }
+    return resumed;
+}

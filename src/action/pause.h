@@ -88,6 +88,10 @@ unsigned pauser_adopt(struct pauser *p, const struct config *c, uint64_t now_use
 /* After a fence, when the journal has been read again: entries whose lease is gone are forgotten. Returns how
  * many. */
 unsigned pauser_reload(struct pauser *p);
+/* The configuration has changed: each gets its class anew, and those that `keep` does not want are let run,
+ * the oldest first. Returns how many. */
+typedef bool (*pauser_keep_fn)(void *user, const struct pause_entry *e);
+unsigned pauser_reconfigure(struct pauser *p, const struct config *c, pauser_keep_fn keep, void *user);
 /* Whether the configuration still allows what the lease of a pause says (for knobs_adopt). */
 bool pauser_wants(const struct config *c, const struct lease *l);
 

@@ -64,20 +64,19 @@ static void _printf_(4, 5) add(struct check *c, enum verdict v, const char *subj
 static void check_config(struct check *c, const char *path)
 {
     static struct config_messages messages;
-    int r;
+    unsigned files = 0;
+    int r = 0;
 
-    if (!path) {
-        config_init_defaults(&c->config);
-        add(c, VERDICT_OK, "configuration", "built-in defaults (there is no /etc/headroom/headroom.conf)");
-        return;
-    }
-    r = config_load(path, &c->config, &messages);
+    config_init_defaults(&c->config);
+    if (path || c->real_root)
+        r = config_load_origins(path, &c->config, NULL, &files, &messages);
     for (unsigned i = 0; i < messages.count; i++)
         add(c, messages.warning[i] ? VERDICT_WARN : VERDICT_FAIL, "configuration", "%s", messages.text[i]);
-    if (r == 0)
-        add(c, VERDICT_OK, "configuration", "%s is good", path);
-    else
-        config_init_defaults(&c->config);
+    if (r == 0 && files == 0)
+        add(c, VERDICT_OK, "configuration", "built-in defaults (there is no " CONFIG_PATH_DEFAULT ")");
+    else if (r == 0)
+        add(c, VERDICT_OK, "configuration", "%s is good%s", path ? path : CONFIG_PATH_DEFAULT,
+            files > 1 ? ", with its drop-ins" : "");
 }
 
 static void check_hierarchy(struct check *c)
@@ -340,7 +339,6 @@ int cli_check(const struct cli_options *o, int argc, char **argv)
 {
     static struct check c;
     static struct group_handle handles[GROUPS_MAX];
-    const char *config = o->config;
     int r;
 
     (void)argv;
@@ -354,9 +352,7 @@ int cli_check(const struct cli_options *o, int argc, char **argv)
         (void)fprintf(stderr, "headroom check: %s: %s\n", o->sysroot, strerror(errno));
         return CLI_FAILURE;
     }
-    if (!config && c.real_root && access("/etc/headroom/headroom.conf", F_OK) == 0)
-        config = "/etc/headroom/headroom.conf";
-    check_config(&c, config);
+    check_config(&c, o->config);
     if (hierarchy_open(c.root_fd, &c.hierarchy) < 0)
         c.hierarchy.fd = -1;
     r = snapshot_reader_init(&c.reader, c.root_fd, &c.hierarchy, &c.config, handles, GROUPS_MAX);

@@ -26,6 +26,8 @@ int cli_status(const struct cli_options *o, int argc, char **argv);
 int cli_check(const struct cli_options *o, int argc, char **argv);
 int cli_explain(const struct cli_options *o, int argc, char **argv);
 int cli_events(const struct cli_options *o, int argc, char **argv);
+int cli_config(const struct cli_options *o, int argc, char **argv);
+int cli_reload(const struct cli_options *o, int argc, char **argv);
 int cli_undo(const struct cli_options *o, int argc, char **argv);
 int cli_pause(const struct cli_options *o, int argc, char **argv);
 int cli_resume(const struct cli_options *o, int argc, char **argv);

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "cli/cli.h"
 #include "model/snapshot.h"
 
-/* What an operator may have done: `pause GROUP`, `resume GROUP`, `hold DURATION`. */
+/* What an operator may have done: `pause GROUP`, `resume GROUP`, `hold DURATION`, `reload`. */
 
 #define HIERARCHY "/sys/fs/cgroup/"
 
@@ -39,6 +40,7 @@ static const char *cure(const char *error)
          "give the path below " HIERARCHY ", or PATH#PID where Unit=process; see headroom status"},
         {"NotAllowed", "see Actions= of its class in the configuration, and its user.headroom.pause"},
         {"Busy", "try it again"},
+        {"ConfigurationInvalid", "nothing was changed"},
         {"MethodNotFound", "the headroomd that runs is older than this command: restart it"},
     };
 
@@ -46,6 +48,19 @@ static const char *cure(const char *error)
         if (strstr(error, all[i].error))
             return all[i].cure;
     return "";
+}
+
+/* What there is to say beyond the sentence, a line each. */
+static void print_details(FILE *to, const json_t *values)
+{
+    const json_t *line;
+    size_t i;
+
+    json_array_foreach(json_object_get(values, "details"), i, line)
+    {
+        if (json_is_string(line))
+            (void)fprintf(to, "  %s\n", json_string_value(line));
+    }
 }
 
 /* "headroom pause workload.slice/a: there is no such group (give the path …)" */
@@ -57,8 +72,10 @@ static int say_refusal(const char *verb, struct text about, const json_t *reply)
 
     if (!text)
         text = hint[0] ? hint : error ? error : "headroomd answered with something else than a reply";
-    (void)fprintf(stderr, "headroom %s %.*s: %s", verb, (int)about.length, about.at, text);
+    (void)fprintf(stderr, "headroom %s%s%.*s: %s", verb, about.length > 0 ? " " : "", (int)about.length,
+                  about.at, text);
     (void)fprintf(stderr, text != hint && hint[0] ? " (%s)\n" : "%s\n", text != hint ? hint : "");
+    print_details(stderr, json_object_get(reply, "parameters"));
     return CLI_FAILURE;
 }
 
@@ -77,8 +94,10 @@ static int command(const struct cli_options *o, const char *verb, struct text ab
         code = say_refusal(verb, about, reply);
     else if (o->json)
         cli_print_json(values);
-    else
+    else {
         (void)puts(json_string_value(json_object_get(values, "text")) ?: "done");
+        print_details(stdout, values);
+    }
     json_decref(reply);
     return code;
 }
@@ -139,4 +158,13 @@ int cli_hold(const struct cli_options *o, int argc, char **argv)
     }
     (void)snprintf(parameters, sizeof(parameters), "{\"usec\":%" PRIu64 "}", usec);
     return command(o, argv[0], text_from(argv[1]), "io.headroom.Hold", parameters);
+}
+
+int cli_reload(const struct cli_options *o, int argc, char **argv)
+{
+    if (argc != 1) {
+        (void)fprintf(stderr, "headroom reload: headroomd knows which files it was started with\n");
+        return CLI_USAGE;
+    }
+    return command(o, argv[0], (struct text){"", 0}, "io.headroom.Reload", "{}");
 }

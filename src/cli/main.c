@@ -15,6 +15,8 @@ static const struct {
      "why a decision was taken, with every group that was considered; [ID], else the last one"},
     {"events", cli_events, "the decisions, one a line; -f follows, --since 10min"},
     {"check", cli_check, "what works here, what does not, and the cure (needs no daemon)"},
+    {"config", cli_config, "show: every key with its value and where it comes from; keys: what each is for"},
+    {"reload", cli_reload, "let headroomd read its configuration anew (root only)"},
     {"pause", cli_pause, "pause GROUP: a path below /sys/fs/cgroup, or PATH#PID"},
     {"resume", cli_resume, "let GROUP run again"},
     {"hold", cli_hold, "no action by headroomd for a DURATION, such as 30min or 1h; 0 ends it"},
@@ -29,7 +31,7 @@ static void print_usage(FILE *to)
     (void)fprintf(
         to, "\n  --json           data for machines: sizes in bytes, times in microseconds\n"
             "  --socket PATH    the daemon's socket (default /run/headroom/headroom.sock)\n"
-            "  --config FILE    the configuration that `check` reads\n"
+            "  --config FILE    the configuration that `check` and `config show` read\n"
             "  --sysroot DIR    look at DIR instead of / (recorded trees)\n"
             "  -f, --follow     events: go on with those that come\n"
             "  --since TIME     events: none that are older, such as 90s, 10min, 2h\n"

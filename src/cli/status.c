@@ -253,6 +253,15 @@ static void add_surroundings(const struct cli_options *o, json_t *status)
     (void)json_object_set_new(status, "managers", managers);
 }
 
+static void print_reload(const json_t *status)
+{
+    const json_t *reload = get(status, "reload");
+
+    if (text(reload, "last")[0])
+        (void)printf("reload:    %s %s ago: %s\n", text(reload, "last"), cli_usec(get(reload, "ago_usec")),
+                     text(reload, "text"));
+}
+
 int cli_status(const struct cli_options *o, int argc, char **argv)
 {
     json_t *reply, *status;
@@ -282,6 +291,7 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
         (void)printf("hold:      an operator holds all actions for another %s: nothing is paused or killed "
                      "(headroom hold 0 ends it)\n",
                      cli_usec(get(status, "hold_left_usec")));
+    print_reload(status);
     print_room(status);
     print_workloads(status);
     print_next(status);

@@ -1,5 +1,6 @@
 /* A key that is not in the table does not exist. To add one: a row, a field in model/config.h, its default in
- * model/config.c, and a row in the tables of tests/unit/config/test_keys.c.
+ * model/config.c, a row in the tables of tests/unit/config/test_keys.c, and docs/keys.md made anew by
+ * tests/tools/keys-page. What people read about a key (`headroom config keys`, that page) comes from here.
  *
  * Keys whose function comes with a later version are in the table already, are checked like the others and
  * give a warning, so that one file can serve nodes of different versions without being silently weaker on the
@@ -59,60 +60,126 @@ static const struct choice orders[] = {{"newest", ORDER_NEWEST, false},
 #define ALL_OF_IT PERMYRIAD
 #define LESS_THAN_ALL (PERMYRIAD - 1)
 
+#define KIND(kind) .parse = value_parse_##kind, .format = value_format_##kind
+
 static const struct key keys[] = {
-    {"Mode", NODE_FIELD(mode), .parse = value_parse_choice, .choices = modes},
-    {"Workload", .section = SECTION_NODE, .parse = value_parse_workload},
-    {"Protect", .section = SECTION_NODE, .parse = value_parse_protect},
-    {"SystemReserve", NODE_FIELD(system_reserve), .parse = value_parse_amount, .max = LESS_THAN_ALL,
-     .auto_allowed = true},
-    {"HostLimit", NODE_FIELD(host_limit), .parse = value_parse_choice, .choices = host_limits},
-    {"MinFree", NODE_FIELD(min_free), .parse = value_parse_amount, .max = LESS_THAN_ALL},
-    {"Observe", NODE_FIELD(observe), .parse = value_parse_boolean},
-    {"MaxGroups", NODE_FIELD(max_groups), .parse = value_parse_count, .min = 1, .max = 100000},
-    {"MaxClients", NODE_FIELD(max_clients), .parse = value_parse_count, .min = 1, .max = 100000,
-     .later = true},
-    {"StatusAccess", NODE_FIELD(status_access_all), .parse = value_parse_access, .choices = accesses},
-    {"KillDeadline", NODE_FIELD(kill_deadline_usec), .parse = value_parse_duration,
-     .min = 100 * USEC_PER_MSEC, .max = MINUTE},
-    {"KillLimit", NODE_FIELD(kill_limit_per_minute), .parse = value_parse_count, .min = 1, .max = 1000},
-    {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), .parse = value_parse_duration,
-     .min = USEC_PER_SEC, .max = 60 * MINUTE},
-    {"NotifyGrace", NODE_FIELD(notify_grace_usec), .parse = value_parse_duration, .max = MINUTE,
-     .later = true},
-    {"NotifyWake", NODE_FIELD(notify_wake), .parse = value_parse_count, .min = 1, .max = 100000,
-     .later = true},
-    {"PreKill", NODE_FIELD(hooks[HOOK_PRE_KILL]), .parse = value_parse_hook},
-    {"PostKill", NODE_FIELD(hooks[HOOK_POST_KILL]), .parse = value_parse_hook},
-    {"OnLevel", NODE_FIELD(hooks[HOOK_ON_LEVEL]), .parse = value_parse_hook},
-    {"HookTimeout", NODE_FIELD(hook_timeout_usec), .parse = value_parse_duration, .min = 10 * USEC_PER_MSEC,
-     .max = MINUTE},
-    {"MoveProcesses", .section = SECTION_NODE, .parse = value_parse_boolean, .unstored = true, .later = true},
+    {"Mode", NODE_FIELD(mode), KIND(choice), .choices = modes,
+     .help = "How the node is guarded: isolate limits the workload by its cgroup, host watches the node and "
+             "limits nothing; auto is isolate where that is possible, so that one file serves all machines."},
+    {"Workload", .section = SECTION_NODE, KIND(workload), .form = "auto, or at most 8 paths",
+     .help = "The subtrees of work that are guarded, relative to the hierarchy's root. auto: those of "
+             "kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that hold processes."},
+    {"Protect", .section = SECTION_NODE, KIND(protect), .form = "at most 8 paths, or empty",
+     .help = "Subtrees that get memory.low, so that reclaim spares them, and of which nothing is ever "
+             "touched. The default is what a node cannot do without."},
+    {"SystemReserve", NODE_FIELD(system_reserve), KIND(amount), .max = LESS_THAN_ALL, .auto_allowed = true,
+     .help = "What the workload may never have. auto: 10 % of memory, at least 512M and at most 10G, and no "
+             "more than a quarter: what a system with its daemons takes on most nodes."},
+    {"HostLimit", NODE_FIELD(host_limit), KIND(choice), .choices = host_limits,
+     .help = "In mode host, how much of the memory may be in use. auto: all but 5 % (128M to 4G); ray: 95 %, "
+             "or all but MinFree where that is more, as Ray's own monitor counts."},
+    {"MinFree", NODE_FIELD(min_free), KIND(amount), .max = LESS_THAN_ALL,
+     .help = "With HostLimit=ray, what stays free at least. Not set: 5 % alone decides."},
+    {"Observe", NODE_FIELD(observe), KIND(boolean), .restart = true,
+     .help = "Decide and record, but write and signal nothing, as with --dry-run."},
+    {"MaxGroups", NODE_FIELD(max_groups), KIND(count), .min = 1, .max = 100000, .restart = true,
+     .help =
+         "How many groups are looked at; those beyond are counted and reported. Their storage is taken at "
+         "the start, since nothing is allocated when memory is short."},
+    {"MaxClients", NODE_FIELD(max_clients), KIND(count), .min = 1, .max = 100000, .later = true,
+     .restart = true, .help = "How many programs may ask to be told of pressure."},
+    {"StatusAccess", NODE_FIELD(status_access_all), KIND(access), .choices = accesses,
+     .help = "Who may read the status: group is root and the group headroom, all is everybody. Names of "
+             "groups and commands are nobody else's business by default."},
+    {"KillDeadline", NODE_FIELD(kill_deadline_usec), KIND(duration), .min = 100 * USEC_PER_MSEC,
+     .max = MINUTE,
+     .help = "A victim that is not gone by then is recorded as stuck, and the next one is looked for. An "
+             "exit takes milliseconds, unless it hangs in the kernel."},
+    {"KillLimit", NODE_FIELD(kill_limit_per_minute), KIND(count), .min = 1, .max = 1000,
+     .help = "Kills a minute; beyond it one is taken only when half of the margin is gone. More than that "
+             "rarely helps, and would be a storm of retries."},
+    {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), KIND(duration), .min = USEC_PER_SEC,
+     .max = 60 * MINUTE,
+     .help = "A stall of the whole workload that lasts this long pauses the newest, though nothing is "
+             "needed: nobody "
+             "is throttled for ever."},
+    {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE, .later = true,
+     .help = "How long programs that were asked to give memory back are waited for."},
+    {"NotifyWake", NODE_FIELD(notify_wake), KIND(count), .min = 1, .max = 100000, .later = true,
+     .help = "How many programs are asked at a time; all at once would need memory to give it back."},
+    {"PreKill", NODE_FIELD(hooks[HOOK_PRE_KILL]), KIND(hook), .form = "an absolute path and words, or empty",
+     .help = "Told of each victim when it is chosen; the kill does not wait for it. No shell: what is needed "
+             "is in "
+             "the environment."},
+    {"PostKill", NODE_FIELD(hooks[HOOK_POST_KILL]), KIND(hook),
+     .form = "an absolute path and words, or empty",
+     .help = "Told of each victim when it is gone or given up, with what came of it."},
+    {"OnLevel", NODE_FIELD(hooks[HOOK_ON_LEVEL]), KIND(hook), .form = "an absolute path and words, or empty",
+     .help = "Told when the level changes (calm, low, medium, critical)."},
+    {"HookTimeout", NODE_FIELD(hook_timeout_usec), KIND(duration), .min = 10 * USEC_PER_MSEC, .max = MINUTE,
+     .help = "A hook that takes longer is killed with its children. Short, since the next one waits for it."},
+    {"MoveProcesses", .section = SECTION_NODE, KIND(boolean), .unstored = true, .later = true,
+     .help = "In a container, move processes out of the hierarchy's root so that it can be divided."},
 
-    {"Pressure", .section = SECTION_MONITOR, .parse = value_parse_pressure},
-    {"Event", MONITOR_FIELD(event), .parse = value_parse_boolean},
-    {"Threshold", MONITOR_FIELD(threshold), .parse = value_parse_boolean},
+    {"Pressure", .section = SECTION_MONITOR, KIND(pressure),
+     .form = "off, or some or full, a stall and a window (50ms to 10s)",
+     .help =
+         "Wake when tasks have stalled on memory for this long within the window. The default is more than "
+         "ordinary reclaim costs, and little enough to be in time; short windows need CAP_SYS_RESOURCE."},
+    {"Event", MONITOR_FIELD(event), KIND(boolean),
+     .help = "Wake when the workload reaches memory.high or memory.max (memory.events)."},
+    {"Threshold", MONITOR_FIELD(threshold), KIND(boolean),
+     .help = "Look by a timer: once a second, and more often the sooner memory could be full."},
 
-    {"Match", .section = SECTION_CLASS, .parse = value_parse_match, .repeatable = true},
-    {"Unit", CLASS_FIELD(unit), .parse = value_parse_choice, .choices = unit_kinds},
-    {"MatchCommand", CLASS_FIELD(match_command), .parse = value_parse_command},
-    {"MatchUser", .section = SECTION_CLASS, .parse = value_parse_user},
-    {"Priority", CLASS_FIELD(priority), .parse = value_parse_count, .max = CONFIG_PRIORITY_PROTECTED},
-    {"QoS", CLASS_FIELD(qos), .parse = value_parse_choice, .choices = qos_tiers, .later = true},
-    {"Request", CLASS_FIELD(request), .parse = value_parse_amount, .max = ALL_OF_IT, .empty_allowed = true},
-    {"Limit", CLASS_FIELD(limit), .parse = value_parse_amount, .min = 1, .max = ALL_OF_IT,
-     .empty_allowed = true, .later = true},
-    {"Retriable", CLASS_FIELD(retriable), .parse = value_parse_boolean},
-    {"Actions", CLASS_FIELD(actions), .parse = value_parse_actions, .choices = actions},
-    {"Order", CLASS_FIELD(order), .parse = value_parse_choice, .choices = orders},
-    {"Offload", CLASS_FIELD(offload), .parse = value_parse_boolean, .later = true},
-    {"TermGrace", CLASS_FIELD(term_grace_usec), .parse = value_parse_duration, .max = 60 * MINUTE},
-    {"PauseLimit", CLASS_FIELD(pause_limit_usec), .parse = value_parse_duration, .min = USEC_PER_SEC,
-     .max = 30 * DAY},
-    {"MinRunning", CLASS_FIELD(min_running), .parse = value_parse_count, .max = 1000},
+    {"Match", .section = SECTION_CLASS, KIND(match), .repeatable = true,
+     .standard = "none: it has to be given", .form = "patterns of paths; may be repeated, at most 16 a class",
+     .help = "Groups of the class, relative to the hierarchy's root. * does not cross a /; the first class "
+             "that matches wins. The lines of one file make one list, which those of a later file replace."},
+    {"Unit", CLASS_FIELD(unit), KIND(choice), .choices = unit_kinds,
+     .help = "What is one group: a cgroup with all below it, or each process in it."},
+    {"MatchCommand", CLASS_FIELD(match_command), KIND(command), .form = "patterns of commands",
+     .help = "With Unit=process, only processes of these commands. Not set: any."},
+    {"MatchUser", .section = SECTION_CLASS, KIND(user), .form = "a user, by name or number",
+     .help = "With Unit=process, only processes of this user. Not set: anybody's."},
+    {"Priority", CLASS_FIELD(priority), KIND(count), .max = CONFIG_PRIORITY_PROTECTED,
+     .help = "Lower is given up first; 1000 is protected. The default leaves room on both sides."},
+    {"QoS", CLASS_FIELD(qos), KIND(choice), .choices = qos_tiers, .unset = QOS_UNSET + 1, .later = true,
+     .help = "The tier of the class, which decides its memory.min, memory.low and memory.high."},
+    {"Request", CLASS_FIELD(request), KIND(amount), .max = ALL_OF_IT, .empty_allowed = true,
+     .help = "What a group of the class is to have: those that hold more go before those that do not, and "
+             "are expected to grow up to it. Empty: what groups of the class have come to is learned."},
+    {"Limit", CLASS_FIELD(limit), KIND(amount), .min = 1, .max = ALL_OF_IT, .empty_allowed = true,
+     .later = true, .help = "What a group of the class may have at most. Empty: no more than all may."},
+    {"Retriable", CLASS_FIELD(retriable), KIND(boolean),
+     .help = "Somebody starts again what was killed, so it goes before others of the same priority."},
+    {"Actions", CLASS_FIELD(actions), KIND(actions),
+     .form = "a set of notify, reclaim, pause, kill; or empty", .choices = actions,
+     .help = "What may be done to the class; the gentlest that is enough is taken, whatever the order here. "
+             "Pausing holds work up that others may wait for, so it has to be asked for."},
+    {"Order", CLASS_FIELD(order), KIND(choice), .choices = orders,
+     .help = "Who of one tier is killed first. least-progress loses the least work; killing the largest "
+             "kills the most advanced, and under retries nothing finishes."},
+    {"Offload", CLASS_FIELD(offload), KIND(boolean), .later = true,
+     .help = "Push out memory that is not used while all is calm."},
+    {"TermGrace", CLASS_FIELD(term_grace_usec), KIND(duration), .max = 60 * MINUTE,
+     .help = "Time between SIGTERM and SIGKILL. 0: SIGKILL at once, since an exit handler needs memory when "
+             "there is none."},
+    {"PauseLimit", CLASS_FIELD(pause_limit_usec), KIND(duration), .min = USEC_PER_SEC, .max = 30 * DAY,
+     .standard = "5min where Retriable=yes, else 30s",
+     .help = "How long one group stays paused at most. Work that nobody would retry is held up only briefly, "
+             "because somebody waits for it."},
+    {"MinRunning", CLASS_FIELD(min_running), KIND(count), .max = 1000,
+     .help = "This many groups of the class are never paused. The last running group of all never is."},
 
-    {"Actions", LEVEL_FIELD(actions), .parse = value_parse_actions, .choices = actions},
-    {"PriorityMax", LEVEL_FIELD(priority_max), .parse = value_parse_count,
-     .max = CONFIG_PRIORITY_PROTECTED - 1},
+    {"Actions", LEVEL_FIELD(actions), KIND(actions),
+     .form = "a set of notify, reclaim, pause, kill; or empty", .choices = actions,
+     .standard = "low: notify; medium: notify reclaim pause; critical: notify reclaim pause kill",
+     .help = "What may be done when memory is this short, of what the class allows; kill counts at critical "
+             "only, since it is the last rung."},
+    {"PriorityMax", LEVEL_FIELD(priority_max), KIND(count), .max = CONFIG_PRIORITY_PROTECTED - 1,
+     .standard = "low: 999; medium: 500; critical: 999",
+     .help = "To groups of at most this priority. All are told first; then the background is held back; the "
+             "foreground is reached last."},
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= KEYS_MAX, "raise KEYS_MAX");
@@ -145,6 +212,11 @@ const struct key *key_find(enum section section, struct text name)
 unsigned key_index(const struct key *key)
 {
     return (unsigned)(key - keys);
+}
+
+const struct key *key_at(unsigned index)
+{
+    return index < ARRAY_SIZE(keys) ? &keys[index] : NULL;
 }
 
 void key_set(const struct key *key, struct reader *reader, struct text value, void *structure)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/macros.h"
 #include "base/text.h"
 #include "config/reader.h"
@@ -32,15 +33,24 @@ struct key {
     enum section section;
     /* Reports what is wrong with the value and returns -EINVAL, or writes to `destination`. */
     int (*parse)(const struct key *key, struct reader *reader, struct text value, void *destination);
+    /* Appends the value that *source holds, as it would be written in a file. False: it is not set, and
+     * could not be written. */
+    bool (*format)(const struct key *key, const void *source, struct buffer *b);
     size_t offset; /* of the destination in the structure of the section */
     bool unstored; /* checked only: there is no destination yet */
     bool later;    /* is understood, but what it asks for is not built in this version */
+    bool
+        restart; /* a reload keeps the old value: storage is sized by it, or what was started depends on it */
     bool repeatable;
     bool auto_allowed;
     bool empty_allowed;
     const struct choice *choices;
-    uint64_t min; /* of counts and durations (µs); of bytes */
-    uint64_t max; /* of counts and durations; of a percentage in permyriad */
+    unsigned unset;       /* of choices: the value that stands for "not set", plus 1; 0: there is none */
+    uint64_t min;         /* of counts and durations (µs); of bytes */
+    uint64_t max;         /* of counts and durations; of a percentage in permyriad */
+    const char *form;     /* what a value looks like; NULL: that follows from the fields above */
+    const char *standard; /* the default in words; NULL: what config_init_defaults() gives */
+    const char *help;     /* what it is for, and why the default is what it is */
 };
 
 /* "[Node]", "[Class NAME]", "[Level NAME]". */
@@ -50,6 +60,11 @@ const char *section_title(enum section section);
 const struct key *key_find(enum section section, struct text name);
 /* Less than KEYS_MAX, different for each key. */
 unsigned key_index(const struct key *key);
+const struct key *key_at(unsigned index); /* NULL: there are no more */
+/* The value that the structure of the key's section holds, as key.format. */
+bool key_format(const struct key *key, const void *structure, struct buffer *b);
+/* What a value looks like, its unit and its range, for people. */
+void key_format_form(const struct key *key, struct buffer *b);
 /* Reads the value into the structure of the key's section; a wrong one is reported and leaves the structure's
  * field as it was or, in a list, with the words before it. */
 void key_set(const struct key *key, struct reader *reader, struct text value, void *structure);

@@ -72,6 +72,15 @@ void reader_init(struct reader *r, FILE *stream, const char *name, struct config
     messages->errors = 0;
 }
 
+void reader_open(struct reader *r, FILE *stream, const char *name)
+{
+    r->stream = stream;
+    name_copy(r->name, name);
+    r->line = 0;
+    r->bytes_read = 0;
+    r->error = 0;
+}
+
 /* The slot for a new message, or NULL where there is no room left for one of its kind. */
 static char *message_slot(struct config_messages *m, bool warning)
 {

@@ -34,6 +34,9 @@ struct reader {
  */
 void reader_init(struct reader *r, FILE *stream, const char *name, struct config_messages *messages);
 
+/* Goes on with another file; the messages stay. */
+void reader_open(struct reader *r, FILE *stream, const char *name);
+
 /* Reads to the end of the file. 0 also where lines were refused (that is in the messages); negative errno:
  * reading failed, said in the messages, too. */
 int reader_run(struct reader *r) _nodiscard_;

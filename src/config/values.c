@@ -336,6 +336,8 @@ int value_parse_workload(const struct key *key, struct reader *reader, struct te
 {
     struct config *c = destination;
 
+    memset(c->workload, 0, sizeof(c->workload));
+    c->workload_count = 0;
     c->workload_auto = text_equal(value, "auto");
     if (c->workload_auto)
         return 0;
@@ -368,9 +370,10 @@ int value_parse_command(const struct key *key, struct reader *reader, struct tex
 {
     if (value.length == 0)
         return value_refuse(key, reader, value, "names nothing. Remove the line if nothing is meant.");
-    if (text_copy(value, destination, CONFIG_PATH_MAX) < 0)
+    if (value.length >= CONFIG_PATH_MAX)
         return value_refuse(key, reader, value, "is too long: at most %u bytes.", CONFIG_PATH_MAX - 1);
-    return 0;
+    memset(destination, 0, CONFIG_PATH_MAX); /* no rest of an earlier one */
+    return text_copy(value, destination, CONFIG_PATH_MAX);
 }
 
 /* A command line: an absolute path and words, separated by blanks. No shell sees it, so what only a shell

@@ -10,6 +10,8 @@
  *   hooks.c     what the operator's commands are told
  *   guardian.c  the companion that acts when the loop does not
  *   outlook.c   who would be next, for the status
+ *   reload.c    the configuration: read at the start, and anew while we run
+ *   apply.c     what follows when it is another one
  *   report.c    log lines and status
  */
 #pragma once
@@ -23,6 +25,7 @@
 #include "action/knobs.h"
 #include "action/pause.h"
 #include "action/worker.h"
+#include "daemon/reload.h"
 #include "model/config.h"
 #include "model/decision.h"
 #include "model/status.h"
@@ -67,6 +70,7 @@ struct guardian_options {
     int hook_fd; /* the end of whoever runs hooks */
     struct hook_counts *hook_counts;
     bool hooks; /* some are configured */
+    struct reload_source reload;
 };
 
 struct daemon_hooks {
@@ -82,6 +86,7 @@ struct daemon {
     struct daemon_options options;
     char config_path[256];
     struct config config;
+    struct reload reload;
     bool real_root; /* sysroot is "/" */
     bool dry_run;
     char mode_reason[256];
@@ -101,7 +106,8 @@ struct daemon {
     struct room_state room_state;
     struct room room;
     bool has_look;
-    uint64_t limit_step_from; /* bytes that the workload was over its limit at start */
+    uint64_t limit_step_from; /* bytes that the workload was over its limit at start, or after a reload */
+    uint64_t limit_step_usec; /* when that was */
     uint64_t start_usec;
 
     struct journal journal;
@@ -110,6 +116,7 @@ struct daemon {
     bool knobs_open;
     uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
     uint64_t knobs_due_usec;
+    bool knobs_unwanted;         /* some that are not wanted any more could not be put back yet */
     uint64_t watch_due_usec;     /* when the monitors' targets are gone through again */
     uint64_t pressed_until_usec; /* a PSI trigger has fired lately: looks are frequent until then */
 
@@ -214,7 +221,11 @@ int isolate_open(struct daemon *d) _nodiscard_; /* journal, adoption of what an 
 void isolate_refresh(struct daemon *d, bool force);
 /* Raises every workload's memory.high above its limit by this much, within MemAvailable; 0 takes it back. */
 void isolate_allow(struct daemon *d, uint64_t bytes);
-bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
+/* Puts back what the configuration does not ask for any more. */
+void isolate_drop_unwanted(struct daemon *d);
+bool isolate_stands(struct daemon *d); /* every workload that is there has its memory.high */
+/* A workload that is above its limit when we come to it is given 30 s to come under it. */
+void isolate_note_above_limit(struct daemon *d);
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);
 void isolate_close(struct daemon *d);
@@ -225,6 +236,7 @@ void guardian_beat(struct daemon *d, uint64_t now_usec);
 void guardian_stop(struct daemon *d);
 bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value);
 void guardian_on_timer(void *user);
+bool guardian_ask_reload(struct daemon *d, uint64_t sequence);
 
 /* hooks.c: nothing here waits */
 int hooks_open(struct daemon *d) _nodiscard_;

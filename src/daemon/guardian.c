@@ -41,6 +41,8 @@ enum message_kind {
     MESSAGE_BEAT,
     MESSAGE_BYE,      /* the daemon stops and has put its knobs back */
     MESSAGE_PROPERTY, /* value → knob, through systemd */
+    MESSAGE_RELOAD,   /* read the configuration; value: of the request */
+    MESSAGE_RELOADED, /* to the loop; value: the same, cgroup_id: enum reload_outcome */
     MESSAGE_FENCED,   /* to the loop */
     MESSAGE_FAILED,   /* to the loop: systemctl did not do it; it was written plainly */
 };
@@ -71,6 +73,8 @@ struct guardian {
     int child_fd;
     uint64_t child_due_usec;
     struct hook_keeper hooks;
+    const struct reload_source *reload_source;
+    struct reload_child reload;
 };
 
 static void tell(struct guardian *g, enum message_kind kind, const struct message *about)
@@ -133,6 +137,29 @@ static void child_check(struct guardian *g)
     g->child = 0;
     memmove(&g->queue[0], &g->queue[1], --g->queue_length * sizeof(g->queue[0]));
     queue_next(g);
+}
+
+/* ---- reading the configuration (reload.c) ---- */
+
+static void reload_tell(struct guardian *g, uint64_t sequence, enum reload_outcome outcome)
+{
+    struct message m = {.value = sequence, .cgroup_id = outcome};
+
+    tell(g, MESSAGE_RELOADED, &m);
+}
+
+static void reload_start(struct guardian *g, uint64_t sequence)
+{
+    if (!reload_child_start(&g->reload, g->reload_source, sequence, g->fd))
+        reload_tell(g, sequence, RELOAD_FAILED);
+}
+
+static void reload_check(struct guardian *g)
+{
+    enum reload_outcome outcome;
+
+    if (reload_child_check(&g->reload, &outcome))
+        reload_tell(g, g->reload.sequence, outcome);
 }
 
 /* ---- the dead-man switch ---- */
@@ -239,6 +266,8 @@ static bool receive(struct guardian *g)
     g->fenced = false;
     if (m.kind == MESSAGE_BYE)
         g->bye = true;
+    else if (m.kind == MESSAGE_RELOAD)
+        reload_start(g, m.value);
     else if (m.kind == MESSAGE_PROPERTY && g->queue_length < QUEUE_MAX) {
         g->queue[g->queue_length++] = m;
         queue_next(g);
@@ -256,16 +285,19 @@ static int wait_msec(struct guardian *g)
     g->wait_usec = wait;
     if (g->child > 0)
         wait = u64_min(wait, u64_sub_floor(g->child_due_usec, now));
+    if (g->reload.pid > 0)
+        wait = u64_min(wait, u64_sub_floor(g->reload.due_usec, now));
     return wait == UINT64_MAX ? -1 : (int)(wait / USEC_PER_MSEC) + 1;
 }
 
 static void guard(struct guardian *g)
 {
     for (;;) {
-        struct pollfd p[3] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
+        struct pollfd p[4] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
                               {.fd = g->child_fd, .events = POLLIN},
-                              {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN}};
-        int n = poll(p, 3, wait_msec(g));
+                              {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN},
+                              {.fd = g->reload.fd, .events = POLLIN}};
+        int n = poll(p, ARRAY_SIZE(p), wait_msec(g));
 
         if (n < 0 && errno != EINTR)
             return;
@@ -277,6 +309,7 @@ static void guard(struct guardian *g)
         }
         child_check(g);
         hook_keeper_check(&g->hooks, n > 0 && (p[2].revents & POLLIN), clock_now_usec());
+        reload_check(g);
         if (g->bye && g->queue_length == 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
@@ -291,6 +324,8 @@ static int guardian_main(int fd, void *user)
 
     g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1, .daemon_pid = o->daemon_pid};
     g.hooks = (struct hook_keeper){.fd = o->hook_fd, .counts = o->hook_counts};
+    g.reload_source = &o->reload;
+    g.reload.fd = -1;
     g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
     g.runtime_fd =
         g.root_fd < 0 ? -1 : openat(g.root_fd, DAEMON_RUNTIME_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -324,6 +359,7 @@ static void on_guardian(void *user, int fd, uint32_t events)
     if (n <= 0) {
         loop_remove(&d->loop, fd);
         companion_stop(&d->guardian, 0);
+        reload_on_guardian_gone(d);
         report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");
         return;
     }
@@ -331,6 +367,8 @@ static void on_guardian(void *user, int fd, uint32_t events)
         return;
     if (m.kind == MESSAGE_FENCED)
         isolate_after_fence(d);
+    else if (m.kind == MESSAGE_RELOADED)
+        reload_on_answer(d, m.value, (enum reload_outcome)m.cgroup_id);
     else if (m.kind == MESSAGE_FAILED)
         report_warning(
             d, "systemctl set-property failed for %s (%s); written directly, and again after a daemon-reload",
@@ -348,6 +386,7 @@ int guardian_start(struct daemon *d)
         .hook_fd = d->hooks.far_fd,
         .hook_counts = d->hooks.counts,
         .hooks = hooks_configured(&d->config),
+        .reload = d->reload.source,
     };
     r = companion_start(&d->guardian, "headroomd-guard", d->hooks.far_fd, guardian_main,
                         &d->guardian_options);
@@ -389,6 +428,13 @@ bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t val
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
     return companion_send(&d->guardian, &m, sizeof(m)) == 0;
+}
+
+bool guardian_ask_reload(struct daemon *d, uint64_t sequence)
+{
+    struct message m = {.kind = MESSAGE_RELOAD, .value = sequence};
+
+    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
 }
 
 void guardian_stop(struct daemon *d)

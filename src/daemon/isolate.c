@@ -114,13 +114,28 @@ void isolate_note_foreign(struct daemon *d)
             w->foreign_high = u64_min(l->was, d->reader.workloads[i].ancestors_high);
     }
     if (d->limit_step_from > 0) {
-        uint64_t elapsed = u64_sub_floor(d->snapshot.now_usec, d->start_usec);
+        uint64_t elapsed = u64_sub_floor(d->snapshot.now_usec, d->limit_step_usec);
 
         if (elapsed >= STEP_DOWN_USEC)
             d->limit_step_from = 0;
         else
             d->snapshot.limit_step =
                 u64_mul_div(d->limit_step_from, STEP_DOWN_USEC - elapsed, STEP_DOWN_USEC) / 4096 * 4096;
+    }
+}
+
+void isolate_note_above_limit(struct daemon *d)
+{
+    d->limit_step_usec = clock_now_usec();
+    if (snapshot_read_node(&d->reader, d->limit_step_usec, &d->snapshot) < 0)
+        return;
+    isolate_note_foreign(d);
+    room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
+    if (d->reader.isolate && d->room.used > d->room.limit) {
+        d->limit_step_from = d->room.used - d->room.limit + d->room.margin;
+        report_warning(
+            d, "the workload uses %ju bytes at start, over its limit of %ju: the limit steps down over 30 s",
+            (uintmax_t)d->room.used, (uintmax_t)d->room.limit);
     }
 }
 
@@ -185,10 +200,36 @@ static void apply_low(struct daemon *d, const char *path)
                        strerror(-r));
 }
 
+static bool is_on_its_way(struct daemon *d, const struct lease *l, uint64_t now_usec)
+{
+    struct knob_state s;
+
+    return now_usec < l->pending_until_usec && knobs_read(&d->knobs, l->path, l->knob, &s) == 0 &&
+           s.id == l->cgroup_id && s.value != l->ours;
+}
+
+/* A value that was handed over to be written (the worker, systemctl) may come yet, and would stay if its
+ * lease were forgotten before: those are tried again. */
+void isolate_drop_unwanted(struct daemon *d)
+{
+    uint64_t now = clock_now_usec();
+    struct lease *l = NULL;
+
+    d->knobs_unwanted = false;
+    while (d->knobs_open && (l = lease_next(&d->leases, l))) {
+        if (lease_is_pause(l) || is_wanted(d, l))
+            continue;
+        if (is_on_its_way(d, l, now) || knobs_restore(&d->knobs, l) < 0)
+            d->knobs_unwanted = true;
+    }
+}
+
 void isolate_refresh(struct daemon *d, bool force)
 {
     uint64_t now = d->snapshot.now_usec;
 
+    if (d->knobs_unwanted)
+        isolate_drop_unwanted(d);
     if (!d->reader.isolate || d->dry_run || !d->knobs_open || (!force && now < d->knobs_due_usec))
         return;
     d->knobs_due_usec = now + REFRESH_USEC;

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 
 #include "base/units.h"
-#include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/options.h"
 #include "kernel/file.h"
@@ -29,26 +28,6 @@
 #define SETTLE_USEC (2 * USEC_PER_SEC)
 
 static struct daemon the_daemon;
-
-static int load_config(struct daemon *d)
-{
-    static struct config_messages messages;
-    const char *path = d->options.config_path;
-    int r;
-
-    if (!path && access(DAEMON_CONFIG_DEFAULT, F_OK) == 0 && file_is_root(d->options.sysroot))
-        path = DAEMON_CONFIG_DEFAULT;
-    if (!path) {
-        config_init_defaults(&d->config);
-        return 0;
-    }
-    r = config_load(path, &d->config, &messages);
-    for (unsigned i = 0; i < messages.count; i++)
-        log_line(messages.warning[i] ? LOG_PRIO_WARNING : LOG_PRIO_ERROR, "%s%s",
-                 messages.warning[i] ? "warning: " : "error: ", messages.text[i]);
-    (void)snprintf(d->config_path, sizeof(d->config_path), "%s", path);
-    return r;
-}
 
 /* One daemon a node. A guardian that raises its fence, or a predecessor that is on its way out, holds the
  * lock for a moment: that is waited for. */
@@ -86,8 +65,10 @@ static void on_signal(void *user, int fd, uint32_t events)
     (void)events;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP) {
-            log_line(LOG_PRIO_WARNING,
-                     "event=reload action=none text=\"reloading is not there yet: restart\"");
+            char text[CONTROL_TEXT_MAX];
+
+            if (!reload_request(d, text, sizeof(text)))
+                log_line(LOG_PRIO_ERROR, "event=reload result=refused text=\"%s\"", text);
             continue;
         }
         if (info.ssi_signo == SIGCHLD) {
@@ -150,6 +131,8 @@ static int start_companions(struct daemon *d)
         r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
     if (r == 0)
         r = hooks_open(d);
+    if (r == 0)
+        r = reload_init(d);
     if (r == 0)
         r = guardian_start(d);
     return r;
@@ -218,24 +201,6 @@ static void warn_of_gaps(struct daemon *d)
     if (d->reader.processes)
         report_warning(d, "%s",
                        "host mode without cgroups: single processes are killed, least progress first");
-}
-
-/* A workload that is over its limit when we come is given 30 s to come under it. */
-static void note_start_above_limit(struct daemon *d)
-{
-    struct trigger t = {.kind = TRIGGER_NONE, .at_usec = clock_now_usec(), .detail = "start"};
-
-    d->start_usec = t.at_usec;
-    if (snapshot_read_node(&d->reader, t.at_usec, &d->snapshot) < 0)
-        return;
-    isolate_note_foreign(d);
-    room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
-    if (d->reader.isolate && d->room.used > d->room.limit) {
-        d->limit_step_from = d->room.used - d->room.limit + d->room.margin;
-        report_warning(
-            d, "the workload uses %ju bytes at start, over its limit of %ju: the limit steps down over 30 s",
-            (uintmax_t)d->room.used, (uintmax_t)d->room.limit);
-    }
 }
 
 static int start(struct daemon *d)
@@ -317,7 +282,8 @@ static void run(struct daemon *d)
                      monitor_factory_kinds(&d->config, d->reader.isolate, d->dry_run), cycle_on_trigger,
                      report_monitor, d);
     warn_of_gaps(d);
-    note_start_above_limit(d);
+    d->start_usec = clock_now_usec();
+    isolate_note_above_limit(d);
     if (d->real_root && !d->dry_run) {
         r = memory_lock(STACK_BYTES);
         if (r < 0)
@@ -331,7 +297,7 @@ static void run(struct daemon *d)
     cycle_look(d, &t);
     settle(d);
     d->control.ring = &d->ring;
-    d->control.command = pausing_command;
+    d->control.command = reload_command;
     d->control.config = &d->config;
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
@@ -370,7 +336,7 @@ int main(int argc, char **argv)
         return code;
     log_init(2);
     log_set_least(d->options.debug ? LOG_PRIO_DEBUG : LOG_PRIO_INFO);
-    r = load_config(d);
+    r = reload_load_first(d);
     if (d->options.check_config && r == 0)
         log_line(LOG_PRIO_NOTICE, "%s: good", d->config_path[0] ? d->config_path : "built-in defaults");
     if (r < 0 || d->options.check_config) {

@@ -8,7 +8,9 @@ static const char usage[] =
     "\n"
     "Keeps this node working when memory runs short. Runs in the foreground and logs to stderr.\n"
     "\n"
-    "  --config FILE    configuration (default " DAEMON_CONFIG_DEFAULT ", where it exists)\n"
+    "  --config FILE    configuration; the drop-ins FILE.d/*.conf amend it (default " DAEMON_CONFIG_DEFAULT
+    ",\n"
+    "                   where it exists)\n"
     "  --check-config   read the configuration, say what is wrong with it, and exit\n"
     "  --dry-run        decide and record; write and signal nothing\n"
     "  --sysroot DIR    use DIR instead of / for /proc, /sys and /run (recorded trees)\n"

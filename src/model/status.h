@@ -49,6 +49,15 @@ struct status_next {
     char why[STATUS_WHY_MAX];
 };
 
+/* What came of the times that the configuration was read anew. */
+struct status_reload {
+    uint64_t good;
+    uint64_t refused;
+    uint64_t at_usec; /* of the last one; 0: there was none */
+    bool was_good;
+    const char *text;
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -88,6 +97,7 @@ struct status {
     struct status_next next[STATUS_NEXT_MAX];
     unsigned next_count;
     uint64_t walk_usec; /* when the groups were read last; 0: not yet */
+    struct status_reload reload;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

@@ -76,6 +76,15 @@ static void start(struct monitor *m, uint64_t now_usec)
         monitor_set_state(m, MONITOR_RUNNING, "%s", "");
 }
 
+static struct psi_trigger_config trigger_of(const struct config *c)
+{
+    return (struct psi_trigger_config){
+        .full = c->monitor.pressure_full,
+        .stall_usec = c->monitor.pressure_stall_usec,
+        .window_usec = c->monitor.pressure_window_usec,
+    };
+}
+
 void monitor_set_init(struct monitor_set *set, struct loop *l, const struct config *c, unsigned kinds,
                       monitor_fire_fn fire, monitor_report_fn report, void *user)
 {
@@ -95,11 +104,7 @@ void monitor_set_init(struct monitor_set *set, struct loop *l, const struct conf
             for (unsigned i = 0; i < MONITOR_TARGETS_MAX; i++)
                 m->event.watches[i] = (struct event_watch){.wd = -1, .events_fd = -1};
         } else if (k == MONITOR_PRESSURE) {
-            m->pressure.config = (struct psi_trigger_config){
-                .full = c->monitor.pressure_full,
-                .stall_usec = c->monitor.pressure_stall_usec,
-                .window_usec = c->monitor.pressure_window_usec,
-            };
+            m->pressure.config = trigger_of(c);
             for (unsigned i = 0; i <= MONITOR_TARGETS_MAX; i++)
                 m->pressure.watches[i].fd = -1;
         }
@@ -124,6 +129,39 @@ void monitor_set_refresh(struct monitor_set *set, const struct monitor_target *t
             event_monitor_refresh(m, targets, count);
         else if (k == MONITOR_PRESSURE)
             pressure_monitor_refresh(m, targets, count, host_dir_fd);
+    }
+}
+
+static void switch_off(struct monitor *m)
+{
+    if (m->kind == MONITOR_EVENT)
+        event_monitor_stop(m);
+    else if (m->kind == MONITOR_PRESSURE)
+        pressure_monitor_stop(m);
+    m->state = MONITOR_OFF;
+    m->message[0] = '\0';
+    if (m->kind == MONITOR_THRESHOLD)
+        threshold_monitor_set_due(m, 0);
+}
+
+void monitor_set_configure(struct monitor_set *set, const struct config *c, unsigned kinds)
+{
+    const struct psi_trigger_config trigger = trigger_of(c);
+
+    for (unsigned k = 0; k < MONITOR_KIND_COUNT; k++) {
+        struct monitor *m = &set->monitors[k];
+        bool on = (kinds & 1U << k) != 0;
+
+        if (k == MONITOR_PRESSURE &&
+            (trigger.full != m->pressure.config.full || trigger.stall_usec != m->pressure.config.stall_usec ||
+             trigger.window_usec != m->pressure.config.window_usec)) {
+            pressure_monitor_stop(m);
+            m->pressure.config = trigger;
+        }
+        if (!on && m->state != MONITOR_OFF)
+            switch_off(m);
+        else if (on && m->state == MONITOR_OFF)
+            start(m, clock_now_usec());
     }
 }
 

@@ -106,6 +106,9 @@ void monitor_set_init(struct monitor_set *set, struct loop *l, const struct conf
  * gone, tries again what failed. `host_dir_fd`: a directory that holds pressure/memory ("/proc"), or -1. */
 void monitor_set_refresh(struct monitor_set *set, const struct monitor_target *targets, unsigned count,
                          int host_dir_fd, uint64_t now_usec);
+/* Another configuration: monitors are switched on and off, and a trigger of other numbers is armed by the
+ * next refresh. What stays as it was is not touched. */
+void monitor_set_configure(struct monitor_set *set, const struct config *c, unsigned kinds);
 void monitor_set_deinit(struct monitor_set *set);
 
 const char *monitor_kind_name(enum monitor_kind k);

@@ -97,6 +97,8 @@ void pressure_monitor_stop(struct monitor *m)
 {
     if (m->state == MONITOR_OFF)
         return;
-    for (unsigned i = 0; i <= MONITOR_TARGETS_MAX; i++)
+    for (unsigned i = 0; i <= MONITOR_TARGETS_MAX; i++) {
         trigger_drop(m, &m->pressure.watches[i]);
+        m->pressure.watches[i].failed = false;
+    }
 }

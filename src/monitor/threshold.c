@@ -20,5 +20,5 @@ int threshold_monitor_start(struct monitor *m)
 void threshold_monitor_set_due(struct monitor *m, uint64_t due_usec)
 {
     if (m->threshold.timer)
-        loop_timer_arm(m->threshold.timer, due_usec);
+        loop_timer_arm(m->threshold.timer, m->state == MONITOR_OFF ? 0 : due_usec);
 }

@@ -206,6 +206,22 @@ uint64_t record_ring_oldest_id(const struct record_ring *r)
     return is_empty(r) ? 0 : r->oldest_id;
 }
 
+void record_ring_map_classes(struct record_ring *r, const uint16_t map[static CONFIG_CLASSES_MAX])
+{
+    for (uint64_t id = r->oldest_id; id < r->next_id; id++) {
+        const struct record_head *h = record_ring_get(r, id);
+        const struct record_row *row = NULL;
+        const char *name;
+
+        while ((row = record_next_row(h, row, &name)) != NULL) {
+            struct record_row *mine = (struct record_row *)(uintptr_t)row; /* it lies in *r */
+
+            if (mine->class_index < CONFIG_CLASSES_MAX)
+                mine->class_index = map[mine->class_index];
+        }
+    }
+}
+
 const struct record_row *record_next_row(const struct record_head *h, const struct record_row *previous,
                                          const char **ret_name)
 {

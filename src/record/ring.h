@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/config.h"
 #include "model/decision.h"
 #include "model/snapshot.h"
 
@@ -63,6 +64,9 @@ struct record_ring {
     uint32_t offsets[RECORD_IDS_MAX]; /* of id % RECORD_IDS_MAX */
 };
 
+/* Of a row whose class is in the configuration no more. */
+#define RECORD_CLASS_GONE UINT16_MAX
+
 void record_ring_init(struct record_ring *r);
 /* Keeps *d and the candidates (one a group of the snapshot; NULL: none), and gives it its id. */
 uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct candidate *candidates,
@@ -73,6 +77,8 @@ void record_ring_set_outcome(struct record_ring *r, const struct decision *d);
 const struct record_head *record_ring_get(const struct record_ring *r, uint64_t id);
 const struct record_head *record_ring_last(const struct record_ring *r);
 uint64_t record_ring_oldest_id(const struct record_ring *r); /* 0: empty */
+/* The configuration has changed: class i is class map[i] now, or RECORD_CLASS_GONE. */
+void record_ring_map_classes(struct record_ring *r, const uint16_t map[static CONFIG_CLASSES_MAX]);
 
 /* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the
  * first). */

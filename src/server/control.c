@@ -51,12 +51,16 @@ static const char interface_description[] =
     "method Pause(group: string) -> (text: string)\n\n"
     "method Resume(group: string) -> (text: string)\n\n"
     "method Hold(usec: int) -> (text: string)\n\n"
+    "# Reads the configuration anew; details are a line for each value that is another one now, or for each\n"
+    "# mistake, with file and line, and then nothing was changed. Only root may\n"
+    "method Reload() -> (text: string, details: []string)\n\n"
     "error PermissionDenied()\n"
     "error NoSuchDecision()\n"
     "error NoSuchGroup(text: string)\n"
     "error NotAllowed(text: string)\n"
     "error Busy(text: string)\n"
     "error NotPossible(text: string)\n"
+    "error ConfigurationInvalid(text: string, details: []string)\n"
     "error Failed(text: string)\n";
 
 static json_t *error_reply(const char *error)
@@ -91,6 +95,7 @@ static bool find_verb(const char *method, enum control_verb *ret)
         [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause",
         [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
         [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",
+        [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -107,6 +112,8 @@ static bool read_command(const json_t *parameters, struct control_command *comma
     const json_t *v = json_object_get(parameters, command->verb == CONTROL_HOLD ? "usec" : "group");
     const char *group = json_string_value(v);
 
+    if (command->verb == CONTROL_RELOAD)
+        return true;
     if (command->verb == CONTROL_HOLD) {
         if (!json_is_integer(v) || json_integer_value(v) < 0)
             return false;
@@ -128,10 +135,35 @@ static const char *command_error(int r)
         return CONTROL_INTERFACE ".NotAllowed";
     case EBUSY:
         return CONTROL_INTERFACE ".Busy";
+    case EINVAL:
+        return CONTROL_INTERFACE ".ConfigurationInvalid";
     case EOPNOTSUPP:
         return CONTROL_INTERFACE ".NotPossible";
     }
     return CONTROL_INTERFACE ".Failed";
+}
+
+static json_t *lines_of(const char *text)
+{
+    struct text rest = text_from(text), line;
+    json_t *a = json_array(), *s;
+
+    while (text_next_line(&rest, &line)) {
+        s = json_stringn(line.at, line.length);
+        (void)json_array_append_new(a, s ? s : json_string("(not UTF-8)"));
+    }
+    return a;
+}
+
+static json_t *result_reply(int r, const char *text, const char *details)
+{
+    json_t *parameters = json_pack("{s:o}", "text", json_any_string(text));
+
+    if (details)
+        (void)json_object_set_new(parameters, "details", lines_of(details));
+    if (r < 0)
+        return json_pack("{s:s, s:o}", "error", command_error(r), "parameters", parameters);
+    return json_pack("{s:o}", "parameters", parameters);
 }
 
 /* The daemon may tell those who follow of what it does, which is JSON, too: nothing of ours is in the arena
@@ -150,10 +182,10 @@ static json_t *run_command(struct control *c, json_t *parameters, enum control_v
     else
         (void)snprintf(text, sizeof(text), "that is not possible here");
     forget_request(c);
-    if (r < 0)
-        return json_pack("{s:s, s:{s:o}}", "error", command_error(r), "parameters", "text",
-                         json_any_string(text));
-    return json_pack("{s:{s:o}}", "parameters", "text", json_any_string(text));
+    if (r == -EINPROGRESS)
+        return NULL;
+    c->ticket = 0;
+    return result_reply(r, text, NULL);
 }
 
 static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool may_change)
@@ -216,12 +248,13 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     json_starved = false;
     c->opened.kind = STREAM_NONE;
     c->nothing_yet = false;
+    c->ticket = 0;
     in = is_modest(request, length) ? json_loadb(request, length, JSON_REJECT_DUPLICATES, &error) : NULL;
     out = json_is_object(in) ? dispatch(c, in, may_read, may_change)
                              : error_reply("org.varlink.service.InvalidParameter");
-    if (!out && c->opened.kind == STREAM_EVENTS && !json_starved) {
+    if (!out && (c->opened.kind == STREAM_EVENTS || c->ticket != 0) && !json_starved) {
         json_arena = NULL;
-        *ret_length = 0; /* it follows, and nothing has happened yet */
+        *ret_length = 0; /* it follows, or waits, and nothing has happened yet */
         c->nothing_yet = true;
         return 0;
     }
@@ -237,6 +270,7 @@ static void client_close(struct control *c, struct control_client *cl)
 {
     loop_remove(c->loop, cl->fd);
     close_fdp(&cl->fd);
+    cl->waits_for = 0;
 }
 
 /* The next message of the client's stream, where there is one now, goes into its reply buffer. */
@@ -289,7 +323,8 @@ static void client_flush(struct control *c, struct control_client *cl)
         client_advance(
             c, cl); /* goes out in the next turn of the loop: one client does not hold up the others */
     if (cl->fd >= 0)
-        (void)loop_change(c->loop, cl->fd, more || cl->reply_length > 0 ? EPOLLOUT : EPOLLIN);
+        (void)loop_change(c->loop, cl->fd,
+                          (more && cl->waits_for == 0) || cl->reply_length > 0 ? EPOLLOUT : EPOLLIN);
 }
 
 void control_notify(struct control *c)
@@ -299,6 +334,31 @@ void control_notify(struct control *c)
 
         if (cl->fd >= 0 && cl->stream.kind == STREAM_EVENTS && cl->reply_length == 0)
             client_flush(c, cl);
+    }
+}
+
+void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        struct control_client *cl = &c->clients[i];
+        json_t *out;
+        size_t n;
+
+        if (cl->fd < 0 || cl->waits_for == 0 || cl->waits_for > ticket)
+            continue;
+        cl->waits_for = 0;
+        forget_request(c);
+        out = result_reply(result, text, details);
+        n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
+        json_arena = NULL;
+        if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
+            client_close(c, cl);
+            continue;
+        }
+        cl->reply[n] = 0;
+        cl->reply_length = n + 1;
+        cl->reply_sent = 0;
+        client_flush(c, cl);
     }
 }
 
@@ -321,6 +381,7 @@ static void client_serve(struct control *c, struct control_client *cl)
         return;
     }
     cl->stream = c->opened;
+    cl->waits_for = c->ticket;
     if (!c->nothing_yet)
         cl->reply[cl->reply_length++] = 0;
     cl->reply_sent = 0;
@@ -347,7 +408,8 @@ static void on_client(void *user, int fd, uint32_t events)
         return;
     if (events & EPOLLOUT) {
         client_flush(c, cl);
-        if (cl->fd >= 0 && cl->reply_length == 0 && cl->stream.kind == STREAM_NONE && cl->request_length > 0)
+        if (cl->fd >= 0 && cl->reply_length == 0 && cl->stream.kind == STREAM_NONE && cl->waits_for == 0 &&
+            cl->request_length > 0)
             client_serve(c, cl);
         return;
     }
@@ -359,7 +421,7 @@ static void on_client(void *user, int fd, uint32_t events)
         return;
     }
     cl->request_length += (size_t)n;
-    if (cl->stream.kind == STREAM_NONE)
+    if (cl->stream.kind == STREAM_NONE && cl->waits_for == 0)
         client_serve(c, cl);
     else if (cl->request_length == sizeof(cl->request))
         client_close(c, cl); /* it keeps talking instead of listening */

@@ -40,6 +40,7 @@ enum control_verb {
     CONTROL_PAUSE,
     CONTROL_RESUME,
     CONTROL_HOLD, /* no action by itself for usec; 0 ends it */
+    CONTROL_RELOAD,
 };
 
 /* What an operator wants done. */
@@ -52,7 +53,9 @@ struct control_command {
 
 /* Does it. ret_text: one sentence for people, always set. 0 or negative errno: -ENOENT: there is no such
  * group, -EPERM: its class or an attribute does not allow it, -EBUSY: not now, -EOPNOTSUPP: not possible
- * here. It may end a decision (control_notify): no JSON is under way while it runs. */
+ * here, -EINVAL: the configuration is not good, -EINPROGRESS: control_answer says how it ended, of
+ * control.ticket, which it has set. It may end a decision (control_notify): no JSON is under way while it
+ * runs. */
 typedef int (*control_command_fn)(void *user, const struct control_command *c, char *ret_text, size_t size);
 
 struct control_client {
@@ -60,6 +63,7 @@ struct control_client {
     uid_t uid;
     bool may_read;
     bool may_change;
+    uint64_t waits_for; /* the ticket whose answer it waits for; 0: none */
     char request[CONTROL_REQUEST_MAX];
     size_t request_length;
     char reply[CONTROL_REPLY_MAX];
@@ -81,6 +85,7 @@ struct control {
     const struct config *config;
     struct stream opened; /* by the request that was handled last */
     bool nothing_yet;     /* it has no first message now */
+    uint64_t ticket;      /* of the command that was handled last and is under way; 0: none is */
     struct arena arena;
     struct control_client clients[CONTROL_CLIENTS_MAX];
     uint64_t uses;
@@ -94,6 +99,10 @@ void control_deinit(struct control *c, const char *path);
 
 /* A decision has ended: those who follow are told. */
 void control_notify(struct control *c);
+
+/* What was under way is done: those are told who wait for this ticket, or for an earlier one. `details`:
+ * lines for people. */
+void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details);
 
 /* One whole request to one whole reply (without the NUL); what a client's message goes through. -ENOBUFS: the
  * reply did not fit. Public for tests. */

@@ -61,7 +61,8 @@ static json_t *row_to_json(const struct config *c, const struct record_row *row,
     if (row->pid > 0)
         set_i64(o, "pid", row->pid);
     set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
-    set_string(o, "class", c->classes[row->class_index].name);
+    set_string(o, "class",
+               row->class_index < c->class_count ? c->classes[row->class_index].name : "(removed)");
     set_u64(o, "priority", row->priority);
     set_bool(o, "retriable", row->retriable);
     set_bool(o, "over_request", row->over_request);
@@ -299,6 +300,21 @@ static void set_next(json_t *o, const struct status *s)
     set_u64(o, "groups_age_usec", s->walk_usec == 0 ? UINT64_MAX : u64_sub_floor(s->now_usec, s->walk_usec));
 }
 
+static json_t *reload_to_json(const struct status *s)
+{
+    const struct status_reload *r = &s->reload;
+    json_t *o = json_object();
+
+    set_u64(o, "good", r->good);
+    set_u64(o, "refused", r->refused);
+    if (r->at_usec == 0)
+        return o;
+    set_string(o, "last", r->was_good ? "good" : "refused");
+    set_u64(o, "ago_usec", u64_sub_floor(s->now_usec, r->at_usec));
+    set_string(o, "text", r->text);
+    return o;
+}
+
 json_t *status_to_json(const struct status *s, size_t max)
 {
     json_t *o = json_object(), *warnings = json_array();
@@ -306,6 +322,7 @@ json_t *status_to_json(const struct status *s, size_t max)
 
     set_string(o, "version", s->version);
     set_string(o, "config", s->config_path);
+    (void)json_object_set_new(o, "reload", reload_to_json(s));
     set_string(o, "mode", s->mode);
     set_string(o, "mode_reason", s->mode_reason);
     set_bool(o, "dry_run", s->dry_run);

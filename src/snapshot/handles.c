@@ -60,10 +60,11 @@ void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s)
 
         if (h->id == 0 || h->seen)
             continue;
-        if (!h->was_empty)
+        if (!h->was_empty && !r->reconfigured)
             handle_note_end(h, s);
         group_handle_close(h);
     }
+    r->reconfigured = false;
 }
 
 void handle_reborn(struct group_handle *h, uint64_t birth_usec)

@@ -100,6 +100,7 @@ static int visit_process(void *user, pid_t pid)
     }
     h->seen = true;
     h->birth_usec = st.start_usec;
+    h->class_index = m->class_index;
     fill(m, h, &st, &memory, uid);
     return 0;
 }

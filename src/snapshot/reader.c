@@ -129,6 +129,14 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r)
     return there;
 }
 
+void snapshot_reader_reconfigure(struct snapshot_reader *r)
+{
+    for (unsigned i = 0; i < r->handle_max; i++)
+        if (r->handles[i].id != 0 && r->handles[i].pid == 0)
+            r->handles[i].class_index = config_class_of(r->config, r->handles[i].path);
+    r->reconfigured = true;
+}
+
 static void read_node_psi(struct snapshot_reader *r, struct node *n)
 {
     struct psi psi;

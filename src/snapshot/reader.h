@@ -68,6 +68,7 @@ struct snapshot_reader {
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
+    bool reconfigured;            /* since the last walk: what is no group any more has not ended */
     struct group_handle *handles; /* storage of the caller, group_max of them */
     unsigned handle_max;
 };
@@ -79,6 +80,10 @@ void snapshot_reader_deinit(struct snapshot_reader *r);
 /* Workload=auto: those of kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that are
  * populated. Otherwise what the configuration names. Opens those that exist; returns how many exist. */
 unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
+
+/* The configuration that it points to has changed: what is remembered of the groups is theirs under their new
+ * classes. Workloads are another matter (snapshot_reader_find_workloads). */
+void snapshot_reader_reconfigure(struct snapshot_reader *r);
 
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */

@@ -5,4 +5,5 @@
 #include <stdint.h>
 
 uint64_t clock_now_usec(void);
-uint64_t clock_wall_usec(void); /* CLOCK_REALTIME, for people only */
+uint64_t clock_monotonic_usec(void); /* what systemd wants to be told (MONOTONIC_USEC=) */
+uint64_t clock_wall_usec(void);      /* CLOCK_REALTIME, for people only */

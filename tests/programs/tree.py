@@ -160,6 +160,7 @@ class Programs:
         self.headroomd = os.path.join(base, "headroomd")
         self.headroom = os.path.join(base, "headroom")
         self.no_heap = os.path.join(build, "tests/programs/no_heap.so")
+        self.slow_users = os.path.join(build, "tests/programs/slow_users.so")
         with open(self.headroomd, "rb") as f:
             self.sanitized = b"__asan_init" in f.read()
 

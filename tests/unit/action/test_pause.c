@@ -899,6 +899,41 @@ static void test_process_of_the_same_tick(void **state)
     scene_free(s);
 }
 
+static bool keep_batch(void *user, const struct pause_entry *e)
+{
+    const struct scene *s = user;
+
+    return strcmp(s->config.classes[e->class_index].name, "batch") == 0;
+}
+
+/* Another configuration: each follows its class, and those that are not wanted any more go on. */
+static void test_other_configuration(void **state)
+{
+    struct scene *s = scene_new(*state, false);
+    struct group groups[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        groups[i] = add_group(s, i + 1);
+        assert_int_equal(pause_it(s, &groups[i]), 0);
+    }
+    s->config.classes[2] = s->config.classes[1];
+    s->config.classes[1] = s->config.classes[0];
+    class_config_init(&s->config.classes[0], "first");
+    (void)strcpy(s->config.classes[0].match[0], "workload.slice/task-2");
+    s->config.classes[0].match_count = 1;
+    s->config.class_count = 3;
+    assert_int_equal(pauser_reconfigure(&s->pauser, &s->config, keep_batch, s), 1);
+    assert_int_equal(pauser_count(&s->pauser), 2);
+    assert_int_equal(pauser_find(&s->pauser, groups[0].id, 0)->class_index, 1);
+    assert_null(pauser_find(&s->pauser, groups[1].id, 0));
+    tree_assert(&s->tree, TASK "1/cgroup.freeze", "1");
+    tree_assert(&s->tree, TASK "2/cgroup.freeze", "0");
+    tree_assert(&s->tree, TASK "3/cgroup.freeze", "1");
+    assert_int_equal(tree_leases(&s->tree), 2);
+    assert_int_equal(pauser_reconfigure(&s->pauser, &s->config, keep_batch, s), 0);
+    scene_free(s);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -934,6 +969,7 @@ int main(void)
         TEST(test_process_ends),
         TEST(test_process_adopted_and_undone),
         TEST(test_process_of_the_same_tick),
+        TEST(test_other_configuration),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

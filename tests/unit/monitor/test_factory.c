@@ -191,6 +191,40 @@ static void test_long_messages(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, monitors_setup, monitors_teardown)
 
+/* Another configuration, often: what it asks for runs, what it does not is silent, and nothing is used up. */
+static void test_other_configuration(void **state)
+{
+    struct monitors *m = *state;
+    struct monitor *t = &m->set.monitors[MONITOR_THRESHOLD], *e = &m->set.monitors[MONITOR_EVENT];
+
+    monitors_target(m, "workload.slice");
+    monitors_events(m, "workload.slice", 0, 0, 0, 0);
+    monitors_start(m, E | T);
+    for (unsigned i = 0; i < 3 * LOOP_TIMERS_MAX; i++) {
+        monitor_set_configure(&m->set, &m->config, 0);
+        threshold_monitor_set_due(t, clock_now_usec());
+        monitors_refresh(m);
+        monitors_events(m, "workload.slice", 0, 3 * i + 1, 0, 0);
+        assert_int_equal(monitors_turn(m), 0);
+        assert_int_equal(e->state, MONITOR_OFF);
+        assert_int_equal(t->state, MONITOR_OFF);
+
+        monitor_set_configure(&m->set, &m->config, E | T);
+        monitors_refresh(m);
+        assert_int_equal(monitors_turn(m), 0); /* what came while it was off was before its time */
+        monitors_events(m, "workload.slice", 0, 3 * i + 2, 0, 0);
+        assert_int_equal(monitors_turn(m), 1);
+        assert_int_equal(m->last.kind, TRIGGER_EVENT);
+        threshold_monitor_set_due(t, clock_now_usec());
+        assert_int_equal(monitors_turn(m), 1);
+        assert_int_equal(m->last.kind, TRIGGER_THRESHOLD);
+
+        monitor_set_configure(&m->set, &m->config, E | T); /* the same once more is no interruption */
+        monitors_events(m, "workload.slice", 0, 3 * i + 3, 0, 0);
+        assert_int_equal(monitors_turn(m), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +236,7 @@ int main(void)
         TEST(test_no_timer_left),
         TEST(test_one_fails_the_others_work),
         TEST(test_long_messages),
+        TEST(test_other_configuration),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

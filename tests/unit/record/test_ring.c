@@ -317,13 +317,38 @@ static void test_outcome_of_a_forgotten_one(void **state _unused_)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The configuration is another one: each row follows its class, or has none. */
+static void test_other_classes(void **state _unused_)
+{
+    uint16_t map[CONFIG_CLASSES_MAX];
+    const struct record_row *row = NULL;
+    const char *name;
+    uint64_t ids[2];
+
+    for (unsigned i = 0; i < CONFIG_CLASSES_MAX; i++)
+        map[i] = i % 2 ? RECORD_CLASS_GONE : (uint16_t)(31 - i);
+    fill(40, 10, 1, 1);
+    ids[0] = add(1, 1);
+    ids[1] = add(1, 1);
+    for (unsigned twice = 0; twice < 2; twice++) {
+        record_ring_map_classes(ring, map);
+        for (unsigned r = 0; r < 2; r++)
+            while ((row = record_next_row(record_ring_get(ring, ids[r]), row, &name)) != NULL) {
+                unsigned was = (unsigned)(row->id - 100) % 32;
+
+                /* 31 - i of an even one is an odd one, which the second map takes away */
+                assert_int_equal(row->class_index, was % 2 || twice ? RECORD_CLASS_GONE : 31 - was);
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_empty),      TEST(test_nobody),  TEST(test_rows),
-        TEST(test_ids),        TEST(test_wraps),   TEST(test_fits_exactly),
-        TEST(test_a_thousand), TEST(test_outcome), TEST(test_outcome_of_a_forgotten_one),
-        TEST(test_why),
+        TEST(test_empty),      TEST(test_nobody),        TEST(test_rows),
+        TEST(test_ids),        TEST(test_wraps),         TEST(test_fits_exactly),
+        TEST(test_a_thousand), TEST(test_outcome),       TEST(test_outcome_of_a_forgotten_one),
+        TEST(test_why),        TEST(test_other_classes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 
+#include "snapshot/handles.h"
+
 #define WORK "workload.slice"
 #define NOW (1000 * USEC_PER_SEC)
 
@@ -211,6 +213,36 @@ static void test_churn(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tree_teardown)
 
+/* Another configuration: a group that is one of another class goes on with what is known of it, and one that
+ * is no group any more has not ended. */
+static void test_other_configuration(void **state)
+{
+    struct tree *t = *state;
+    uint64_t birth;
+
+    tree_process(t, &(struct tree_process){.pid = 101, .start_sec = 400});
+    tree_process(t, &(struct tree_process){.pid = 102, .start_sec = 400});
+    tree_leaf(t, WORK "/a", "101\n", MIB);
+    tree_slice(t, WORK "/b");
+    tree_leaf(t, WORK "/b/c", "102\n", MIB);
+    tree_open(t, true);
+    tree_expect_groups(t, NOW, WORK "/a " WORK "/b/c");
+    assert_int_equal(tree_group(t, WORK "/a")->class_index, 0);
+    birth = handle_find(&t->reader, tree_group(t, WORK "/a")->id, 0)->birth_usec;
+    tree_class(t, "late", WORK "/a");
+    tree_class(t, "whole", WORK "/b");
+    snapshot_reader_reconfigure(&t->reader);
+    tree_expect_groups(t, NOW + USEC_PER_SEC, WORK "/a " WORK "/b");
+    assert_int_equal(tree_group(t, WORK "/a")->class_index, 0);
+    assert_int_equal(tree_group(t, WORK "/b")->class_index, 1);
+    assert_true(handle_find(&t->reader, tree_group(t, WORK "/a")->id, 0)->birth_usec == birth);
+    assert_int_equal(t->s.ended_count, 0);
+    assert_int_equal(count_handles(t), 2);
+    tree_remove(t, WORK "/a");
+    tree_expect_groups(t, NOW + 2 * USEC_PER_SEC, WORK "/b");
+    assert_int_equal(t->s.ended_count, 1); /* as ever, from the next walk on */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +253,7 @@ int main(void)
         TEST(test_descriptors_of_workloads),
         TEST(test_same_name_other_group),
         TEST(test_churn),
+        TEST(test_other_configuration),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
