@@ -10,6 +10,7 @@
 #include "kernel/memory_stat.h"
 #include "kernel/psi.h"
 #include "kernel/swap.h"
+#include "snapshot/handles.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 #define BOUNDS_AGE_USEC (2 * USEC_PER_SEC)
@@ -25,6 +26,7 @@ void workload_handle_close(struct workload_handle *w)
 
 void group_handle_close(struct group_handle *g)
 {
+    close_fdp(&g->dir_fd);
     close_fdp(&g->stat_fd);
     g->id = 0;
 }
@@ -61,8 +63,7 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->handles = handles;
     r->handle_max = handle_max;
     r->pressure_fd = -1;
-    for (unsigned i = 0; i < handle_max; i++)
-        handles[i] = (struct group_handle){.stat_fd = -1};
+    handles_init(r);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
         r->workloads[i] =
             (struct workload_handle){.dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1};

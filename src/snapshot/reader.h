@@ -39,8 +39,11 @@ struct group_sample {
 struct group_handle {
     uint64_t id; /* 0: free; of a process its start time */
     pid_t pid;
-    char path[GROUP_PATH_MAX];
-    int stat_fd; /* -1: a process */
+    int dir_fd;     /* -1: a process, or there are too few descriptors: opened at each walk */
+    int stat_fd;    /* -1: a process */
+    unsigned first; /* of the handles whose id belongs into this place of the table; 0: none, else i + 1 */
+    unsigned next;  /* of the same place; of a free one: the next free one */
+    uint64_t path_hash; /* of the path under which it was found */
     uint64_t birth_usec;
     uint64_t cpu_base_usec; /* what an earlier life of the cgroup had used */
     unsigned class_index;
@@ -67,8 +70,10 @@ struct snapshot_reader {
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
-    struct group_handle *handles; /* storage of the caller, group_max of them */
+    struct group_handle *handles; /* storage of the caller, group_max of them; also a hash table by id */
     unsigned handle_max;
+    unsigned handle_free; /* the first one, + 1; 0: none */
+    unsigned handle_next; /* where to look for one that this walk has not come across */
 };
 
 int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,
@@ -89,4 +94,4 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodisca
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */
 bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w);
 void workload_handle_close(struct workload_handle *w);
-void group_handle_close(struct group_handle *g);
+void group_handle_close(struct group_handle *g); /* its descriptors */
