@@ -97,12 +97,7 @@ static struct group_handle *handle_new(struct walk *w, int dir_fd, const char *p
 
     if (!h)
         return NULL;
-    h->stat_fd = file_open_read(dir_fd, "memory.stat");
-    if (h->stat_fd < 0) {
-        handle_drop(w->reader, h);
-        return NULL;
-    }
-    h->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
+    h->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3); /* where there is none left, it is opened at each walk */
     h->path_hash = path_hash(path);
     return h;
 }
@@ -159,6 +154,13 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
     handle_observe(h, s->now_usec, g);
 }
 
+static int read_stat(int dir_fd, struct memory_stat *ret)
+{
+    _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
+
+    return fd < 0 ? fd : memory_stat_pread(fd, ret);
+}
+
 static void add_group(struct walk *w, int dir_fd, const char *path, unsigned class_index,
                       const struct cgroup_events *events, const struct cgroup_identity *who)
 {
@@ -174,6 +176,13 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
             h->seen = h->was_empty = true;
         return;
     }
+    r = read_stat(dir_fd, &m);
+    if (r < 0) { /* it went while we walked; else what cannot be read is not acted on */
+        s->groups_left_out += !is_gone(r);
+        if (h)
+            h->seen = true;
+        return;
+    }
     if (s->group_count >= s->group_max || (!h && !(h = handle_new(w, dir_fd, path, who->id)))) {
         s->groups_left_out++;
         return;
@@ -183,11 +192,6 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
     h->workload_index = w->workload_index;
     if (h->was_empty)
         begin_life(w, h, dir_fd);
-    r = memory_stat_pread(h->stat_fd, &m);
-    if (r < 0) { /* it went while we walked; else what cannot be read is not acted on */
-        s->groups_left_out += !is_gone(r);
-        return;
-    }
     fill_group(w, h, dir_fd, path, &m, events->frozen, who->owner_uid);
 }
 

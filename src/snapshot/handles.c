@@ -20,8 +20,7 @@ static unsigned place_of(const struct snapshot_reader *r, uint64_t id, pid_t pid
 void handles_init(struct snapshot_reader *r)
 {
     for (unsigned i = 0; i < r->handle_max; i++)
-        r->handles[i] =
-            (struct group_handle){.dir_fd = -1, .stat_fd = -1, .next = i + 1 < r->handle_max ? i + 2 : 0};
+        r->handles[i] = (struct group_handle){.dir_fd = -1, .next = i + 1 < r->handle_max ? i + 2 : 0};
     r->handle_free = r->handle_max > 0 ? 1 : 0;
     r->handle_next = 0;
 }
@@ -76,8 +75,7 @@ struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t p
     self = r->handle_free;
     h = &r->handles[self - 1];
     r->handle_free = h->next;
-    *h = (struct group_handle){
-        .id = id, .pid = pid, .dir_fd = -1, .stat_fd = -1, .was_empty = true, .first = h->first};
+    *h = (struct group_handle){.id = id, .pid = pid, .dir_fd = -1, .was_empty = true, .first = h->first};
     first = &r->handles[place_of(r, id, pid)].first;
     h->next = *first;
     *first = self;

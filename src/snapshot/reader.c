@@ -27,7 +27,6 @@ void workload_handle_close(struct workload_handle *w)
 void group_handle_close(struct group_handle *g)
 {
     close_fdp(&g->dir_fd);
-    close_fdp(&g->stat_fd);
     g->id = 0;
 }
 

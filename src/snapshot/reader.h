@@ -40,7 +40,6 @@ struct group_handle {
     uint64_t id; /* 0: free; of a process its start time */
     pid_t pid;
     int dir_fd;     /* -1: a process, or there are too few descriptors: opened at each walk */
-    int stat_fd;    /* -1: a process */
     unsigned first; /* of the handles whose id belongs into this place of the table; 0: none, else i + 1 */
     unsigned next;  /* of the same place; of a free one: the next free one */
     uint64_t path_hash; /* of the path under which it was found */
