@@ -275,6 +275,7 @@ void cycle_on_hold_timer(void *user)
     struct daemon *d = user;
 
     event_monitor_hold(&d->monitors.monitors[MONITOR_EVENT], 0);
+    event_monitor_poll(&d->monitors.monitors[MONITOR_EVENT]);
 }
 
 /* What need not be looked at with every look: who has come or gone, and whether the knobs still stand. */

@@ -286,7 +286,7 @@ void pausing_step(struct daemon *d, const struct trigger *t)
 {
     const struct pause_scratch scratch = {.rows = d->pause_rows,
                                           .candidates = d->candidates,
-                                          .max = DAEMON_GROUPS_MAX,
+                                          .max = d->group_max,
                                           .resume_only = pausing_held(d, clock_now_usec()) ||
                                                          (!d->knobs_open && !d->dry_run)};
     struct pause_plan *plan = &d->pause_plan;

@@ -177,8 +177,8 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
         return;
     }
     r = read_stat(dir_fd, &m);
-    if (r < 0) { /* it went while we walked; else what cannot be read is not acted on */
-        s->groups_left_out += !is_gone(r);
+    if (r < 0) { /* one that we knew went while we walked; else what cannot be read is not acted on */
+        s->groups_left_out += !h || !is_gone(r);
         if (h)
             h->seen = true;
         return;

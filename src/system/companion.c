@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #include "base/units.h"
 #include "system/log.h"
 
-#define DESCRIPTORS_MAX 4096U /* what the daemon sets as its limit */
+#define DESCRIPTORS_MAX 131072U /* where there is no close_range: more than MaxGroups allows */
+#define PAGE_BYTES 4096
 
 /* They must go: with a copy of the daemon's lock a companion would take itself for its successor. */
 static void close_span(unsigned first, unsigned last)
@@ -127,11 +129,36 @@ ssize_t companion_receive(const struct companion *c, void *ret, size_t size)
     return n < 0 ? -errno : n;
 }
 
+/* Of the program itself, which the list begins with. */
+static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
+{
+    int *r = user;
+
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum && *r == 0; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t begin = (info->dlpi_addr + p->p_vaddr) / PAGE_BYTES * PAGE_BYTES;
+
+        if (p->p_type == PT_LOAD && (p->p_flags & PF_W) == 0)
+            *r = memory_lock_data((void *)begin, info->dlpi_addr + p->p_vaddr + p->p_memsz - begin);
+    }
+    return 1;
+}
+
 int memory_lock(size_t stack_bytes)
 {
     volatile char *stack = __builtin_alloca(stack_bytes);
+    int r = 0;
 
-    for (size_t i = 0; i < stack_bytes; i += 4096)
+    for (size_t i = 0; i < stack_bytes; i += PAGE_BYTES)
         stack[i] = 1;
-    return mlockall(MCL_CURRENT | MCL_FUTURE) < 0 ? -errno : 0;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+        return -errno;
+    (void)dl_iterate_phdr(lock_code, &r);
+    return r;
+}
+
+int memory_lock_data(void *at, size_t bytes)
+{
+    return mlock(at, bytes) < 0 ? -errno : 0;
 }
