@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 
-from tree import CONFIG, MIB, NOBODY, SLICE, Tree, expect, wait_for
+from tree import CONFIG, MIB, NOBODY, SLICE, Failed, Tree, expect, wait_for
 
 F_SETPIPE_SZ = 1031
 
@@ -182,7 +182,10 @@ def no_heap_with_many_groups(p):
     for request in requests:
         with d.connect() as s:
             s.sendall(request + b"\0")
-            s.recv(65536)
+            try:
+                s.recv(65536)
+            except socket.timeout:
+                raise Failed(f"no answer to {request[:80]}") from None
     with d.connect() as follower, d.connect() as silent:
         follower.sendall(b'{"method":"io.headroom.Events","parameters":{"follow":true},"more":true}\0')
         silent.sendall(b'{"method":"io.headroom.Explain"}\0' * 20)  # and it reads nothing
