@@ -191,6 +191,14 @@ int cycle_read_groups(struct daemon *d)
         return r;
     }
     d->walk_usec = clock_now_usec() - begin;
+    if (d->snapshot.rest_count > 0 && !d->beyond_said) {
+        d->beyond_said = true;
+        report_warning(
+            d,
+            "%u groups are beyond MaxGroups=%u (the first in %s): what they are in is reclaimed from and "
+            "limited as one, and none of them killed; raise MaxGroups= in [Node]",
+            d->snapshot.groups_left_out, d->group_max, d->snapshot.rests[0].path);
+    }
     mark_groups(d);
     return 0;
 }
@@ -220,6 +228,8 @@ static void decide(struct daemon *d, const struct trigger *t)
     pausing_step(d, t);
     if (d->deciding)
         return;
+    if (!pausing_held(d, now))
+        isolate_reclaim_rest(d);
     if (pausing_held(d, now) || pausing_covers(d)) {
         if (pausing_held(d, now) || d->room.felt) /* that does not change from one moment to the next */
             d->decide_due_usec = now + WALK_LEAST_USEC;

@@ -121,6 +121,8 @@ struct daemon {
     bool reclaiming;       /* the worker is at it */
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
+    bool beyond_said;      /* that there are more groups than MaxGroups */
+    unsigned rest_next;    /* which of the rests is reclaimed from next */
 
     struct monitor_set monitors;
     struct killer killer;
@@ -192,6 +194,8 @@ void isolate_refresh(struct daemon *d, bool force);
 void isolate_allow(struct daemon *d, uint64_t bytes);
 /* Lets the worker push out what would be reclaimed at memory.high, where swap takes it. */
 void isolate_reclaim_ahead(struct daemon *d);
+/* There is a need, and there are groups beyond MaxGroups: what they are in is reclaimed from. */
+void isolate_reclaim_rest(struct daemon *d);
 bool isolate_stands(struct daemon *d);       /* every workload that is there has its memory.high */
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
 void isolate_after_fence(struct daemon *d);

@@ -187,6 +187,32 @@ void isolate_reclaim_ahead(struct daemon *d)
         d->reclaiming = true;
 }
 
+/* By turns, since each knows best what it can spare: reclaim that brings nothing is over soon. Without swap
+ * it would only take page cache, which is in no need. */
+void isolate_reclaim_rest(struct daemon *d)
+{
+    const struct snapshot *s = &d->snapshot;
+    struct worker_request q = {.op = WORKER_RECLAIM,
+                               .value = d->room.need,
+                               .swappiness = RECLAIM_SWAPPINESS_UNSET,
+                               .limit_usec = RECLAIM_AHEAD_USEC};
+
+    if (d->dry_run || d->reclaiming || d->worker.pid == 0 || s->node.swap_effective < d->room.need)
+        return;
+    for (unsigned i = 0; i < s->rest_count; i++) {
+        const struct group_rest *rest = &s->rests[d->rest_next++ % s->rest_count];
+        const struct class_config *class = &d->config.classes[rest->class_index];
+
+        if (rest->path[0] == 0 || (class->actions & ACTION_BIT(ACTION_RECLAIM)) == 0 ||
+            !level_allows(&d->config, d->room.level, ACTION_RECLAIM, class->priority))
+            continue;
+        q.cgroup_id = rest->id;
+        memcpy(q.path, rest->path, sizeof(q.path));
+        d->reclaiming = companion_send(&d->worker, &q, sizeof(q)) == 0;
+        return;
+    }
+}
+
 bool isolate_stands(struct daemon *d)
 {
     if (!d->reader.isolate || d->dry_run || !d->knobs_open)

@@ -161,6 +161,30 @@ static int read_stat(int dir_fd, struct memory_stat *ret)
     return fd < 0 ? fd : memory_stat_pread(fd, ret);
 }
 
+/* No place for it: what it is in stands for it. */
+static void add_rest(struct walk *w, unsigned class_index)
+{
+    const struct class_config *classes = w->reader->config->classes;
+    struct snapshot *s = w->snapshot;
+    struct group_rest *rest = s->rests;
+
+    s->groups_left_out++;
+    while (rest < s->rests + s->rest_count && strcmp(rest->path, w->path) != 0)
+        rest++;
+    if (rest == s->rests + SNAPSHOT_RESTS_MAX)
+        return; /* counted, at least */
+    if (rest == s->rests + s->rest_count) {
+        *rest = (struct group_rest){.workload_index = w->workload_index, .class_index = class_index};
+        if (cgroup_read_id(w->dir_fd, &rest->id) < 0 ||
+            text_copy(text_from(w->path), rest->path, sizeof(rest->path)) < 0)
+            return;
+        s->rest_count++;
+    }
+    if (classes[class_index].priority < classes[rest->class_index].priority)
+        rest->class_index = class_index;
+    rest->count++;
+}
+
 static void add_group(struct walk *w, int dir_fd, const char *path, unsigned class_index,
                       const struct cgroup_events *events, const struct cgroup_identity *who)
 {
@@ -184,7 +208,7 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
         return;
     }
     if (s->group_count >= s->group_max || (!h && !(h = handle_new(w, dir_fd, path, who->id)))) {
-        s->groups_left_out++;
+        add_rest(w, class_index);
         return;
     }
     h->seen = true;
@@ -373,7 +397,7 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
 {
     int e;
 
-    s->group_count = s->groups_left_out = s->ended_count = 0;
+    s->group_count = s->groups_left_out = s->ended_count = s->rest_count = 0;
     s->groups_span_usec = s->groups_usec == 0 ? 0 : u64_sub_floor(s->now_usec, s->groups_usec);
     s->groups_usec = s->now_usec;
     s->groups_read = true;

@@ -341,11 +341,15 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         .group_max = s->group_max,
         .group_count = s->group_count,
         .groups_left_out = s->groups_left_out,
+        .rest_count = s->rest_count,
         .groups_read = s->groups_read,
         .groups_usec = s->groups_usec,
         .groups_span_usec = s->groups_span_usec,
     };
-    int e = read_look(r, now_usec, &look);
+    int e;
+
+    memcpy(look.rests, s->rests, sizeof(look.rests));
+    e = read_look(r, now_usec, &look);
 
     if (e == 0) /* the last good look stays where this one fails */
         *s = look;
