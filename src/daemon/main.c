@@ -325,12 +325,6 @@ static void run(struct daemon *d)
                      report_monitor, d);
     warn_of_gaps(d);
     note_start_above_limit(d);
-    if (d->real_root && !d->dry_run) {
-        r = storage_lock(d);
-        if (r < 0)
-            report_warning(d, "memory cannot be locked: %s; headroomd itself may stall when memory is short",
-                           strerror(-r));
-    }
     log_line(LOG_PRIO_NOTICE, "event=start version=%s mode=%s%s reason=\"%s\" limit=%ju", HEADROOM_VERSION,
              d->reader.isolate ? "isolate" : "host", d->dry_run ? " dry_run=yes" : "", d->mode_reason,
              (uintmax_t)d->room.limit);
@@ -343,6 +337,13 @@ static void run(struct daemon *d)
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
+    /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept. */
+    if (d->real_root && !d->dry_run) {
+        r = storage_lock(d);
+        if (r < 0)
+            report_warning(d, "memory cannot be locked: %s; headroomd itself may stall when memory is short",
+                           strerror(-r));
+    }
     notify_send("READY=1");
     r = loop_run(&d->loop);
     if (r < 0)

@@ -7,15 +7,18 @@
 /* Where the loop's memory is. All that has a place a group lies in one mapping, so that MaxGroups decides
  * what it takes, and the companions, which would make copies of it page by page, do not get it.
  *
- * Locked in full: the program itself with its data, the arrays, the stack. Of the libraries, what has been
- * used once (by the first look, most of it): locked in full they would be two thirds of all that is locked.
- * The buffers of clients are locked as they are used, the first ones beforehand: eight at a time are rare. */
+ * Whatever is touched is locked from then on, and the start touches most. In full and at once: the program's
+ * code, its initialised data (the log is in it), the arrays, the record, what the loop remembers from look to
+ * look, the stack. So not in full: the libraries (they would be two thirds of all that is locked), the
+ * configuration (nobody writes to it, so that the three processes have it once), the buffers of all clients
+ * but the first, and the arena of their JSON.
+ */
 
 #define STACK_BYTES 131072
-#define CLIENTS_READY 2
+#define CLIENTS_READY 1
 
-/* From the linker: the program's data. The daemon's object is in it. */
-extern char __data_start[], _end[];
+/* From the linker. */
+extern char __data_start[], _edata[];
 
 struct array {
     size_t offset; /* of the pointer in struct daemon */
@@ -63,14 +66,18 @@ int storage_open(struct daemon *d)
 
 int storage_lock(struct daemon *d)
 {
-    char *rare = (char *)&d->control.clients[CLIENTS_READY];
+    char *behind_config = (char *)(&d->config + 1), *rare = (char *)&d->control.clients[CLIENTS_READY];
+    const struct {
+        void *at;
+        size_t bytes;
+    } parts[] = {
+        {__data_start, (size_t)(_edata - __data_start)},
+        {behind_config, (size_t)(rare - behind_config)},
+        {d->groups, arrays_bytes(d)},
+    };
     int r = memory_lock(STACK_BYTES);
 
-    if (r == 0)
-        r = memory_lock_data(__data_start, (size_t)(rare - __data_start));
-    if (r == 0)
-        r = memory_lock_data(&d->end, (size_t)(_end - &d->end));
-    if (r == 0)
-        r = memory_lock_data(d->groups, arrays_bytes(d));
+    for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)
+        r = memory_lock_data(parts[i].at, parts[i].bytes);
     return r;
 }

@@ -129,33 +129,45 @@ ssize_t companion_receive(const struct companion *c, void *ret, size_t size)
     return n < 0 ? -errno : n;
 }
 
-/* Of the program itself, which the list begins with. */
+struct lock_code {
+    bool seen_program; /* the list begins with it */
+    int r;
+};
+
+/* The program's own code in full. That of libraries is let go of: what the start needed of them (parsing, users and
+ * groups) is not needed again, and what is comes back with its first use, and stays. */
 static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
 {
-    int *r = user;
+    struct lock_code *l = user;
 
     (void)size;
-    for (unsigned i = 0; i < info->dlpi_phnum && *r == 0; i++) {
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         uintptr_t begin = (info->dlpi_addr + p->p_vaddr) / PAGE_BYTES * PAGE_BYTES;
+        size_t bytes = info->dlpi_addr + p->p_vaddr + p->p_memsz - begin;
 
-        if (p->p_type == PT_LOAD && (p->p_flags & PF_W) == 0)
-            *r = memory_lock_data((void *)begin, info->dlpi_addr + p->p_vaddr + p->p_memsz - begin);
+        if (p->p_type != PT_LOAD || (p->p_flags & PF_W) != 0)
+            continue;
+        if (l->seen_program && (p->p_flags & PF_X) != 0)
+            (void)madvise((void *)begin, bytes, MADV_DONTNEED);
+        else if (!l->seen_program && l->r == 0)
+            l->r = memory_lock_data((void *)begin, bytes);
     }
-    return 1;
+    l->seen_program = true;
+    return 0;
 }
 
 int memory_lock(size_t stack_bytes)
 {
     volatile char *stack = __builtin_alloca(stack_bytes);
-    int r = 0;
+    struct lock_code l = {0};
 
     for (size_t i = 0; i < stack_bytes; i += PAGE_BYTES)
         stack[i] = 1;
+    (void)dl_iterate_phdr(lock_code, &l);
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
         return -errno;
-    (void)dl_iterate_phdr(lock_code, &r);
-    return r;
+    return l.r;
 }
 
 int memory_lock_data(void *at, size_t bytes)
