@@ -337,7 +337,8 @@ static void run(struct daemon *d)
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
-    /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept. */
+    /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept.
+     */
     if (d->real_root && !d->dry_run) {
         r = storage_lock(d);
         if (r < 0)

@@ -134,8 +134,8 @@ struct lock_code {
     int r;
 };
 
-/* The program's own code in full. That of libraries is let go of: what the start needed of them (parsing, users and
- * groups) is not needed again, and what is comes back with its first use, and stays. */
+/* The program's own code in full. That of libraries is let go of: what the start needed of them (parsing,
+ * users and groups) is not needed again, and what is comes back with its first use, and stays. */
 static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
 {
     struct lock_code *l = user;

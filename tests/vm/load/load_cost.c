@@ -137,12 +137,12 @@ static void bare_look(const struct bare *bare)
 int command_bare_loop(int argc, char **argv)
 {
     const char *group = NULL, *child = NULL;
+    struct text_list knobs = {0};
     uint64_t interval_usec = USEC_PER_SEC, every = 0, wakes = 0, ticks;
     const struct option_spec specs[] = {
-        {"group", OPTION_TEXT, &group, true},
-        {"interval", OPTION_DURATION, &interval_usec, false},
-        {"child", OPTION_TEXT, &child, false},
-        {"child-every", OPTION_COUNT, &every, false},
+        {"group", OPTION_TEXT, &group, true},  {"interval", OPTION_DURATION, &interval_usec, false},
+        {"child", OPTION_TEXT, &child, false}, {"child-every", OPTION_COUNT, &every, false},
+        {"knob", OPTION_LIST, &knobs, false},
     };
     struct bare bare;
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -171,7 +171,10 @@ int command_bare_loop(int argc, char **argv)
         if (read(timer_fd, &ticks, sizeof(ticks)) < 0)
             continue;
         bare_look(&bare);
-        if (every && ++wakes % every == 0) {
+        wakes++;
+        for (size_t i = 0; i < knobs.count && wakes % 2 == 0; i++)
+            read_at(AT_FDCWD, knobs.items[i]);
+        if (every && wakes % every == 0) {
             read_at(child_fd, "memory.stat");
             for (size_t i = 0; i < sizeof(group_files) / sizeof(group_files[0]); i++)
                 read_at(child_fd, group_files[i]);
