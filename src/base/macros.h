@@ -13,6 +13,9 @@
 #define _nodiscard_ __attribute__((warn_unused_result))
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
 #define _unused_ __attribute__((unused))
+/* For a buffer that is read into before it is read from: what -ftrivial-auto-var-init would spend on it is
+ * more than the system call that fills it. */
+#define _uninitialized_ __attribute__((uninitialized))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -209,9 +209,10 @@ static void store(void *base, const struct text_key *key, uint64_t value)
 int text_parse_keyed(struct text t, const struct text_key *keys, size_t count, void *base, uint64_t *seen)
 {
     struct text line, name, number;
+    uint64_t all = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
     size_t next = 0;
 
-    while (text_next_line(&t, &line)) {
+    while ((*seen & all) != all && text_next_line(&t, &line)) { /* memory.stat goes on for forty lines more */
         uint64_t value;
         size_t i;
 

@@ -126,7 +126,7 @@ static void map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASS
 
         d->snapshot.groups[i].class_index = k == RECORD_CLASS_GONE ? other : k;
     }
-    snapshot_reader_reconfigure(&d->reader);
+    snapshot_reader_reconfigure(&d->reader, &d->snapshot);
 }
 
 /* ---- what was set ---- */

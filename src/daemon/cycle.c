@@ -194,6 +194,14 @@ int cycle_read_groups(struct daemon *d)
         return r;
     }
     d->walk_usec = clock_now_usec() - begin;
+    if (d->snapshot.rest_count > 0 && !d->beyond_said) {
+        d->beyond_said = true;
+        report_warning(
+            d,
+            "%u groups are beyond MaxGroups=%u (the first in %s): what they are in is reclaimed from and "
+            "limited as one, and none of them killed; raise MaxGroups= in [Node]",
+            d->snapshot.groups_left_out, d->group_max, d->snapshot.rests[0].path);
+    }
     mark_groups(d);
     return 0;
 }
@@ -223,6 +231,8 @@ static void decide(struct daemon *d, const struct trigger *t)
     pausing_step(d, t);
     if (d->deciding)
         return;
+    if (!pausing_held(d, now))
+        reclaiming_rest(d);
     if (pausing_held(d, now) || pausing_covers(d)) {
         if (pausing_held(d, now) || d->room.felt) /* that does not change from one moment to the next */
             d->decide_due_usec = now + WALK_LEAST_USEC;
@@ -282,6 +292,7 @@ void cycle_on_hold_timer(void *user)
     struct daemon *d = user;
 
     event_monitor_hold(&d->monitors.monitors[MONITOR_EVENT], 0);
+    event_monitor_poll(&d->monitors.monitors[MONITOR_EVENT]);
 }
 
 /* What need not be looked at with every look: who has come or gone, and whether the knobs still stand. */

@@ -1,5 +1,6 @@
-/* The whole daemon as one object, of which there is one a process. It is static storage: its size is known at
- * link time, and locked at start. What each file of this folder does:
+/* The whole daemon as one object, of which there is one a process. It is static storage, but for the arrays
+ * with a place a group, which storage.c maps once: its size is known at start, and locked then. What each
+ * file of this folder does:
  *
  *   main.c      options, start and stop
  *   mode.c      which mode is possible here, and why
@@ -13,6 +14,7 @@
  *   reload.c    the configuration: read at the start, and anew while we run
  *   apply.c     what follows when it is another one
  *   report.c    log lines and status
+ *   storage.c   what is sized by MaxGroups, and what of it all is locked
  */
 #pragma once
 
@@ -41,7 +43,7 @@
 #include "system/companion.h"
 #include "system/loop.h"
 
-#define DAEMON_GROUPS_MAX 1024
+#define DAEMON_PAGE 4096
 #define DAEMON_RUNTIME_DIR "run/headroom"
 #define LOCK_DRY_RUN "dry-run" /* behind the pid in the lock of one that only looks on */
 
@@ -100,8 +102,9 @@ struct daemon {
     struct loop loop;
     struct snapshot_reader reader;
     struct snapshot snapshot;
-    struct group groups[DAEMON_GROUPS_MAX];
-    struct group_handle handles[DAEMON_GROUPS_MAX];
+    unsigned group_max; /* MaxGroups: as long are the arrays of groups */
+    struct group *groups;
+    struct group_handle *handles;
 
     struct room_state room_state;
     struct room room;
@@ -131,10 +134,9 @@ struct daemon {
     uint64_t last_beat_usec;
     uint64_t guardian_fences;
 
-    struct pauser pauser;
     struct pause_state pause_state;
     struct pause_plan pause_plan;
-    struct pause_row pause_rows[DAEMON_GROUPS_MAX];
+    struct pause_row *pause_rows;
     struct decision pause_decision; /* pauses and resumes end where they begin: beside the one under way */
     bool pause_made;                /* somebody was paused with this look */
     uint64_t pause_quiet_usec;      /* a dry run does not say the same again before */
@@ -151,30 +153,41 @@ struct daemon {
     uint64_t reclaim_quiet_usec;
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
+    bool beyond_said;      /* that there are more groups than MaxGroups */
+    unsigned rest_next;    /* which of the rests is reclaimed from next */
 
     struct monitor_set monitors;
     struct killer killer;
-    struct record_ring ring;
     struct decision decision;   /* the one that is being taken, or whose action is under way */
     bool deciding;              /* its action is under way */
     uint64_t settle_until_usec; /* its victims are gone, and their memory has until then to come back; 0: not
                                    yet */
     struct victim_state victim_state;
     struct victim_scratch scratch;
-    struct candidate candidates[DAEMON_GROUPS_MAX];
-    struct cover_item items[DAEMON_GROUPS_MAX];
+    struct candidate *candidates;
+    struct cover_item *items;
     uint64_t allowance_bytes; /* memory.high stands this much above the limit while a victim ends by itself */
     uint64_t quiet_until_usec; /* dry-run and no-candidate decisions are not recorded again before */
     uint64_t decide_due_usec;  /* nor is anybody looked for before */
 
-    struct control control;
     char control_path[512];
     uint64_t looks;
     uint64_t looks_failed;
     uint64_t look_failed_said_usec;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX];
     unsigned warning_count;
+
+    /* From here on it is the loop's alone: the companions do not get a copy. */
+    _Alignas(DAEMON_PAGE) struct record_ring ring;
+    struct pauser pauser;
+    _Alignas(DAEMON_PAGE) struct control control;
+    _Alignas(DAEMON_PAGE) char end;
 };
+
+/* storage.c */
+int storage_open(struct daemon *d)
+    _nodiscard_; /* the arrays, sized from the configuration; before a companion */
+int storage_lock(struct daemon *d) _nodiscard_;
 
 /* mode.c: sets reader.isolate, reader.processes, mode_reason. -EOPNOTSUPP: Mode=isolate and it cannot be. */
 int mode_choose(struct daemon *d) _nodiscard_;
@@ -209,6 +222,8 @@ void pausing_fill_status(struct daemon *d, struct status *s);
 void reclaiming_step(struct daemon *d, const struct trigger *t);   /* at each look */
 void reclaiming_push_out(struct daemon *d, const struct group *g); /* all of a group that was just paused */
 uint64_t reclaiming_next_look_usec(const struct daemon *d);
+/* There is a need, and there are groups beyond MaxGroups: what they are in is reclaimed from. */
+void reclaiming_rest(struct daemon *d);
 void reclaiming_note(struct daemon *d, const struct worker_reply *reply);
 struct ladder_rung reclaiming_rung(const struct daemon *d);
 

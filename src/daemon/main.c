@@ -22,9 +22,9 @@
  * companions (before memory is locked: a fork copies locked pages), adopt what an earlier daemon left, then
  * lock memory and run. Stop, the other way round: knobs back first, so that nothing stays throttled. */
 
-#define STACK_BYTES 262144
 #define LOCK_WAIT_USEC (10 * USEC_PER_SEC)
-#define DESCRIPTORS 4096
+/* One a group, and what else is open: workloads, clients, dying victims. */
+#define DESCRIPTORS 1024
 #define SETTLE_USEC (2 * USEC_PER_SEC)
 
 static struct daemon the_daemon;
@@ -141,10 +141,14 @@ static int start_companions(struct daemon *d)
 /* What makes us hard to starve. None of it is worth refusing to start for; each that fails is said. */
 static void harden(struct daemon *d)
 {
-    struct rlimit files = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
+    rlim_t wanted = d->group_max + DESCRIPTORS;
+    struct rlimit files = {.rlim_cur = wanted, .rlim_max = wanted};
     int r;
 
-    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* groups for which there is none are opened at each walk */
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     if (!d->real_root || d->dry_run)
         return;
     (void)setpriority(PRIO_PROCESS, 0, -20);
@@ -166,16 +170,16 @@ static int prepare(struct daemon *d)
     d->proc_fd = file_open_dir(d->root_fd, "proc");
     if (hierarchy_open(d->root_fd, &d->hierarchy) < 0)
         d->hierarchy.fd = -1;
-    r = snapshot_reader_init(&d->reader, d->root_fd, &d->hierarchy, &d->config, d->handles,
-                             d->config.max_groups < DAEMON_GROUPS_MAX ? d->config.max_groups
-                                                                      : DAEMON_GROUPS_MAX);
+    r = storage_open(d);
+    if (r < 0) {
+        log_line(LOG_PRIO_ERROR, "error: no memory for MaxGroups=%u: %s", d->config.max_groups, strerror(-r));
+        return DAEMON_EXIT_PREREQUISITE;
+    }
+    r = snapshot_reader_init(&d->reader, d->root_fd, &d->hierarchy, &d->config, d->handles, d->group_max);
     if (r < 0) {
         log_line(LOG_PRIO_ERROR, "error: /proc/meminfo cannot be read: %s (is /proc mounted?)", strerror(-r));
         return DAEMON_EXIT_PREREQUISITE;
     }
-    if (d->config.max_groups > DAEMON_GROUPS_MAX)
-        report_warning(d, "MaxGroups=%u is more than this build holds; %u are looked at, the rest is counted",
-                       d->config.max_groups, DAEMON_GROUPS_MAX);
     d->snapshot.groups = d->groups;
     d->snapshot.group_max = d->reader.handle_max;
     r = mode_choose(d);
@@ -284,12 +288,6 @@ static void run(struct daemon *d)
     warn_of_gaps(d);
     d->start_usec = clock_now_usec();
     isolate_note_above_limit(d);
-    if (d->real_root && !d->dry_run) {
-        r = memory_lock(STACK_BYTES);
-        if (r < 0)
-            report_warning(d, "memory cannot be locked: %s; headroomd itself may stall when memory is short",
-                           strerror(-r));
-    }
     log_line(LOG_PRIO_NOTICE, "event=start version=%s mode=%s%s reason=\"%s\" limit=%ju", HEADROOM_VERSION,
              d->reader.isolate ? "isolate" : "host", d->dry_run ? " dry_run=yes" : "", d->mode_reason,
              (uintmax_t)d->room.limit);
@@ -302,6 +300,14 @@ static void run(struct daemon *d)
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
+    /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept.
+     */
+    if (d->real_root && !d->dry_run) {
+        r = storage_lock(d);
+        if (r < 0)
+            report_warning(d, "memory cannot be locked: %s; headroomd itself may stall when memory is short",
+                           strerror(-r));
+    }
     notify_send("READY=1");
     r = loop_run(&d->loop);
     if (r < 0)

@@ -166,6 +166,34 @@ void reclaiming_push_out(struct daemon *d, const struct group *g)
         (void)ask(d, &t, PUSH_OUT_USEC);
 }
 
+/* By turns, since each knows best what it can spare: reclaim that brings nothing is over soon. Without swap
+ * it would only take page cache, which is in no need. */
+void reclaiming_rest(struct daemon *d)
+{
+    const struct snapshot *s = &d->snapshot;
+    struct worker_request q = {.op = WORKER_RECLAIM,
+                               .value = d->room.need,
+                               .swappiness = RECLAIM_SWAPPINESS_UNSET,
+                               .limit_usec = REQUEST_USEC};
+
+    if (!is_possible(d) || s->node.swap_effective < d->room.need)
+        return;
+    for (unsigned i = 0; i < s->rest_count; i++) {
+        const struct group_rest *rest = &s->rests[d->rest_next++ % s->rest_count];
+        const struct class_config *class = &d->config.classes[rest->class_index];
+
+        if (rest->path[0] == 0 || (class->actions & ACTION_BIT(ACTION_RECLAIM)) == 0 ||
+            !level_allows(&d->config, d->room.level, ACTION_RECLAIM, class->priority))
+            continue;
+        q.cgroup_id = rest->id;
+        memcpy(q.path, rest->path, sizeof(q.path));
+        d->reclaiming = companion_send(&d->worker, &q, sizeof(q)) == 0;
+        d->reclaim_target = (struct reclaim_target){.class_index = rest->class_index, .bytes = q.value};
+        d->reclaim_since_usec = clock_now_usec();
+        return;
+    }
+}
+
 void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
 {
     const struct reclaim_target *t = &d->reclaim_target;

@@ -312,7 +312,7 @@ int cgroup_events_parse(const char *buf, size_t length, struct cgroup_events *re
 int cgroup_read_events(int cgroup_fd, struct cgroup_events *ret)
 {
     char buf[256];
-    ssize_t n = file_read_at(cgroup_fd, "cgroup.events", buf, sizeof(buf));
+    ssize_t n = file_read_record_at(cgroup_fd, "cgroup.events", buf, sizeof(buf));
 
     return n < 0 ? (int)n : cgroup_events_parse(buf, (size_t)n, ret);
 }
@@ -394,25 +394,27 @@ int cgroup_read_xattr(int cgroup_fd, const char *name, char *ret, size_t size)
     return 0;
 }
 
-bool cgroup_has_xattrs(int cgroup_fd)
+ssize_t cgroup_list_xattrs(int cgroup_fd, char *ret_names, size_t size)
 {
-    return flistxattr(cgroup_fd, NULL, 0) > 0;
+    ssize_t n = flistxattr(cgroup_fd, ret_names, size);
+
+    return n < 0 ? -errno : n;
 }
 
-int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid)
+int cgroup_read_identity(int cgroup_fd, struct cgroup_identity *ret)
 {
     struct stat st;
 
     if (fstat(cgroup_fd, &st) < 0)
         return -errno;
-    *ret_uid = st.st_uid;
+    *ret = (struct cgroup_identity){.id = st.st_ino, .owner_uid = st.st_uid, .is_leaf = st.st_nlink == 2};
     return 0;
 }
 
 int cgroup_read_cpu_usec(int cgroup_fd, uint64_t *ret_usec)
 {
-    char buf[FILE_BUFFER_SIZE];
-    ssize_t n = file_read_at(cgroup_fd, "cpu.stat", buf, sizeof(buf));
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
+    ssize_t n = file_read_record_at(cgroup_fd, "cpu.stat", buf, sizeof(buf));
     struct text rest = {buf, n > 0 ? (size_t)n : 0}, line, word;
 
     if (n < 0)

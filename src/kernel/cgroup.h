@@ -59,9 +59,17 @@ bool cgroup_list_has(const char *buf, size_t length,
 
 /* An extended attribute of the cgroup's directory as a string. -ENODATA: not set, -ERANGE: too long. */
 int cgroup_read_xattr(int cgroup_fd, const char *name, char *ret, size_t size) _nodiscard_;
-bool cgroup_has_xattrs(int cgroup_fd);
-/* Who owns the cgroup's directory: who may create below it and set its attributes. */
-int cgroup_read_owner(int cgroup_fd, uid_t *ret_uid);
+/* The names of all that are set, each ended by NUL: how many bytes. -ERANGE: they do not fit. */
+ssize_t cgroup_list_xattrs(int cgroup_fd, char *ret_names, size_t size) _nodiscard_;
+
+struct cgroup_identity {
+    uint64_t id;
+    uid_t owner_uid; /* of its directory: who may create below it and set its attributes */
+    bool is_leaf; /* no cgroup below it. False where that cannot be told (a file system that counts no links
+                   * of directories), so false says nothing */
+};
+/* In one call what is wanted of a group at each walk. */
+int cgroup_read_identity(int cgroup_fd, struct cgroup_identity *ret) _nodiscard_;
 /* CPU time that was used in it and below, since it was made (cpu.stat: usage_usec; needs no controller). */
 int cgroup_read_cpu_usec(int cgroup_fd, uint64_t *ret_usec) _nodiscard_;
 int cgroup_write_xattr(int cgroup_fd, const char *name, const char *value);

@@ -81,11 +81,33 @@ ssize_t file_pread(int fd, char *buf, size_t size)
     return length > 0 ? (ssize_t)length : -ENODATA;
 }
 
+ssize_t file_pread_record(int fd, char *buf, size_t size)
+{
+    ssize_t n;
+
+    if (size < 2)
+        return -EINVAL;
+    n = pread_retry(fd, buf, size, 0);
+    if (n < 0)
+        return n;
+    if ((size_t)n == size)
+        return -EFBIG;
+    buf[n] = '\0';
+    return n > 0 ? n : -ENODATA;
+}
+
 ssize_t file_read_at(int dir_fd, const char *path, char *buf, size_t size)
 {
     _cleanup_close_ int fd = file_open_read(dir_fd, path);
 
     return fd < 0 ? fd : file_pread(fd, buf, size);
+}
+
+ssize_t file_read_record_at(int dir_fd, const char *path, char *buf, size_t size)
+{
+    _cleanup_close_ int fd = file_open_read(dir_fd, path);
+
+    return fd < 0 ? fd : file_pread_record(fd, buf, size);
 }
 
 int file_write_at(int dir_fd, const char *path, const char *value)
@@ -136,7 +158,7 @@ int file_read_u64_at(int dir_fd, const char *path, uint64_t *ret)
 int file_pread_u64(int fd, uint64_t *ret)
 {
     char buf[NUMBER_SIZE];
-    ssize_t n = file_pread(fd, buf, sizeof(buf));
+    ssize_t n = file_pread_record(fd, buf, sizeof(buf));
 
     if (n == -EFBIG)
         return -EBADMSG; /* longer than any number */
@@ -155,7 +177,7 @@ static bool is_dot(const char *name)
 
 int file_each_entry(int dir_fd, file_entry_fn fn, void *user)
 {
-    _Alignas(struct kernel_dirent) char buf[ENTRIES_SIZE];
+    _Alignas(struct kernel_dirent) _uninitialized_ char buf[ENTRIES_SIZE];
 
     if (lseek(dir_fd, 0, SEEK_SET) < 0)
         return -errno;
@@ -210,7 +232,7 @@ static int flush_lines(char *buf, size_t *held, bool *drop, file_line_fn fn, voi
 
 int file_each_line(int fd, file_line_fn fn, void *user)
 {
-    char buf[FILE_BUFFER_SIZE];
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
     size_t held = 0;
     off_t offset = 0;
     bool drop = false;

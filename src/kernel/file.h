@@ -22,8 +22,13 @@ int file_open_read(int dir_fd, const char *path) _nodiscard_;
 /* Reads from offset 0 to the end into buf, adds a NUL. Returns the length; -EFBIG when it does not fit whole
  * (a cut kernel file is never parsed), -ENODATA when it is empty. */
 ssize_t file_pread(int fd, char *buf, size_t size) _nodiscard_;
+/* The same in one call, for files that the kernel writes in one piece (all of cgroup v2's but cgroup.procs
+ * and cgroup.threads, which are lists): seq_file gives such a record whole to whoever has the room, so what
+ * comes back is all there is. */
+ssize_t file_pread_record(int fd, char *buf, size_t size) _nodiscard_;
 /* Opens, reads as above, closes. */
 ssize_t file_read_at(int dir_fd, const char *path, char *buf, size_t size) _nodiscard_;
+ssize_t file_read_record_at(int dir_fd, const char *path, char *buf, size_t size) _nodiscard_;
 
 /* One write of the whole text, as cgroup files want it. -EIO for a short write. The call blocks as long as
  * the kernel works (lowering a limit reclaims in the writer's context): only the companions may use it for

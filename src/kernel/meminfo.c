@@ -68,8 +68,8 @@ int meminfo_parse(const char *buf, size_t length, struct meminfo *ret)
 
 int meminfo_pread(int fd, struct meminfo *ret)
 {
-    char buf[FILE_BUFFER_SIZE];
-    ssize_t n = file_pread(fd, buf, sizeof(buf));
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
+    ssize_t n = file_pread_record(fd, buf, sizeof(buf));
 
     return n < 0 ? (int)n : meminfo_parse(buf, (size_t)n, ret);
 }

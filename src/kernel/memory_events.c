@@ -36,7 +36,7 @@ int memory_events_parse(const char *buf, size_t length, struct memory_events *re
 int memory_events_pread(int fd, struct memory_events *ret)
 {
     char buf[FILE_BUFFER_SIZE];
-    ssize_t n = file_pread(fd, buf, sizeof(buf));
+    ssize_t n = file_pread_record(fd, buf, sizeof(buf));
 
     return n < 0 ? (int)n : memory_events_parse(buf, (size_t)n, ret);
 }

@@ -70,8 +70,8 @@ int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
 
 int memory_stat_pread(int fd, struct memory_stat *ret)
 {
-    char buf[FILE_BUFFER_SIZE];
-    ssize_t n = file_pread(fd, buf, sizeof(buf));
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
+    ssize_t n = file_pread_record(fd, buf, sizeof(buf));
 
     return n < 0 ? (int)n : memory_stat_parse(buf, (size_t)n, ret);
 }

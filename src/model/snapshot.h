@@ -116,6 +116,17 @@ struct group_end {
     bool killed;         /* by us: says nothing of what it would have come to */
 };
 
+#define SNAPSHOT_RESTS_MAX 8
+
+/* What is in a cgroup beyond MaxGroups, as one: it can be reclaimed from and limited, never killed. */
+struct group_rest {
+    char path[GROUP_PATH_MAX]; /* of the cgroup that the groups without a place are in */
+    uint64_t id;
+    unsigned workload_index;
+    unsigned class_index; /* of the one that may be given up first */
+    unsigned count;
+};
+
 struct snapshot {
     uint64_t now_usec;
     bool isolate; /* domain = the workloads under one shared limit; else the host */
@@ -127,7 +138,9 @@ struct snapshot {
     struct group *groups; /* only read when something has to be chosen */
     unsigned group_count;
     unsigned group_max;
-    unsigned groups_left_out; /* did not fit into group_max */
+    unsigned groups_left_out; /* did not fit into group_max, or could not be read */
+    struct group_rest rests[SNAPSHOT_RESTS_MAX];
+    unsigned rest_count;
     bool groups_read;
     uint64_t groups_usec;      /* when they were read */
     uint64_t groups_span_usec; /* since the time before; 0: the first time */

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -187,6 +188,19 @@ void event_monitor_hold(struct monitor *m, uint64_t until_usec)
     m->event.held = until_usec != 0;
     m->event.held_until_usec = until_usec;
     (void)loop_change(m->loop, m->event.inotify_fd, m->event.held ? 0 : EPOLLIN);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
+void event_monitor_poll(struct monitor *m)
+{
+    if (m->event.inotify_fd >= 0 && !m->event.held && is_readable(m->event.inotify_fd))
+        on_inotify(m, m->event.inotify_fd, EPOLLIN);
 }
 
 void event_monitor_stop(struct monitor *m)

@@ -124,6 +124,8 @@ void event_monitor_stop(struct monitor *m);
 /* After an event that brought no decision (page cache at the limit: 60 events a second), events are not
  * listened to until then; counters that rose meanwhile are seen at its end. */
 void event_monitor_hold(struct monitor *m, uint64_t until_usec);
+/* What came meanwhile, now rather than with a wake-up of its own. It may fire. */
+void event_monitor_poll(struct monitor *m);
 
 void pressure_monitor_refresh(struct monitor *m, const struct monitor_target *targets, unsigned count,
                               int host_dir_fd);

@@ -491,6 +491,7 @@ static void on_accept(void *user, int fd, uint32_t events)
     cl->may_read = reads;
     cl->may_change = cred.uid == 0;
     cl->last_use = ++c->uses;
+    cl->stream.kind = STREAM_NONE; /* of one before that left in the middle of it */
     cl->request_length = cl->reply_length = cl->reply_sent = 0;
 }
 

@@ -1,5 +1,6 @@
 #include "snapshot/claims.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@
 #include "kernel/cgroup.h"
 
 #define VALUE_MAX 256
+#define LIST_MAX 512
 
 #define FNV_PRIME UINT64_C(1099511628211) /* FNV-1a, 64 bits */
 
@@ -97,19 +99,30 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
     return false;
 }
 
+/* A list that is too long says nothing: then each is asked for. */
+static bool is_listed(const char *list, ssize_t length, const char *name)
+{
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(list + at) + 1)
+        if (strcmp(list + at, name) == 0)
+            return true;
+    return length < 0;
+}
+
 void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, struct group_claims *ret)
 {
     static const char *const names[] = {
         "user.headroom.priority", "user.headroom.retriable", "user.headroom.request", "user.headroom.started",
         "user.headroom.task",     "user.headroom.pause",     "user.oomd_avoid",       "user.oomd_omit",
     };
-    char value[VALUE_MAX];
+    _uninitialized_ char value[VALUE_MAX], list[LIST_MAX];
+    ssize_t length = cgroup_list_xattrs(cgroup_fd, list, sizeof(list));
 
     memset(ret, 0, sizeof(*ret));
-    if (!cgroup_has_xattrs(cgroup_fd))
+    if (length <= 0 && length != -ERANGE)
         return;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
+        if (is_listed(list, length, names[i]) &&
+            cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
             (void)claims_parse(names[i], value, real_offset_usec, ret);
     if (ret->task != 0)
         ret->task = mix(ret->task, owner_uid);

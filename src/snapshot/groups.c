@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -11,7 +12,9 @@
 #include "snapshot/reader.h"
 
 /* The groups of the domain. The hierarchy is walked anew each time (a directory read gives names and ids in
- * one go); what costs more, the descriptor of memory.stat and the birth, is remembered by cgroup id. */
+ * one go). What costs most is opening: so a group that is known by its id keeps its directory and memory.stat
+ * open, and what only says of a slice that there is something in it is read where nothing was found below.
+ * The birth, too, is remembered. */
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
@@ -78,20 +81,34 @@ static int birth_visit(void *user, const char *name, unsigned char type, uint64_
     return 0;
 }
 
+/* FNV-1a: two paths of the same cgroup are told apart, no more. */
+static uint64_t path_hash(const char *path)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+
+    for (; *path; path++)
+        h = (h ^ (unsigned char)*path) * UINT64_C(1099511628211);
+    return h;
+}
+
 static struct group_handle *handle_new(struct walk *w, int dir_fd, const char *path, uint64_t id)
 {
     struct group_handle *h = handle_take(w->reader, id, 0);
 
     if (!h)
         return NULL;
-    h->stat_fd = file_open_read(dir_fd, "memory.stat");
-    if (h->stat_fd < 0 || text_copy(text_from(path), h->path, sizeof(h->path)) < 0) {
-        group_handle_close(h);
-        return NULL;
-    }
-    h->class_index = config_class_of(w->reader->config, path);
-    h->workload_index = w->workload_index;
+    h->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3); /* where there is none left, it is opened at each walk */
+    h->path_hash = path_hash(path);
     return h;
+}
+
+/* A group that was here at the last walk, so that its directory need not be opened. A file system that gives
+ * other numbers in its lists than of its files (an overlay) is only slower. */
+static struct group_handle *handle_known(struct walk *w, uint64_t inode, const char *path)
+{
+    struct group_handle *h = handle_find(w->reader, inode, 0);
+
+    return h && h->dir_fd >= 0 && h->path_hash == path_hash(path) ? h : NULL;
 }
 
 /* A life begins with the first process: age, CPU time and growth count from there. */
@@ -109,8 +126,8 @@ static void begin_life(struct walk *w, struct group_handle *h, int dir_fd)
     h->cpu_base_usec = used;
 }
 
-static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const struct memory_stat *m,
-                       bool frozen)
+static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const char *path,
+                       const struct memory_stat *m, bool frozen, uid_t owner_uid)
 {
     struct snapshot *s = w->snapshot;
     struct group *g = &s->groups[s->group_count++];
@@ -121,34 +138,61 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
         .class_index = h->class_index,
         .workload_index = h->workload_index,
         .birth_usec = h->birth_usec,
+        .owner_uid = owner_uid,
         .anon = m->anon,
         .shmem = m->shmem,
         .kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock),
         .populated = true,
         .frozen = frozen,
     };
-    memcpy(g->path, h->path, sizeof(g->path));
+    (void)text_copy(text_from(path), g->path, sizeof(g->path));
     if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
         g->cpu_usec = u64_sub_floor(cpu, h->cpu_base_usec);
-    if (s->node.swap_total > 0 && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
+    if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = swap;
-    if (cgroup_read_owner(dir_fd, &g->owner_uid) < 0)
-        g->owner_uid = UINT32_MAX; /* nobody's: what it says is not believed */
     claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
     handle_observe(h, s->now_usec, g);
 }
 
-static void add_group(struct walk *w, int dir_fd, const char *path, const struct cgroup_events *events)
+static int read_stat(int dir_fd, struct memory_stat *ret)
 {
+    _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
+
+    return fd < 0 ? fd : memory_stat_pread(fd, ret);
+}
+
+/* No place for it: what it is in stands for it. */
+static void add_rest(struct walk *w, unsigned class_index)
+{
+    const struct class_config *classes = w->reader->config->classes;
     struct snapshot *s = w->snapshot;
-    struct group_handle *h;
+    struct group_rest *rest = s->rests;
+
+    s->groups_left_out++;
+    while (rest < s->rests + s->rest_count && strcmp(rest->path, w->path) != 0)
+        rest++;
+    if (rest == s->rests + SNAPSHOT_RESTS_MAX)
+        return; /* counted, at least */
+    if (rest == s->rests + s->rest_count) {
+        *rest = (struct group_rest){.workload_index = w->workload_index, .class_index = class_index};
+        if (cgroup_read_id(w->dir_fd, &rest->id) < 0 ||
+            text_copy(text_from(w->path), rest->path, sizeof(rest->path)) < 0)
+            return;
+        s->rest_count++;
+    }
+    if (classes[class_index].priority < classes[rest->class_index].priority)
+        rest->class_index = class_index;
+    rest->count++;
+}
+
+static void add_group(struct walk *w, int dir_fd, const char *path, unsigned class_index,
+                      const struct cgroup_events *events, const struct cgroup_identity *who)
+{
+    struct group_handle *h = handle_find(w->reader, who->id, 0);
+    struct snapshot *s = w->snapshot;
     struct memory_stat m;
-    uint64_t id;
     int r;
 
-    if (cgroup_read_id(dir_fd, &id) < 0)
-        return;
-    h = handle_find(w->reader, id, 0);
     if (!events->populated) { /* takes no handle that one with memory may need */
         if (h && !h->was_empty)
             handle_note_end(h, s);
@@ -156,19 +200,23 @@ static void add_group(struct walk *w, int dir_fd, const char *path, const struct
             h->seen = h->was_empty = true;
         return;
     }
-    if (s->group_count >= s->group_max || (!h && !(h = handle_new(w, dir_fd, path, id)))) {
-        s->groups_left_out++;
+    r = read_stat(dir_fd, &m);
+    if (r < 0) { /* one that we knew went while we walked; else what cannot be read is not acted on */
+        s->groups_left_out += !h || !is_gone(r);
+        if (h)
+            h->seen = true;
+        return;
+    }
+    if (s->group_count >= s->group_max || (!h && !(h = handle_new(w, dir_fd, path, who->id)))) {
+        add_rest(w, class_index);
         return;
     }
     h->seen = true;
+    h->class_index = class_index;
+    h->workload_index = w->workload_index;
     if (h->was_empty)
         begin_life(w, h, dir_fd);
-    r = memory_stat_pread(h->stat_fd, &m);
-    if (r < 0) { /* it went while we walked; else what cannot be read is not acted on */
-        s->groups_left_out += !is_gone(r);
-        return;
-    }
-    fill_group(w, h, dir_fd, &m, events->frozen);
+    fill_group(w, h, dir_fd, path, &m, events->frozen, who->owner_uid);
 }
 
 /* Not to be taken as a group of `other`: where people are logged in. */
@@ -210,23 +258,26 @@ static int leave_out(struct walk *w, int error)
     return 0;
 }
 
-static int visit(struct walk *w, int dir_fd, const char *path);
+static int visit(struct walk *w, int dir_fd, const char *path, bool known);
 
 static int visit_child(void *user, const char *name, unsigned char type, uint64_t inode)
 {
     struct walk *w = user;
-    char path[GROUP_PATH_MAX];
+    _uninitialized_ char path[GROUP_PATH_MAX];
+    const struct group_handle *h;
     _cleanup_close_ int fd = -1;
 
-    (void)inode;
     if (type != DT_DIRECTORY)
         return 0;
     if (cgroup_path_join(path, w->path, name) < 0)
         return leave_out(w, -ENAMETOOLONG);
+    h = handle_known(w, inode, path);
+    if (h)
+        return visit(w, h->dir_fd, path, true);
     fd = file_open_dir(w->dir_fd, name);
     if (fd < 0)
         return leave_out(w, fd);
-    return visit(w, fd, path);
+    return visit(w, fd, path, false);
 }
 
 static int visit_children(struct walk *w, int dir_fd, const char *path, bool *ret_found)
@@ -243,54 +294,82 @@ static int visit_children(struct walk *w, int dir_fd, const char *path, bool *re
     return is_gone(r) ? 0 : r;
 }
 
-static void visit_matched(struct walk *w, int dir_fd, const char *path, unsigned class_index,
-                          const struct cgroup_events *events)
+/* A cgroup that a class matches: a group, or (Unit=process) its processes are. */
+static int visit_matched(struct walk *w, int dir_fd, const char *path, unsigned class_index)
 {
-    w->found_below = w->found_below || events->populated;
-    if (holds_protected(w->reader, path))
-        return;
-    if (w->reader->config->classes[class_index].unit == UNIT_CGROUP)
-        add_group(w, dir_fd, path, events);
-    else if (events->populated)
-        processes_of_cgroup(w->reader, w->snapshot, class_index, w->workload_index, dir_fd, path);
-}
-
-/* One cgroup: a group where a class matches it; else the deepest one that holds processes is a group of
- * `other`. That it holds them itself is asked for: its children may have gone, and others come, since it was
- * seen to be populated, and a whole slice would be taken for one group. */
-static int visit(struct walk *w, int dir_fd, const char *path)
-{
-    const struct config *c = w->reader->config;
+    struct cgroup_identity who;
     struct cgroup_events events;
-    unsigned class_index = config_class_of(c, path);
-    bool found = false, more;
-    pid_t pid;
-    int r, held;
+    int r = cgroup_read_events(dir_fd, &events);
 
-    if (is_protected(w->reader, path))
-        return 0;
-    r = cgroup_read_events(dir_fd, &events);
     if (r < 0)
         return leave_out(w, r);
-    if (class_index + 1 < c->class_count) {
-        visit_matched(w, dir_fd, path, class_index, &events);
+    w->found_below = w->found_below || events.populated;
+    if (holds_protected(w->reader, path))
         return 0;
+    if (w->reader->config->classes[class_index].unit != UNIT_CGROUP) {
+        if (events.populated)
+            processes_of_cgroup(w->reader, w->snapshot, class_index, w->workload_index, dir_fd, path);
+    } else if (cgroup_read_identity(dir_fd, &who) == 0) {
+        add_group(w, dir_fd, path, class_index, &events, &who);
     }
-    if (!events.populated)
-        return 0;
-    held = cgroup_read_procs(dir_fd, &pid, 1, &more);
+    return 0;
+}
+
+/* Of `other`, with nothing in it below: a group where it holds processes itself. That is asked for: its
+ * children may have gone, and others come, since it was looked into, and a whole slice would be taken for one
+ * group. One that was a group before and has no children is populated by none but its own. */
+static int visit_leaf(struct walk *w, int dir_fd, const char *path, const struct cgroup_identity *who,
+                      bool known)
+{
+    unsigned other = w->reader->config->class_count - 1;
+    struct cgroup_events events;
+    int held = 1, r;
+    bool more;
+    pid_t pid;
+
+    if (!known || !who->is_leaf)
+        held = cgroup_read_procs(dir_fd, &pid, 1, &more);
     if (held == -EOPNOTSUPP) /* a threaded one: threads of processes that its parent holds */
         return 0;
     if (held < 0)
         return leave_out(w, held);
+    r = cgroup_read_events(dir_fd, &events);
+    if (r < 0)
+        return leave_out(w, r);
+    if (!events.populated)
+        return 0;
     w->found_below = true;
-    if (w->depth < DEPTH_MAX) {
+    if (held > 0 && path[0] && !is_login(path) && !holds_protected(w->reader, path))
+        add_group(w, dir_fd, path, other, &events, who);
+    return 0;
+}
+
+/* One cgroup: a group where a class matches it; else the deepest one that holds processes is a group of
+ * `other`.
+ */
+static int visit(struct walk *w, int dir_fd, const char *path, bool known)
+{
+    const struct config *c = w->reader->config;
+    unsigned class_index = config_class_of(c, path);
+    struct cgroup_identity who;
+    bool found = false;
+    int r;
+
+    if (is_protected(w->reader, path))
+        return 0;
+    if (class_index + 1 < c->class_count)
+        return visit_matched(w, dir_fd, path, class_index);
+    r = cgroup_read_identity(dir_fd, &who);
+    if (r < 0)
+        return leave_out(w, r);
+    if (w->depth < DEPTH_MAX && !who.is_leaf) {
         r = visit_children(w, dir_fd, path, &found);
         if (r < 0)
             return leave_out(w, r);
     }
-    if (!found && held > 0 && path[0] && !is_login(path) && !holds_protected(w->reader, path))
-        add_group(w, dir_fd, path, &events);
+    if (!found)
+        return visit_leaf(w, dir_fd, path, &who, known);
+    w->found_below = true;
     return 0;
 }
 
@@ -309,7 +388,7 @@ static int read_hierarchy(struct snapshot_reader *r, struct snapshot *s)
         w.dir_fd = r->workloads[i].dir_fd;
         w.path = r->workloads[i].path;
         w.found_below = false;
-        e = visit(&w, w.dir_fd, w.path);
+        e = visit(&w, w.dir_fd, w.path, false);
     }
     return e;
 }
@@ -318,7 +397,7 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
 {
     int e;
 
-    s->group_count = s->groups_left_out = s->ended_count = 0;
+    s->group_count = s->groups_left_out = s->ended_count = s->rest_count = 0;
     s->groups_span_usec = s->groups_usec == 0 ? 0 : u64_sub_floor(s->now_usec, s->groups_usec);
     s->groups_usec = s->now_usec;
     s->groups_read = true;

@@ -7,31 +7,78 @@
 /* A newcomer's first pages come in a burst: its rate is not told from less than this. */
 #define RATE_LEAST_USEC (300 * USEC_PER_MSEC)
 
-struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t pid)
+/* The table is its own hash table: `first` of the place that an id belongs into begins the chain of the
+ * handles that do, wherever they are. Ids of cgroups are handed out one after the other, start times of
+ * processes in ticks: a multiplication spreads both. */
+static unsigned place_of(const struct snapshot_reader *r, uint64_t id, pid_t pid)
+{
+    uint64_t h = (id ^ (uint64_t)pid << 40) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (unsigned)(h >> 32) % r->handle_max;
+}
+
+void handles_init(struct snapshot_reader *r)
 {
     for (unsigned i = 0; i < r->handle_max; i++)
-        if (r->handles[i].id == id && r->handles[i].pid == pid)
-            return &r->handles[i];
+        r->handles[i] = (struct group_handle){.dir_fd = -1, .next = i + 1 < r->handle_max ? i + 2 : 0};
+    r->handle_free = r->handle_max > 0 ? 1 : 0;
+    r->handle_next = 0;
+}
+
+struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t pid)
+{
+    if (r->handle_max == 0)
+        return NULL;
+    for (unsigned i = r->handles[place_of(r, id, pid)].first; i != 0; i = r->handles[i - 1].next)
+        if (r->handles[i - 1].id == id && r->handles[i - 1].pid == pid)
+            return &r->handles[i - 1];
     return NULL;
+}
+
+void handle_drop(struct snapshot_reader *r, struct group_handle *h)
+{
+    unsigned self = (unsigned)(h - r->handles) + 1;
+    unsigned *at = &r->handles[place_of(r, h->id, h->pid)].first;
+
+    while (*at != 0 && *at != self)
+        at = &r->handles[*at - 1].next;
+    if (*at == self)
+        *at = h->next;
+    group_handle_close(h);
+    h->next = r->handle_free;
+    r->handle_free = self;
+}
+
+/* One that this walk has not come across (yet: one that is still there costs a second reading of its birth,
+ * no more). Each is passed by once a walk, so that many newcomers do not cost a search each. */
+static void drop_unseen_one(struct snapshot_reader *r)
+{
+    for (; r->handle_next < r->handle_max; r->handle_next++) {
+        struct group_handle *h = &r->handles[r->handle_next];
+
+        if (h->id == 0 || h->seen)
+            continue;
+        handle_drop(r, h);
+        return;
+    }
 }
 
 struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t pid)
 {
-    struct group_handle *h = NULL;
+    struct group_handle *h;
+    unsigned *first, self;
 
-    for (unsigned i = 0; i < r->handle_max; i++) {
-        if (r->handles[i].id == 0) {
-            h = &r->handles[i];
-            break;
-        }
-        if (!r->handles[i].seen)
-            h = &r->handles[i];
-    }
-    if (!h)
+    if (r->handle_free == 0)
+        drop_unseen_one(r);
+    if (r->handle_free == 0)
         return NULL;
-    if (h->id != 0) /* one that is still there costs a second reading of its birth, no more */
-        group_handle_close(h);
-    *h = (struct group_handle){.id = id, .pid = pid, .stat_fd = -1, .was_empty = true};
+    self = r->handle_free;
+    h = &r->handles[self - 1];
+    r->handle_free = h->next;
+    *h = (struct group_handle){.id = id, .pid = pid, .dir_fd = -1, .was_empty = true, .first = h->first};
+    first = &r->handles[place_of(r, id, pid)].first;
+    h->next = *first;
+    *first = self;
     return h;
 }
 
@@ -39,6 +86,7 @@ void handles_unsee(struct snapshot_reader *r)
 {
     for (unsigned i = 0; i < r->handle_max; i++)
         r->handles[i].seen = false;
+    r->handle_next = 0;
 }
 
 void handle_note_end(const struct group_handle *h, struct snapshot *s)
@@ -62,7 +110,7 @@ void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s)
             continue;
         if (!h->was_empty && !r->reconfigured)
             handle_note_end(h, s);
-        group_handle_close(h);
+        handle_drop(r, h);
     }
     r->reconfigured = false;
 }

@@ -3,10 +3,12 @@
 
 #include "snapshot/reader.h"
 
+void handles_init(struct snapshot_reader *r);                                        /* all free */
 struct group_handle *handle_find(struct snapshot_reader *r, uint64_t id, pid_t pid); /* NULL: not known */
 /* A new handle with both set: a free one, else one that this walk has not come across (hours may lie between
  * two walks, and then most are of groups that are long gone). NULL: no more room. */
 struct group_handle *handle_take(struct snapshot_reader *r, uint64_t id, pid_t pid);
+void handle_drop(struct snapshot_reader *r, struct group_handle *h); /* it is free again */
 void handles_unsee(struct snapshot_reader *r);
 /* Those that this walk has not come across have ended: noted in the snapshot, and forgotten. */
 void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s);

@@ -10,6 +10,7 @@
 #include "kernel/memory_stat.h"
 #include "kernel/psi.h"
 #include "kernel/swap.h"
+#include "snapshot/handles.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 #define BOUNDS_AGE_USEC (2 * USEC_PER_SEC)
@@ -25,7 +26,7 @@ void workload_handle_close(struct workload_handle *w)
 
 void group_handle_close(struct group_handle *g)
 {
-    close_fdp(&g->stat_fd);
+    close_fdp(&g->dir_fd);
     g->id = 0;
 }
 
@@ -61,8 +62,7 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->handles = handles;
     r->handle_max = handle_max;
     r->pressure_fd = -1;
-    for (unsigned i = 0; i < handle_max; i++)
-        handles[i] = (struct group_handle){.stat_fd = -1};
+    handles_init(r);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
         r->workloads[i] =
             (struct workload_handle){.dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1};
@@ -129,11 +129,16 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r)
     return there;
 }
 
-void snapshot_reader_reconfigure(struct snapshot_reader *r)
+void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapshot *s)
 {
     for (unsigned i = 0; i < r->handle_max; i++)
-        if (r->handles[i].id != 0 && r->handles[i].pid == 0)
-            r->handles[i].class_index = config_class_of(r->config, r->handles[i].path);
+        r->handles[i].class_index = r->config->class_count - 1;
+    for (unsigned i = 0; i < s->group_count; i++) {
+        struct group_handle *h = handle_find(r, s->groups[i].id, s->groups[i].pid);
+
+        if (h)
+            h->class_index = config_class_of(r->config, s->groups[i].path);
+    }
     r->reconfigured = true;
 }
 
@@ -356,11 +361,15 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         .group_max = s->group_max,
         .group_count = s->group_count,
         .groups_left_out = s->groups_left_out,
+        .rest_count = s->rest_count,
         .groups_read = s->groups_read,
         .groups_usec = s->groups_usec,
         .groups_span_usec = s->groups_span_usec,
     };
-    int e = read_look(r, now_usec, &look);
+    int e;
+
+    memcpy(look.rests, s->rests, sizeof(look.rests));
+    e = read_look(r, now_usec, &look);
 
     if (e == 0) /* the last good look stays where this one fails */
         *s = look;

@@ -39,8 +39,10 @@ struct group_sample {
 struct group_handle {
     uint64_t id; /* 0: free; of a process its start time */
     pid_t pid;
-    char path[GROUP_PATH_MAX];
-    int stat_fd; /* -1: a process */
+    int dir_fd;     /* -1: a process, or there are too few descriptors: opened at each walk */
+    unsigned first; /* of the handles whose id belongs into this place of the table; 0: none, else i + 1 */
+    unsigned next;  /* of the same place; of a free one: the next free one */
+    uint64_t path_hash; /* of the path under which it was found */
     uint64_t birth_usec;
     uint64_t cpu_base_usec; /* what an earlier life of the cgroup had used */
     unsigned class_index;
@@ -69,8 +71,10 @@ struct snapshot_reader {
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
     bool reconfigured;            /* since the last walk: what is no group any more has not ended */
-    struct group_handle *handles; /* storage of the caller, group_max of them */
+    struct group_handle *handles; /* storage of the caller, group_max of them; also a hash table by id */
     unsigned handle_max;
+    unsigned handle_free; /* the first one, + 1; 0: none */
+    unsigned handle_next; /* where to look for one that this walk has not come across */
 };
 
 int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,
@@ -81,9 +85,9 @@ void snapshot_reader_deinit(struct snapshot_reader *r);
  * populated. Otherwise what the configuration names. Opens those that exist; returns how many exist. */
 unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
 
-/* The configuration that it points to has changed: what is remembered of the groups is theirs under their new
- * classes. Workloads are another matter (snapshot_reader_find_workloads). */
-void snapshot_reader_reconfigure(struct snapshot_reader *r);
+/* The configuration that it points to has changed since s was read: what is remembered of the groups is
+ * theirs under their new classes. Workloads are another matter (snapshot_reader_find_workloads). */
+void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapshot *s);
 
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */
@@ -95,4 +99,4 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodisca
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */
 bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w);
 void workload_handle_close(struct workload_handle *w);
-void group_handle_close(struct group_handle *g);
+void group_handle_close(struct group_handle *g); /* its descriptors */

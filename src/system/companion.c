@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #include "base/units.h"
 #include "system/log.h"
 
-#define DESCRIPTORS_MAX 4096U /* what the daemon sets as its limit */
+#define DESCRIPTORS_MAX 131072U /* where there is no close_range: more than MaxGroups allows */
+#define PAGE_BYTES 4096
 
 /* They must go: with a copy of the daemon's lock a companion would take itself for its successor. */
 static void close_span(unsigned first, unsigned last)
@@ -127,11 +129,48 @@ ssize_t companion_receive(const struct companion *c, void *ret, size_t size)
     return n < 0 ? -errno : n;
 }
 
+struct lock_code {
+    bool seen_program; /* the list begins with it */
+    int r;
+};
+
+/* The program's own code in full. That of libraries is let go of: what the start needed of them (parsing,
+ * users and groups) is not needed again, and what is comes back with its first use, and stays. */
+static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
+{
+    struct lock_code *l = user;
+
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t begin = (info->dlpi_addr + p->p_vaddr) / PAGE_BYTES * PAGE_BYTES;
+        size_t bytes = info->dlpi_addr + p->p_vaddr + p->p_memsz - begin;
+
+        if (p->p_type != PT_LOAD || (p->p_flags & PF_W) != 0)
+            continue;
+        if (l->seen_program && (p->p_flags & PF_X) != 0)
+            (void)madvise((void *)begin, bytes, MADV_DONTNEED);
+        else if (!l->seen_program && l->r == 0)
+            l->r = memory_lock_data((void *)begin, bytes);
+    }
+    l->seen_program = true;
+    return 0;
+}
+
 int memory_lock(size_t stack_bytes)
 {
     volatile char *stack = __builtin_alloca(stack_bytes);
+    struct lock_code l = {0};
 
-    for (size_t i = 0; i < stack_bytes; i += 4096)
+    for (size_t i = 0; i < stack_bytes; i += PAGE_BYTES)
         stack[i] = 1;
-    return mlockall(MCL_CURRENT | MCL_FUTURE) < 0 ? -errno : 0;
+    (void)dl_iterate_phdr(lock_code, &l);
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+        return -errno;
+    return l.r;
+}
+
+int memory_lock_data(void *at, size_t bytes)
+{
+    return mlock(at, bytes) < 0 ? -errno : 0;
 }

@@ -34,5 +34,9 @@ int companion_send(const struct companion *c, const void *message, size_t size);
 /* One message; its size, 0 for end-of-file, -EAGAIN for none. */
 ssize_t companion_receive(const struct companion *c, void *ret, size_t size) _nodiscard_;
 
-/* Locks all memory of the calling process, present and future, and touches `stack_bytes` of stack first. */
+/* Locks the memory of the calling process: the program's code in full, `stack_bytes` of stack, and of
+ * everything else, present and future, what is touched, as soon as it is (a companion shares with the loop
+ * what neither writes to). */
 int memory_lock(size_t stack_bytes);
+/* All of it, at once. */
+int memory_lock_data(void *at, size_t bytes);

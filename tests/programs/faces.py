@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 
-from tree import NOBODY, SLICE, Tree, expect, wait_for
+from tree import CONFIG, MIB, NOBODY, SLICE, Failed, Tree, expect, wait_for
 
 F_SETPIPE_SZ = 1031
 
@@ -155,6 +155,54 @@ def no_heap(p):
     return None
 
 
+def no_heap_with_many_groups(p):
+    """More groups than MaxGroups, a dry run with decisions, and every kind of request, hostile ones among them."""
+    if p.sanitized:
+        return "a sanitizer has the allocator"
+    tree = Tree(p.base)
+    for i in range(80):
+        tree.group(f"workload.slice/many-{i:03}", 4 * MIB, pid=200 + i, start=300 + i)
+    armed = tree.path("armed")
+    d = p.daemon(tree, "--dry-run", env={"LD_PRELOAD": p.no_heap, "NO_HEAP_ARMED": armed},
+                 config=CONFIG + "MaxGroups=64\n")
+    open(armed, "w").close()
+    tree.over()
+    d.said("decision=1 ")
+    requests = [b'{"method":"org.varlink.service.GetInfo"}', b'{"method":"org.varlink.service.GetInterfaceDescription"}',
+                b'{"method":"io.headroom.Status"}', b'{"method":"io.headroom.Explain"}',
+                b'{"method":"io.headroom.Explain","parameters":{"id":1}}',
+                b'{"method":"io.headroom.Explain","parameters":{"id":99}}',
+                b'{"method":"io.headroom.Explain","parameters":{"id":"x"}}',
+                b'{"method":"io.headroom.Events","parameters":{"since_usec":100000000}}',
+                b'{"method":"io.headroom.Hold","parameters":{"usec":1000}}',
+                b'{"method":"io.headroom.Pause","parameters":{"group":"workload.slice/many-001"}}',
+                b'{"method":"io.headroom.Resume","parameters":{"group":"workload.slice/many-001"}}',
+                b'{"method":"io.headroom.Nothing"}', b'{"method":7}', b"[]", b"", b"\xff\xfe", b'"' + b"x" * 3000 + b'"',
+                b'{"a":{"a":{"a":{"a":{"a":{"a":[1.5e300,-1,true,null]}}}}}}']
+    for request in requests:
+        with d.connect() as s:
+            s.sendall(request + b"\0")
+            try:
+                s.recv(65536)
+            except socket.timeout:
+                raise Failed(f"no answer to {request[:80]}") from None
+    with d.connect() as follower, d.connect() as silent:
+        follower.sendall(b'{"method":"io.headroom.Events","parameters":{"follow":true},"more":true}\0')
+        silent.sendall(b'{"method":"io.headroom.Explain"}\0' * 20)  # and it reads nothing
+        d.said("decision=2 ", 30)
+        expect(b"decision" in follower.recv(65536), "the follower hears nothing")
+    clients = [d.connect() for _ in range(12)]  # more than there is room for
+    for c in clients:
+        c.close()
+    d.signal(signal.SIGHUP)
+    status = p.status(tree)
+    expect(status["counters"]["groups_left_out"] >= 16, status["counters"])
+    expect("no_heap:" not in d.log() and d.process.poll() is None, d.log()[-600:])
+    os.unlink(armed)
+    d.stop()
+    return None
+
+
 def no_heap_can_fail(p):
     """The same preload, armed before the start, ends the daemon: the test above is able to fail."""
     if p.sanitized:
@@ -168,4 +216,4 @@ def no_heap_can_fail(p):
 
 
 TESTS = [blocked_stderr, blocked_stderr_at_the_end, readiness, status_of_nobody, undo_of_nothing,
-         who_may_read_the_status, no_heap, no_heap_can_fail]
+         who_may_read_the_status, no_heap, no_heap_with_many_groups, no_heap_can_fail]

@@ -194,6 +194,29 @@ static void test_hierarchy_without_mountinfo(void **state)
     hierarchy_close(&h);
 }
 
+/* Whether there is something below is told by the links of the directory, where those are counted. */
+static void test_identity(void **state)
+{
+    const struct fixture *f = *state;
+    struct hierarchy h = {.fd = f->fd};
+    struct cgroup_identity who;
+    struct stat st;
+    int fd;
+
+    fixture_mkdir(f, "a/b");
+    fixture_write(f, "a/b/cgroup.procs", "");
+    fd = cgroup_open(&h, "a/b");
+    assert_int_equal(cgroup_read_identity(fd, &who), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(who.id == st.st_ino && who.owner_uid == st.st_uid);
+    assert_true(who.is_leaf == (st.st_nlink == 2));
+    fixture_mkdir(f, "a/b/c");
+    assert_int_equal(cgroup_read_identity(fd, &who), 0);
+    assert_false(who.is_leaf);
+    (void)close(fd);
+    assert_int_equal(cgroup_read_identity(-1, &who), -EBADF);
+}
+
 static void test_open_and_id(void **state)
 {
     const struct fixture *f = *state;
@@ -462,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_hierarchy_recorded),
         TEST(test_hierarchy_of_a_long_mountinfo),
         TEST(test_hierarchy_without_mountinfo),
+        TEST(test_identity),
         TEST(test_open_and_id),
         TEST(test_proc_cgroup),
         TEST(test_events),

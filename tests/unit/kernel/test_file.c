@@ -65,6 +65,32 @@ static void test_pread_sizes(void **state)
 }
 
 /* /proc/self/maps answers at most a page per call: only a loop gets all of it. */
+/* In one call: what fills the buffer may be cut, and is refused. */
+static void test_record(void **state)
+{
+    const struct fixture *f = *state;
+    char buf[16];
+    int fd;
+
+    fixture_write(f, "file", "12345");
+    fixture_write(f, "empty", "");
+    fd = file_open_read(f->fd, "file");
+    assert_int_equal(lseek(fd, 3, SEEK_SET), 3);
+    for (size_t size = 2; size <= 5; size++)
+        assert_int_equal(file_pread_record(fd, buf, size), -EFBIG);
+    memset(buf, 'Z', sizeof(buf));
+    assert_int_equal(file_pread_record(fd, buf, 6), 5);
+    assert_string_equal(buf, "12345");
+    assert_int_equal(buf[6], 'Z');
+    assert_int_equal(file_pread_record(fd, buf, 1), -EINVAL);
+    assert_int_equal(file_pread_record(fd, buf, 0), -EINVAL);
+    (void)close(fd);
+    assert_int_equal(file_pread_record(-1, buf, sizeof(buf)), -EBADF);
+    assert_int_equal(file_read_record_at(f->fd, "empty", buf, sizeof(buf)), -ENODATA);
+    assert_int_equal(file_read_record_at(f->fd, "none", buf, sizeof(buf)), -ENOENT);
+    assert_int_equal(file_read_record_at(f->fd, "file", buf, sizeof(buf)), 5);
+}
+
 static void test_pread_short_reads(void **state _unused_)
 {
     enum { PAGES = 200, SIZE = 1 << 20 };
@@ -452,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_open),
         TEST(test_pread_sizes),
+        TEST(test_record),
         TEST(test_pread_short_reads),
         TEST(test_pread_of_what_is_gone),
         TEST(test_write),

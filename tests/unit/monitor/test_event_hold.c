@@ -53,6 +53,24 @@ static void test_quiet_while_held(void **state)
     assert_int_equal(monitors_turn(m), 0);
 }
 
+/* At the end of a hold, without a turn of the loop. */
+static void test_poll(void **state)
+{
+    struct monitors *m = *state;
+
+    event_monitor_poll(event_of(m)); /* nothing has come */
+    assert_int_equal(event_of(m)->fires, 0);
+    event_monitor_hold(event_of(m), clock_now_usec() + USEC_PER_SEC);
+    monitors_events(m, WORK, 0, 1, 0, 0);
+    event_monitor_poll(event_of(m)); /* not while it is held */
+    assert_int_equal(event_of(m)->fires, 0);
+    event_monitor_hold(event_of(m), 0);
+    event_monitor_poll(event_of(m));
+    assert_int_equal(event_of(m)->fires, 1);
+    event_monitor_poll(event_of(m)); /* once */
+    assert_int_equal(event_of(m)->fires, 1);
+}
+
 static void hold(struct monitors *m)
 {
     event_monitor_hold(event_of(m), clock_now_usec() + USEC_PER_SEC);
@@ -72,7 +90,7 @@ static void test_held_from_inside(void **state)
         monitors_events(m, WORK, 0, i, 0, 0);
     wakeups = m->loop.wakeups;
     assert_int_equal(loop_turn(&m->loop, 0), 0);
-    assert_int_equal(m->fires, 1);
+    assert_int_equal(event_of(m)->fires, 1);
     assert_true(m->loop.wakeups <= wakeups + 1);
     event_monitor_hold(event_of(m), 0);
     assert_int_equal(monitors_turn(m), 1);
@@ -204,9 +222,11 @@ static void test_no_descriptor_at_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_event_while_held),       TEST(test_quiet_while_held),        TEST(test_held_from_inside),
-        TEST(test_hold_that_is_over),      TEST(test_target_comes_while_held), TEST(test_queue_overflow),
-        TEST(test_it_dies_and_comes_back), TEST(test_no_descriptor_at_start),
+        TEST(test_event_while_held),       TEST(test_quiet_while_held),
+        TEST(test_held_from_inside),       TEST(test_poll),
+        TEST(test_hold_that_is_over),      TEST(test_target_comes_while_held),
+        TEST(test_queue_overflow),         TEST(test_it_dies_and_comes_back),
+        TEST(test_no_descriptor_at_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,7 @@ static void tell(const struct sim *m, const char *what, const struct sim_slot *s
 static void begin_task(struct sim *m, struct sim_slot *slot, struct sim_task *t)
 {
     *slot = (struct sim_slot){.task = t, .id = m->next_id++, .birth_usec = m->now_usec};
-    slot->handle = (struct group_handle){.id = slot->id, .stat_fd = -1, .birth_usec = m->now_usec};
+    slot->handle = (struct group_handle){.id = slot->id, .dir_fd = -1, .birth_usec = m->now_usec};
     t->running = true;
     t->retry = false;
     t->attempts++;

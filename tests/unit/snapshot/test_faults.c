@@ -19,7 +19,8 @@ int __wrap_file_open_dir(int dir_fd, const char *path);
 /* What is refused next, and with what. */
 static struct {
     int current, stat, open; /* errors; 0: none */
-    int current_fd, stat_fd; /* only of these; 0: of all */
+    int current_fd;          /* only of this one; 0: of all */
+    int stat_not_of;         /* of all but this one; 0: of all */
     const char *open_name;
 } fault;
 
@@ -31,8 +32,8 @@ int __wrap_file_pread_u64(int fd, uint64_t *ret)
 
 int __wrap_memory_stat_pread(int fd, struct memory_stat *ret)
 {
-    return fault.stat && (!fault.stat_fd || fd == fault.stat_fd) ? fault.stat
-                                                                 : __real_memory_stat_pread(fd, ret);
+    return fault.stat && (!fault.stat_not_of || fd != fault.stat_not_of) ? fault.stat
+                                                                         : __real_memory_stat_pread(fd, ret);
 }
 
 int __wrap_file_open_dir(int dir_fd, const char *path)
@@ -227,7 +228,7 @@ static void test_group_that_cannot_be_read(void **state)
 
     tree_leaf(t, WORK "/a", "101\n", MIB);
     tree_expect_groups(t, NOW, WORK "/a");
-    fault.stat_fd = t->handles[0].stat_fd;
+    fault.stat_not_of = t->reader.workloads[0].stat_fd;
     fault.stat = -ENODEV;
     tree_expect_groups(t, NOW, "");
     assert_int_equal(t->s.groups_left_out, 0);

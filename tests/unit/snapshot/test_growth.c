@@ -14,10 +14,8 @@ static struct snapshot_reader reader;
 static int setup(void **state)
 {
     (void)state;
-    memset(handles, 0, sizeof(handles));
-    for (size_t i = 0; i < ARRAY_SIZE(handles); i++)
-        handles[i].stat_fd = -1;
     reader = (struct snapshot_reader){.handles = handles, .handle_max = ARRAY_SIZE(handles)};
+    handles_init(&reader);
     return 0;
 }
 

@@ -89,6 +89,36 @@ static void test_more_groups_than_fit(void **state)
     assert_int_equal(t->s.group_count, 0);
 }
 
+/* What is beyond is named by the cgroup that it is in, and forgotten when there is room again. */
+static void test_the_rest_by_its_parent(void **state)
+{
+    struct tree *t = *state;
+
+    tree_slice(t, WORK "/more");
+    add_leaves(t, "g", TREE_GROUPS_MAX);
+    add_leaves(t, "more/h", 3);
+    tree_open(t, true);
+    walk(t);
+    assert_int_equal(t->s.group_count, TREE_GROUPS_MAX);
+    assert_int_equal(t->s.groups_left_out, 3);
+    assert_true(t->s.rest_count == 1 || t->s.rest_count == 2); /* directories have no order */
+    for (unsigned i = 0, sum = 0; i < t->s.rest_count; i++) {
+        const struct group_rest *rest = &t->s.rests[i];
+
+        assert_true(strcmp(rest->path, WORK) == 0 || strcmp(rest->path, WORK "/more") == 0);
+        assert_true(rest->id != 0 && rest->count > 0);
+        sum += rest->count;
+        if (i + 1 == t->s.rest_count)
+            assert_int_equal(sum, 3);
+    }
+    assert_int_equal(tree_look(t, NOW + 1), 0); /* stays over a look at the node */
+    assert_true(t->s.rest_count > 0 && t->s.rests[0].count > 0);
+    remove_leaves(t, "g", 5);
+    walk(t);
+    assert_int_equal(t->s.rest_count, 0);
+    assert_int_equal(t->s.groups_left_out, 0);
+}
+
 /* Hours lie between two walks, and the groups of the first are gone. Those of the second must all be seen,
  * and not only as many as there were handles left. */
 static void test_all_are_new(void **state)
@@ -231,7 +261,7 @@ static void test_other_configuration(void **state)
     birth = handle_find(&t->reader, tree_group(t, WORK "/a")->id, 0)->birth_usec;
     tree_class(t, "late", WORK "/a");
     tree_class(t, "whole", WORK "/b");
-    snapshot_reader_reconfigure(&t->reader);
+    snapshot_reader_reconfigure(&t->reader, &t->s);
     tree_expect_groups(t, NOW + USEC_PER_SEC, WORK "/a " WORK "/b");
     assert_int_equal(tree_group(t, WORK "/a")->class_index, 0);
     assert_int_equal(tree_group(t, WORK "/b")->class_index, 1);
@@ -247,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_more_groups_than_fit),
+        TEST(test_the_rest_by_its_parent),
         TEST(test_all_are_new),
         TEST(test_empty_ones_take_no_place),
         TEST(test_descriptors_are_given_back),

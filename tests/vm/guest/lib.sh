@@ -164,12 +164,16 @@ frozen_groups() { find "$WORKLOAD" -name cgroup.freeze -exec cat {} + 2>/dev/nul
 start_headroomd() { # [OPTION...]
     command -v headroomd >/dev/null || { check "headroomd is in the guest" false; return 1; }
     mkdir -p /run/headroom
-    load cgroup-run "$SYSTEM/headroomd" -- headroomd "$@" 2>>/tmp/headroomd.log >&2 &
+    # With NO_HEAP it ends with a message when its loop asks for heap after the start. The scenario names the program
+    # tests/programs/no_heap.so.
+    load cgroup-run "$SYSTEM/headroomd" -- env ${NO_HEAP:+LD_PRELOAD=/bin/tests/programs/no_heap.so} \
+        ${NO_HEAP:+NO_HEAP_ARMED=/tmp/no-heap-armed} headroomd "$@" 2>>/tmp/headroomd.log >&2 &
     headroomd_pid=$!
     if ! wait_until 10 test -S /run/headroom/headroom.sock; then
         say "headroomd has no socket after 10 s; the end of its log: $(tail -n 3 /tmp/headroomd.log | tr '\n' '|')"
         return 1
     fi
+    [ -z "${NO_HEAP:-}" ] || : >/tmp/no-heap-armed
 }
 
 # A dead child that nobody has waited for still takes signals, so kill -0 would not do.

@@ -118,3 +118,5 @@ int command_cgroup_run(int argc, char **argv);
 int command_reaction(int argc, char **argv);
 int command_family(int argc, char **argv);
 int command_kill_at(int argc, char **argv);
+int command_crowd(int argc, char **argv);
+int command_bare_loop(int argc, char **argv);

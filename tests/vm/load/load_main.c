@@ -53,6 +53,13 @@ static const struct {
     {"kill-at", command_kill_at,
      "--file NAME[:PATTERN]... [--n 1] [--when before|after] [--output FILE] -- CMD...\n"
      "      SIGKILLs a command at its N-th write to a file of such a name (of such a content)"},
+    {"crowd", command_crowd,
+     "--workload DIR [--groups 1024] [--status-file FILE]\n"
+     "      makes so many groups with a sleeping process in each, and the file when all are there"},
+    {"bare-loop", command_bare_loop,
+     "--group DIR [--interval 1s] [--child DIR --child-every N] [--knob FILE]...\n"
+     "      wakes and reads as a guard of that group does, and no more; of the child with each N-th wake,\n"
+     "      of the knobs with each second one"},
 };
 
 static void print_help(void)

@@ -26,6 +26,7 @@ headroom status --json >/tmp/status.json
 wakeups=$(json_get /tmp/status.json wakeups)
 uptime=$(json_get /tmp/status.json uptime_usec)
 figure wakeups_per_second $((wakeups * 1000000 / uptime))
+bar "wake-ups in 100 s" $((wakeups * 100000000 / uptime)) 500
 
 # Events that are not ours: another group's own limit is breached, memory.low is, again and again.
 mkdir -p "$WORKLOAD/limited"

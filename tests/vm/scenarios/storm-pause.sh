@@ -1,6 +1,6 @@
-# vm: memory=1024 cpus=2 swap=none timeout=260
+# vm: memory=1024 cpus=2 swap=none timeout=260 programs=tests/programs/no_heap.so
 # The storm where headroomd may pause: the newest stands still until the oldest is done, and next to nothing is lost.
-# The heartbeat is to be compared with that of `calm`.
+# The heartbeat is to be compared with that of `calm`. --set NO_HEAP=yes: also, the loop must not ask for heap.
 . /lib.sh
 : "${ACTIONS:=pause kill}"
 storm_defaults
@@ -24,6 +24,7 @@ figure oom_kills "$(oom_kills)"
 figure kills "$(kills)"
 figure pauses "$(pauses)"
 check "headroomd still runs" headroomd_runs
+[ -z "${NO_HEAP:-}" ] || check "its loop took no heap" not grep -q no_heap: /tmp/headroomd.log
 check "all tasks finish" [ "$(driver_get finished)" -eq "$TASKS" ]
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "no kill without need" [ "$(needless_kills)" -eq 0 ]
