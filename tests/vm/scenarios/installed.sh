@@ -59,7 +59,7 @@ check "with its two companions" is_alone
 check "in mode isolate" [ "$(status mode)" = isolate ]
 check "the work has its limit" [ "$(knob workload.slice memory.high)" != max ]
 high=$(knob workload.slice memory.high)
-check "the system has its protection" wait_until 5 [ "$(knob system.slice memory.low)" -gt 0 ]
+check "the system has its protection" wait_until 5 not is_knob system.slice memory.low 0
 low=$(knob system.slice memory.low)
 check "memory is locked" grep -q 'VmLck:[[:space:]]*[1-9][0-9][0-9]' "/proc/$(main_pid)/status"
 check "the kernel leaves it alone" [ "$(cat "/proc/$(main_pid)/oom_score_adj")" = -1000 ]
@@ -109,7 +109,8 @@ storm_defaults
 run_driver
 check "a storm: all tasks finish" [ "$(driver_get finished)" -eq "$TASKS" ]
 check "a storm: somebody was paused" status_is_more pauses 0
-check "a storm: nobody is left paused" wait_until 10 [ "$(frozen_groups)" -eq 0 ]
+none_frozen() { [ "$(frozen_groups)" -eq 0 ]; }
+check "a storm: nobody is left paused" wait_until 10 none_frozen
 check "a storm: no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 work single -p User=nobody -E PATH="$PATH" load task --bytes 20M --seconds 3600 --grow-seconds 1
 single=$(shown single MainPID)
