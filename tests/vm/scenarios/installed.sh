@@ -179,7 +179,7 @@ check "crash: and has changed nothing" as_found
 check "crash: the undo is well" is_shown headroom-undo Result success
 
 # A restart that comes late.
-printf '%s\n' "[Service]" RestartSec=6s >$drop_ins/test.conf
+printf '%s\n' "[Service]" RestartSec=20s >$drop_ins/test.conf
 systemctl daemon-reload
 systemctl reset-failed headroomd
 systemctl start headroomd
@@ -187,7 +187,7 @@ check "late: it was guarded" wait_until 5 guarded
 first=$(main_pid)
 systemctl kill -s KILL --kill-whom=main headroomd
 check "late: meanwhile the guardian's fence stands" wait_until 6 is_knob workload.slice memory.max "$high"
-check "late: there is a successor" wait_until 20 is_another "$first"
+check "late: there is a successor" wait_until 30 is_another "$first"
 check "late: which takes it down" wait_until 10 unfenced
 check "late: it stops" systemctl stop headroomd
 check "late: every knob is as found" as_found
