@@ -48,8 +48,20 @@ static const struct option longs[] = {
     {"since", required_argument, NULL, 'S'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},
+    {"completion-words", no_argument, NULL, 'w'},
     {NULL, 0, NULL, 0},
 };
+
+/* For the shells (data/completion): each word that may be typed, a command with its summary behind a tab, an
+ * option that takes a value with a '=' at its end. */
+static void print_words(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)printf("%s\t%s\n", commands[i].name, commands[i].summary);
+    for (const struct option *o = longs; o->name; o++)
+        if (o->val != 'w')
+            (void)printf("--%s%s\n", o->name, o->has_arg == no_argument ? "" : "=");
+}
 
 int main(int argc, char **argv)
 {
@@ -82,6 +94,9 @@ int main(int argc, char **argv)
             return CLI_OK;
         case 'v':
             (void)puts("headroom " HEADROOM_VERSION);
+            return CLI_OK;
+        case 'w':
+            print_words();
             return CLI_OK;
         default:
             return CLI_USAGE;

@@ -5,6 +5,7 @@
 #include "policy/victim.h"
 #include "system/clock.h"
 #include "system/log.h"
+#include "system/notify.h"
 
 /* One look, whatever woke us: read, judge, act, record. Nothing here remembers that an event came: what is
  * needed is seen in the state of the node, so an event that falls into an action under way is not lost, it is
@@ -320,6 +321,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     int r = read_and_judge(d);
 
     guardian_beat(d, clock_now_usec());
+    notify_watchdog(clock_now_usec());
     if (r < 0) {
         say_look_failed(d, r);
         threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],

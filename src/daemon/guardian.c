@@ -404,8 +404,6 @@ void guardian_beat(struct daemon *d, uint64_t now_usec)
     if (now_usec < d->last_beat_usec + BEAT_USEC / 2)
         return;
     d->last_beat_usec = now_usec;
-    if (notify_watchdog_usec() > 0)
-        notify_send("WATCHDOG=1");
     if (d->guardian.pid == 0) {
         /* A fork copies what is locked; it is done at a calm moment, and not to be had at another one anyway.
          */
@@ -418,7 +416,14 @@ void guardian_beat(struct daemon *d, uint64_t now_usec)
 
 void guardian_on_timer(void *user)
 {
-    guardian_beat(user, clock_now_usec());
+    struct daemon *d = user;
+    uint64_t now = clock_now_usec();
+
+    guardian_beat(d, now);
+    /* What systemd's watchdog is told is that we look (cycle_look), not that a timer runs. Only where looks
+     * are not due by the clock (Threshold=off) there may be none for hours. */
+    if (!d->config.monitor.threshold)
+        notify_watchdog(now);
 }
 
 bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value)

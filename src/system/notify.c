@@ -14,6 +14,7 @@ static struct {
     struct sockaddr_un address;
     socklen_t address_length;
     uint64_t watchdog_usec;
+    uint64_t due_usec; /* of the next sign of life */
 } notify = {.fd = -1};
 
 static uint64_t env_u64(const char *name)
@@ -54,4 +55,12 @@ void notify_send(const char *state)
 uint64_t notify_watchdog_usec(void)
 {
     return notify.watchdog_usec;
+}
+
+void notify_watchdog(uint64_t now_usec)
+{
+    if (notify.watchdog_usec == 0 || now_usec < notify.due_usec)
+        return;
+    notify.due_usec = now_usec + notify.watchdog_usec / 2;
+    notify_send("WATCHDOG=1");
 }

@@ -10,3 +10,5 @@ void notify_init(void);
 void notify_send(const char *state);
 /* Half of the watchdog's interval; 0: none is asked for. */
 uint64_t notify_watchdog_usec(void);
+/* A sign of life, where the watchdog wants one and the last was a quarter of its interval ago. */
+void notify_watchdog(uint64_t now_usec);

@@ -159,6 +159,7 @@ class Programs:
             shutil.copy(os.path.join(build, name), os.path.join(base, name))
         self.headroomd = os.path.join(base, "headroomd")
         self.headroom = os.path.join(base, "headroom")
+        self.build = build
         self.no_heap = os.path.join(build, "tests/programs/no_heap.so")
         self.slow_users = os.path.join(build, "tests/programs/slow_users.so")
         with open(self.headroomd, "rb") as f:

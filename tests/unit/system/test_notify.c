@@ -119,6 +119,45 @@ static void test_watchdog(void **state _unused_)
     assert_int_equal(run(NULL, "1000000", NULL), 0);
 }
 
+/* A sign of life for each look would be hundreds a second; one in a quarter of the interval is enough. */
+static void test_signs_of_life(void **state _unused_)
+{
+    static const uint64_t looks[] = {1000000, 1000001, 1249999, 1250000, 1300000, 9000000};
+    char dir[] = "/tmp/headroom-test-XXXXXX", path[64], buf[64];
+    int fd, status;
+    unsigned signs = 0;
+    pid_t child;
+
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof(path), "%s/notify", dir);
+    fd = listen_on(path, false);
+    for (int wanted = 0; wanted < 2; wanted++) {
+        child = fork();
+        if (child == 0) {
+            (void)setenv("NOTIFY_SOCKET", path, 1);
+            (void)unsetenv("WATCHDOG_PID");
+            if (wanted)
+                (void)setenv("WATCHDOG_USEC", "1000000", 1);
+            else
+                (void)unsetenv("WATCHDOG_USEC");
+            notify_init();
+            for (size_t i = 0; i < ARRAY_SIZE(looks); i++)
+                notify_watchdog(looks[i]);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 10) {
+        assert_memory_equal(buf, "WATCHDOG=1", 10);
+        signs++;
+    }
+    assert_int_equal(signs, 3);
+    (void)close(fd);
+    (void)unlink(path);
+    (void)rmdir(dir);
+}
+
 static void test_bad_names(void **state _unused_)
 {
     char name[200];
@@ -136,9 +175,8 @@ static void test_bad_names(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_path),
-        cmocka_unit_test(test_abstract),
-        cmocka_unit_test(test_watchdog),
+        cmocka_unit_test(test_path),      cmocka_unit_test(test_abstract),
+        cmocka_unit_test(test_watchdog),  cmocka_unit_test(test_signs_of_life),
         cmocka_unit_test(test_bad_names),
     };
 

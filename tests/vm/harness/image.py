@@ -146,6 +146,23 @@ def add_modules(archive, kernel, features):
     archive.file("modules/order", "".join(order).encode())
 
 
+def add_installed(archive, build, target):
+    """What `meson install` makes of the build, below `target`, from where the guest's init takes it."""
+    with tempfile.TemporaryDirectory() as stage:
+        result = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", stage],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if result.returncode != 0:
+            raise ImageError("meson install of %s fails:\n%s" % (build, result.stdout))
+        for folder, folders, names in sorted(os.walk(stage)):
+            for name in sorted(names + [name for name in folders if os.path.islink(os.path.join(folder, name))]):
+                path = os.path.join(folder, name)
+                place = os.path.join(target, os.path.relpath(path, stage))
+                if os.path.islink(path):
+                    archive.link(place, os.readlink(path))
+                else:
+                    archive.file(place, stripped(path), os.stat(path).st_mode & 0o7777)
+
+
 def overlay_archive(scenario, variables, build, kernel):
     """What differs from run to run; returns the archive and the programs that could not be found."""
     archive = Archive()
@@ -167,5 +184,7 @@ def overlay_archive(scenario, variables, build, kernel):
             archive.file("bin/" + name, stripped(path), 0o755)  # its libraries are there
         else:
             add_program(archive, path, name, placed)
+    if scenario.is_installed:
+        add_installed(archive, build, "install")
     add_modules(archive, kernel, scenario.features())
     return archive.finish(), missing

@@ -14,6 +14,8 @@ root      initramfs: busybox and the programs under test, nothing else; our own 
           host: this machine's root, read-only, under an overlay in memory; needs systemd=yes
 systemd   yes: PID 1 is this machine's systemd, with nothing of what is configured here; the scenario is a service of
           system.slice. Needs root=host.
+install   yes: what `meson install` of the build installs lies where it belongs, instead of the two programs in /guest/bin.
+          Needs root=host.
 """
 
 import os
@@ -25,7 +27,7 @@ from .image import HERE
 from .machine import Disk
 
 KEYS = {"memory": "1024", "cpus": "2", "swap": "none", "disk": "", "numa": "1", "timeout": "240", "kernels": "",
-        "modules": "", "programs": "", "append": "", "root": "initramfs", "systemd": "no"}
+        "modules": "", "programs": "", "append": "", "root": "initramfs", "systemd": "no", "install": "no"}
 PATIENCE = 3
 SYSTEMD = "/lib/systemd/systemd"
 # The log goes where dmesg has it; the default of an old systemd may be the hybrid hierarchy.
@@ -81,8 +83,13 @@ class Scenario:
         return self._number("timeout") * PATIENCE
 
     @property
+    def is_installed(self):
+        return self.settings["install"] == "yes"
+
+    @property
     def programs(self):
-        return ["headroomd", "headroom", *split_list(self.settings["programs"])]
+        under_test = [] if self.is_installed else ["headroomd", "headroom"]
+        return under_test + split_list(self.settings["programs"])
 
     def runs_on(self, kernel):
         return not self.settings["kernels"] or kernel in split_list(self.settings["kernels"])
@@ -137,6 +144,8 @@ def check_root(name, settings):
     if (settings["root"], settings["systemd"]) not in (("initramfs", "no"), ("host", "yes")):
         raise ScenarioError("%s: root=%s and systemd=%s do not go together: initramfs and no, or host and yes" %
                             (name, settings["root"], settings["systemd"]))
+    if settings["install"] == "yes" and settings["root"] != "host":
+        raise ScenarioError("%s: install=yes needs root=host" % name)
     if settings["systemd"] == "yes" and not os.access(SYSTEMD, os.X_OK):
         raise ScenarioError("%s: %s is missing (Debian: apt install systemd)" % (name, SYSTEMD))
 
