@@ -198,16 +198,18 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
 {
     const struct reclaim_target *t = &d->reclaim_target;
     struct decision *e = &d->reclaim_decision;
+    /* What grew meanwhile hides what went: what went to swap did go. */
+    uint64_t brought = u64_max(reply->freed_bytes, reply->swapped_bytes);
 
     d->reclaiming = false;
     d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
-    if (reply->freed_bytes > 0) /* is there more to be done? */
+    if (brought > 0) /* is there more to be done? */
         threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], clock_now_usec());
     /* One that had to make way says nothing where it brought nothing. */
-    if (reply->freed_bytes > 0 || reply->result == 0 || reply->result == -EAGAIN ||
-        reply->result == -ETIMEDOUT || reply->result == -EOPNOTSUPP)
-        reclaim_note_outcome(&d->reclaim_state, t->class_index, clock_now_usec(), t->bytes,
-                             reply->freed_bytes, reply->usec);
+    if (brought > 0 || reply->result == 0 || reply->result == -EAGAIN || reply->result == -ETIMEDOUT ||
+        reply->result == -EOPNOTSUPP)
+        reclaim_note_outcome(&d->reclaim_state, t->class_index, clock_now_usec(), t->bytes, brought,
+                             reply->usec);
     if (!d->reclaim_recorded)
         return;
     d->reclaim_recorded = false;
