@@ -92,7 +92,7 @@ static void map_victims(const struct config *c, const uint16_t map[static CONFIG
 
 static void map_learned(struct daemon *d, const uint16_t map[static CONFIG_CLASSES_MAX])
 {
-    struct pause_peak peaks[CONFIG_CLASSES_MAX] = {0};
+    struct expect_peak peaks[CONFIG_CLASSES_MAX] = {0};
     uint64_t shmem[CONFIG_CLASSES_MAX] = {0};
     struct reclaim_state reclaim;
     unsigned *target = &d->reclaim_target.class_index;

@@ -43,7 +43,7 @@ static bool field(struct text *rest, const char *key, struct text *ret)
 static void parse_line(struct daemon *d, struct text line)
 {
     struct text word, name, bytes, deviation, seen;
-    struct pause_peak p = {0};
+    struct expect_peak p = {0};
     uint64_t count;
     unsigned i;
 
@@ -85,7 +85,7 @@ void learned_save(struct daemon *d)
         return;
     buffer_init(&b, storage, sizeof(storage));
     for (unsigned i = 0; i < d->config.class_count; i++) {
-        const struct pause_peak *p = &d->pause_state.peaks[i];
+        const struct expect_peak *p = &d->pause_state.peaks[i];
 
         seen += p->seen;
         if (p->seen > 0)

@@ -51,7 +51,7 @@ void pausing_mark(struct daemon *d)
         for (unsigned k = 0; k < ARRAY_SIZE(d->killed_ids); k++)
             if (d->killed_ids[k] == s->ended[i].id)
                 s->ended[i].killed = true;
-    pause_note_ended(&d->pause_state, s);
+    expect_note_ended(d->pause_state.peaks, s);
 }
 
 void pausing_note_killed(struct daemon *d, const struct decision *e)

@@ -153,10 +153,10 @@ uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_
 {
     uint64_t disk = u64_sub_floor(areas->disk_size, areas->disk_used);
     uint64_t zram = u64_sub_floor(areas->zram_size, areas->zram_used);
-    uint64_t kept = resident_bytes / RATIO_EMPTY;
+    uint64_t whole = u64_mul_div(resident_bytes, RATIO_EMPTY, 1);
 
     if (areas->zram_pool > 0 && areas->zram_stored > 0)
-        kept = u64_mul_div(resident_bytes, areas->zram_pool, areas->zram_stored);
-    kept = u64_max(kept, resident_bytes / RATIO_MAX);
-    return u64_add_cap(disk, u64_min(zram, u64_sub_floor(resident_bytes, kept)));
+        whole = u64_mul_div(resident_bytes, areas->zram_stored, areas->zram_pool);
+    whole = u64_min(whole, u64_mul_div(resident_bytes, RATIO_MAX, 1));
+    return u64_add_cap(disk, u64_min(zram, u64_sub_floor(whole, resident_bytes)));
 }

@@ -24,8 +24,8 @@ int swap_parse_swaps(const char *buf, size_t length, struct swap_areas *ret) _no
 /* mm_stat of one zram device: orig_data_size and mem_used_total are added to *areas. */
 int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas) _nodiscard_;
 
-/* Bytes of memory that swapping out can still free for good: free disk swap, plus of zram the lesser of its
- * free size and resident_bytes × (1 − 1/r), where resident_bytes is what there is to swap out (anonymous and
- * shared memory) and r its compression so far (1 to 4; taken as 2 while it is empty): a page in zram still
- * takes 1/r of its size from memory. */
+/* By how many bytes more can be held than without swap: free disk swap, plus of zram the lesser of its free
+ * size and resident_bytes × (r − 1), where resident_bytes is what there is to swap out (anonymous and shared
+ * memory) and r its compression so far (1 to 4; taken as 2 while it is empty): a page in zram still takes 1/r
+ * of its size from memory, so that what frees its place holds r times as much. */
 uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_bytes);

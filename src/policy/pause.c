@@ -18,15 +18,13 @@
 #define BOUND_STEP_USEC (10 * USEC_PER_SEC)
 #define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
-/* A group that ended so early came to nothing: it says nothing of its class. */
 /* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
-#define LIVED_LEAST_USEC USEC_PER_SEC
-#define NEWBORN_USEC USEC_PER_SEC
+#define NEWBORN_USEC EXPECT_NEWBORN_USEC
 /* Numbers that waver around what fits are not followed each time. */
 #define DWELL_USEC (500 * USEC_PER_MSEC)
 /* To pause who is expected to grow by less than this brings nothing. */
-#define GROWTH_LEAST_BYTES MIB
+#define GROWTH_LEAST_BYTES EXPECT_LEAST_BYTES
 /* One that goes on because somebody waits for it is not paused again at once, short of a need. */
 #define GRANT_USEC (10 * USEC_PER_SEC)
 
@@ -58,144 +56,12 @@ void pause_note_confirmed(struct pause_state *state, uint64_t usec)
     state->fast_usec = (3 * state->fast_usec + u64_min(usec, PAUSE_THRASH_USEC)) / 4;
 }
 
-static uint64_t eighth_towards(uint64_t from, uint64_t to)
-{
-    return to >= from ? from + (to - from) / 8 : from - (from - to) / 8;
-}
-
-void pause_note_ended(struct pause_state *state, const struct snapshot *s)
-{
-    for (unsigned i = 0; i < s->ended_count; i++) {
-        const struct group_end *e = &s->ended[i];
-        struct pause_peak *p = &state->peaks[e->class_index];
-        uint64_t off;
-
-        if (e->killed || e->lived_usec < LIVED_LEAST_USEC)
-            continue;
-        if (p->seen++ == 0) {
-            *p = (struct pause_peak){.bytes = e->peak_bytes, .deviation = 0, .seen = 1};
-            continue;
-        }
-        off = e->peak_bytes > p->bytes ? e->peak_bytes - p->bytes : p->bytes - e->peak_bytes;
-        p->deviation = eighth_towards(p->deviation, off);
-        p->bytes = eighth_towards(p->bytes, e->peak_bytes);
-    }
-}
-
 bool level_allows(const struct config *c, enum level level, enum action action, unsigned priority)
 {
     const struct level_config *l = &c->levels[level];
 
     return (l->actions & ACTION_BIT(action)) != 0 && priority <= l->priority_max &&
            priority < CONFIG_PRIORITY_PROTECTED;
-}
-
-/* ---- what is expected ---- */
-
-struct size {
-    uint64_t bytes;
-    bool settled; /* not a lower bound */
-};
-
-static uint64_t held_of(const struct group *g)
-{
-    return u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
-}
-
-static uint64_t ahead(uint64_t rate)
-{
-    return u64_mul_div(rate, PAUSE_HORIZON_USEC, USEC_PER_SEC);
-}
-
-/* Until the first of a class has ended: the largest running one, where it has stopped growing, is what the
- * others are thought to come to; while it grows, at least that. One that is more than twice as large as all
- * others is no measure for them. *ret_settled: it has stopped. */
-static uint64_t largest_of_class(const struct planner *p, unsigned class_index, bool *ret_settled)
-{
-    uint64_t largest = 0, second = 0;
-
-    *ret_settled = false;
-    for (unsigned i = 0; i < p->snapshot->group_count; i++) {
-        const struct group *g = &p->snapshot->groups[i];
-        uint64_t held = held_of(g);
-        bool settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
-
-        if (g->class_index != class_index || g->dying)
-            continue;
-        if (held <= largest) {
-            *ret_settled |= held == largest && settled;
-            second = u64_max(second, held);
-            continue;
-        }
-        second = largest;
-        largest = held;
-        *ret_settled = settled;
-    }
-    return second == 0 ? largest : u64_min(largest, 2 * second);
-}
-
-/* The learned peak leaves room for one that comes out larger: half a mean deviation. A group that is given
- * too little is paused later, with its work kept; one that is given too much keeps others out all its life.
- */
-static struct size size_of_class(const struct planner *p, unsigned class_index)
-{
-    const struct pause_peak *peak = &p->state->peaks[class_index];
-    struct size size = {.bytes = u64_add_cap(peak->bytes, peak->deviation / 2), .settled = true};
-
-    if (peak->seen == 0)
-        size.bytes = largest_of_class(p, class_index, &size.settled);
-    return size;
-}
-
-/* It has had its time to grow, and does not: what others of its class come to says little of it any more. */
-static bool has_settled(const struct group *g, const struct standing *st, uint64_t held)
-{
-    return !g->paused && st->age_usec >= GROUP_GROWTH_USEC && g->growth_bytes < held / 16;
-}
-
-/* What is only guessed from others counts for one that grows, or has just begun; who stands still at his size
- * is taken at it. */
-static uint64_t expected_of(const struct planner *p, const struct group *g, const struct standing *st,
-                            const struct size *class)
-{
-    uint64_t held = held_of(g), more = ahead(g->rate), left;
-
-    if (st->request_bytes != GROUP_REQUEST_NONE)
-        left = u64_sub_floor(st->request_bytes, held);
-    else
-        left = u64_sub_floor(class->bytes, held);
-    if (left > 0 && (st->request_bytes != GROUP_REQUEST_NONE ||
-                     (p->state->peaks[g->class_index].seen > 0 && !has_settled(g, st, held))))
-        return left;
-    if (st->request_bytes == GROUP_REQUEST_NONE && more < held / 16 && st->age_usec >= NEWBORN_USEC &&
-        !g->paused)
-        return more;
-    return class->settled && left > 0 ? left : u64_max(left, more);
-}
-
-/* Over its request (without one: twice as large as any other of its class, and a quarter of the limit) and
- * the cause of most of the growth: what the kill policy takes for the culprit. To pause it would keep what it
- * has taken from the others for PauseLimit, to pause others for it would be worse: it is let grow until it is
- * killed for it. */
-static bool is_runaway(const struct planner *p, const struct group *g, const struct standing *st)
-{
-    uint64_t rates = 0, second = 0, held = held_of(g);
-
-    if ((p->config->classes[g->class_index].actions & ACTION_BIT(ACTION_KILL)) == 0 || g->paused ||
-        g->frozen || ahead(g->rate) < GROWTH_LEAST_BYTES)
-        return false;
-    for (unsigned i = 0; i < p->snapshot->group_count; i++) {
-        const struct group *other = &p->snapshot->groups[i];
-
-        if (other->paused || !other->frozen) /* of a paused one what it was */
-            rates = u64_add_cap(rates, other->rate);
-        if (other != g && other->class_index == g->class_index)
-            second = u64_max(second, held_of(other));
-    }
-    if (g->rate <= rates / 2)
-        return false;
-    return st->request_bytes != GROUP_REQUEST_NONE ? held > st->request_bytes
-                                                   : held > 2 * second && held > p->room->limit / 4;
 }
 
 static bool is_granted(const struct planner *p, const struct group *g)
@@ -208,11 +74,11 @@ static void fill_rows(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
     bool one_owner = claims_one_owner(s);
-    struct size size[CONFIG_CLASSES_MAX];
+    struct expect_size size[CONFIG_CLASSES_MAX];
     enum level level = p->room->level;
 
     for (unsigned i = 0; i < p->config->class_count; i++)
-        size[i] = size_of_class(p, i);
+        expect_class(s, i, &p->state->peaks[i], &size[i]);
     for (unsigned i = 0; i < s->group_count; i++)
         p->queue |= s->groups[i].paused && !s->groups[i].held && !s->groups[i].dying;
     if (p->queue && level < LEVEL_MEDIUM)
@@ -225,8 +91,8 @@ static void fill_rows(struct planner *p)
 
         claims_resolve(p->config, s, g, one_owner, &st);
         *row = (struct pause_row){
-            .held_bytes = held_of(g),
-            .expected_bytes = expected_of(p, g, &st, &size[g->class_index]),
+            .held_bytes = expect_held_bytes(g),
+            .expected_bytes = expect_growth_bytes(g, &st, &size[g->class_index]),
             .birth_usec = g->birth_usec,
             .id = g->id,
             .index = i,
@@ -237,7 +103,7 @@ static void fill_rows(struct planner *p)
             .retriable = st.retriable && !st.omit,
             .stays = g->held,
         };
-        if (row->running && is_runaway(p, g, &st)) {
+        if (row->running && expect_runaway(p->config, s, p->room->limit, g, &st)) {
             row->expected_bytes = 0;
             row->stays = true;
         }

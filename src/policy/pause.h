@@ -1,7 +1,7 @@
 /* Who is paused and who goes on: admission control after the fact. Pure.
  *
  *   expected(g)  = what g is still expected to grow by: its request, else the learned peak of its class, less
- *                  what it holds; beyond that, and where nothing is known, its rate × PAUSE_HORIZON_USEC
+ *                  what it holds; beyond that, and where nothing is known, its rate × EXPECT_HORIZON_USEC
  *   spare        = room − least margin − Σ expected(g) over the running groups
  *
  * From the level on that allows it (medium, unless the configuration says otherwise) the newest running group
@@ -28,23 +28,15 @@
 #include "model/config.h"
 #include "model/decision.h"
 #include "model/snapshot.h"
+#include "policy/expect.h"
 
-#define PAUSE_HORIZON_USEC UINT64_C(2000000)
 #define PAUSE_THRASH_USEC UINT64_C(1500000)
 /* A domain that stands still (PSI full) for this share of a window stalls. */
 #define PAUSE_STALL_PERMYRIAD 2000
 #define PAUSE_PLAN_MAX DECISION_VICTIMS_MAX
 
-/* What the groups of a class come to, learned from those that ended by themselves: a mean and a mean
- * deviation, both moved by an eighth of the difference (as TCP estimates its round trip, RFC 6298). */
-struct pause_peak {
-    uint64_t bytes;
-    uint64_t deviation;
-    unsigned seen; /* 0: nothing is known */
-};
-
 struct pause_state {
-    struct pause_peak peaks[CONFIG_CLASSES_MAX];
+    struct expect_peak peaks[CONFIG_CLASSES_MAX];
     uint64_t bound_bytes; /* what the running ones held when swapping was felt; 0: it was not, lately */
     uint64_t bound_usec;
     uint64_t thrash_usec;       /* of the last pause for a stall */
@@ -101,8 +93,6 @@ struct pause_plan {
 };
 
 void pause_state_init(struct pause_state *state);
-/* Once after each walk: what the groups that ended came to. */
-void pause_note_ended(struct pause_state *state, const struct snapshot *s);
 /* How long the last pause took until the kernel confirmed it. */
 void pause_note_confirmed(struct pause_state *state, uint64_t usec);
 /* What is to be paused and resumed now. The groups must have been read, with paused, pause_since_usec and

@@ -214,7 +214,7 @@ static void test_expected_by_request(void **state _unused_)
     pauses_add(t, CLASS_WORK, 10, 100 * MIB)->rate =
         300 * MIB; /* so that it is not the cause of most growth */
     assert_int_equal(expected(t, 1), 624 * MIB);
-    t->state.peaks[CLASS_BATCH] = (struct pause_peak){.bytes = 5 * GIB, .seen = 1};
+    t->state.peaks[CLASS_BATCH] = (struct expect_peak){.bytes = 5 * GIB, .seen = 1};
     assert_int_equal(expected(t, 1), 624 * MIB);
     g->claims.request_bytes = 300 * MIB; /* beyond it: by its rate */
     assert_int_equal(expected(t, 1), 400 * MIB);
@@ -228,7 +228,7 @@ static void test_expected_by_learned_peak(void **state _unused_)
     struct pauses *t = pauses_new();
     struct group *g = pauses_add(t, CLASS_BATCH, 10, 300 * MIB);
 
-    t->state.peaks[CLASS_BATCH] = (struct pause_peak){.bytes = GIB, .deviation = 200 * MIB, .seen = 1};
+    t->state.peaks[CLASS_BATCH] = (struct expect_peak){.bytes = GIB, .deviation = 200 * MIB, .seen = 1};
     g->growth_bytes = 20 * MIB;
     assert_int_equal(expected(t, 1), 824 * MIB);
     g->growth_bytes = 18 * MIB; /* in 5 s: it has come to what it comes to */
@@ -306,30 +306,30 @@ static struct group_end ended(uint64_t peak, uint64_t lived_usec, bool killed)
 static void test_learned(void **state _unused_)
 {
     struct pauses *t = pauses_new();
-    struct pause_peak *p = &t->state.peaks[CLASS_WORK];
+    struct expect_peak *p = &t->state.peaks[CLASS_WORK];
 
     t->s.ended[t->s.ended_count++] = ended(GIB, 10 * USEC_PER_SEC, true);
     t->s.ended[t->s.ended_count++] = ended(GIB, USEC_PER_SEC - 1, false);
-    pause_note_ended(&t->state, &t->s);
+    expect_note_ended(t->state.peaks, &t->s);
     assert_int_equal(p->seen, 0);
     t->s.ended[t->s.ended_count++] = ended(800 * MIB, USEC_PER_SEC, false);
-    pause_note_ended(&t->state, &t->s);
+    expect_note_ended(t->state.peaks, &t->s);
     assert_int_equal(p->seen, 1);
     assert_int_equal(p->bytes, 800 * MIB);
     assert_int_equal(p->deviation, 0);
     t->s.ended_count = 0;
     t->s.ended[t->s.ended_count++] = ended(1600 * MIB, USEC_PER_SEC, false);
-    pause_note_ended(&t->state, &t->s);
+    expect_note_ended(t->state.peaks, &t->s);
     assert_int_equal(p->seen, 2);
     assert_int_equal(p->bytes, 900 * MIB);
     assert_int_equal(p->deviation, 100 * MIB);
     t->s.ended[0].peak_bytes = 100 * MIB;
-    pause_note_ended(&t->state, &t->s);
+    expect_note_ended(t->state.peaks, &t->s);
     assert_int_equal(p->bytes, 800 * MIB);
     assert_int_equal(p->deviation, 187 * MIB + MIB / 2);
     assert_int_equal(t->state.peaks[CLASS_BATCH].seen, 0);
     for (unsigned i = 0; i < 200; i++) /* what always comes out the same is known to the byte, nearly */
-        pause_note_ended(&t->state, &t->s);
+        expect_note_ended(t->state.peaks, &t->s);
     assert_in_range(p->bytes, 100 * MIB, 100 * MIB + 8);
     assert_in_range(p->deviation, 0, 16);
 }

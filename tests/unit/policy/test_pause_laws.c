@@ -66,7 +66,7 @@ static void random_state(struct pauses *t, uint64_t *seed)
     for (unsigned i = 0; i < CLASS_COUNT; i++)
         if (random_below(seed, 3) == 0)
             t->state.peaks[i] =
-                (struct pause_peak){random_below(seed, 8) * 100 * MIB, random_below(seed, GIB), 1};
+                (struct expect_peak){random_below(seed, 8) * 100 * MIB, random_below(seed, GIB), 1};
 }
 
 static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
@@ -365,7 +365,7 @@ static void test_day(void **state _unused_)
             work(&d);
             look(&d);
             relieve(&d);
-            pause_note_ended(&d.t->state, &d.t->s);
+            expect_note_ended(d.t->state.peaks, &d.t->s);
             pauses_plan(d.t);
             obey(&d);
         }

@@ -220,7 +220,7 @@ static void walk(struct sim *m)
     memcpy(m->s.ended, m->ends, sizeof(m->ends));
     m->s.ended_count = m->end_count;
     m->end_count = 0;
-    pause_note_ended(&m->pause_state, &m->s);
+    expect_note_ended(m->pause_state.peaks, &m->s);
 }
 
 static struct sim_slot *slot_of(struct sim *m, uint64_t id)
