@@ -10,8 +10,11 @@
 #include "base/units.h"
 #include "kernel/file.h"
 
-#define RATIO_EMPTY 2 /* of zram, while there is nothing to tell */
+#define RATIO_EMPTY 2 /* of zram, while there is too little in it to tell */
 #define RATIO_MAX 4
+/* The pool keeps pages that are partly used: of less than this its ratio says nothing (seen: 0.2 when nearly
+ * all had been freed). */
+#define RATIO_LEAST_BYTES (16 * MIB)
 
 /* "zramN", and nothing else. */
 static bool is_zram_name(struct text name)
@@ -155,7 +158,7 @@ uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_
     uint64_t zram = u64_sub_floor(areas->zram_size, areas->zram_used);
     uint64_t whole = u64_mul_div(resident_bytes, RATIO_EMPTY, 1);
 
-    if (areas->zram_pool > 0 && areas->zram_stored > 0)
+    if (areas->zram_pool > 0 && areas->zram_stored >= RATIO_LEAST_BYTES)
         whole = u64_mul_div(resident_bytes, areas->zram_stored, areas->zram_pool);
     whole = u64_min(whole, u64_mul_div(resident_bytes, RATIO_MAX, 1));
     return u64_add_cap(disk, u64_min(zram, u64_sub_floor(whole, resident_bytes)));
