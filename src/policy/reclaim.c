@@ -172,9 +172,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
     if (s->groups_read && u64_sub_floor(s->now_usec, s->groups_usec) <= RECLAIM_FRESH_USEC) {
         found = aim_at_group(&ch, &tiers);
         /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
-        if (tiers.any && !tiers.several)
-            found = aim_at_workload(&ch) || found;
-        else if (!tiers.any)
+        if (!tiers.any || !tiers.several)
             found = aim_at_workload(&ch);
     } else {
         found = aim_at_workload(&ch);
