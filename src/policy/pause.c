@@ -16,6 +16,8 @@
 /* The bound of a thrash is raised by a twentieth each time this has gone by without one, and then forgotten.
  */
 #define BOUND_STEP_USEC (10 * USEC_PER_SEC)
+/* So long those that fit are waited for to have their pages back. */
+#define SETTLE_USEC (30 * USEC_PER_SEC)
 #define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
@@ -277,6 +279,13 @@ static void queue_up(struct planner *p)
     }
 }
 
+/* What the running ones may hold so that all of it has its place in memory: who of them stalls then only
+ * waits for his pages to come back, and for those of the paused to go. */
+static uint64_t resident_most(const struct planner *p)
+{
+    return u64_sub_floor(p->room->limit, limit_margin(p->room->limit));
+}
+
 /* A stall that PSI shows, on swapped-out memory at once, on anything else (page cache that is wanted back,
  * the brake) after ThrottleDeadline: one by one, each given the time to be felt. */
 static void plan_thrash(struct planner *p)
@@ -287,6 +296,11 @@ static void plan_thrash(struct planner *p)
     if ((p->room->thrash == 0 && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
+    if (p->room->thrash > 0 && p->running_bytes <= resident_most(p)) {
+        if (now < st->bound_usec + SETTLE_USEC)
+            st->thrash_usec = now;
+        return;
+    }
     for (unsigned i = 0; i < p->count; i++) {
         if (!may_pause(p, &p->rows[i]))
             continue;
@@ -325,8 +339,9 @@ static bool within_bound(const struct planner *p, const struct pause_row *row)
     uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / BOUND_STEP_USEC;
     uint64_t share = u64_min(9500 + steps * 500, 2 * PERMYRIAD);
 
-    return st->bound_bytes == 0 || u64_add_cap(p->running_bytes, row->held_bytes + row->expected_bytes) <=
-                                       u64_mul_div(st->bound_bytes, share, PERMYRIAD);
+    return st->bound_bytes == 0 ||
+           u64_add_cap(p->running_bytes, row->held_bytes + row->expected_bytes) <=
+               u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), resident_most(p));
 }
 
 static bool is_stalled(const struct planner *p)

@@ -15,15 +15,18 @@
 /* What happens between the look and the effect of a kill: the margin covers that much growth. */
 #define REACTION_USEC (50 * USEC_PER_MSEC)
 
-/* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and more comes back
- * from swap meanwhile than it grows by; it is over when that was not so, or it stood still for under a
- * twentieth, for 5 s. A domain that grows faster than the disk writes stands still as well, at the brake: it
- * is only slowed down, and to pause or kill somebody for that would slow it down more. */
+/* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and what comes back
+ * from swap meanwhile is not next to nothing beside what is new; it is over when that was not so, or it stood
+ * still for under a twentieth, for 5 s. A domain that grows faster than the disk writes stands still as well,
+ * at the brake: it is only slowed down, and to pause or kill somebody for that would slow it down more. */
 #define FELT_PERMYRIAD 2000
 #define UNFELT_PERMYRIAD 500
 #define FELT_AFTER_USEC (2 * USEC_PER_SEC)
 #define UNFELT_AFTER_USEC (5 * USEC_PER_SEC)
 #define FELT_WINDOW_USEC (500 * USEC_PER_MSEC)
+
+/* A quarter as much as is new: to grow while others wait for their pages is slow. */
+#define BACK_SHARE 4
 
 #define LEVEL_LOW_PERMYRIAD 8000
 #define LEVEL_MEDIUM_PERMYRIAD 9000
@@ -138,7 +141,7 @@ static bool comes_back(struct room_state *st, const struct snapshot *s)
 
     st->held_growth = u64_max(u64_sub_floor(held, st->held), st->held_growth / 2);
     st->held = held;
-    return !s->isolate || st->refaulted > st->held_growth;
+    return !s->isolate || st->refaulted > st->held_growth / BACK_SHARE;
 }
 
 /* A window without growth halves it: fast to rise and slow to fall, too. */

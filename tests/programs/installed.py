@@ -77,7 +77,7 @@ def units(p):
             with open(path, encoding="utf-8") as f:
                 text = f.read()
             # The programs are not there yet, nor the pages.
-            text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", re.sub(r"(?m)^Documentation=.*\n", "", text))
+            text = re.sub(r"(?m)^(Exec\w+)=\S+", r"\1=/bin/true", re.sub(r"(?m)^Documentation=.*\n", "", text))
             with open(paths[-1], "w", encoding="utf-8") as f:
                 f.write(BACKOFF.sub(r"#\1=", text))
     for unit in sorted(path for path in paths if path.endswith(".service")):
