@@ -370,10 +370,23 @@ static struct pause_row *longest_paused(struct planner *p)
     return longest;
 }
 
+/* All that the running ones and this one hold has its place in memory, and what of it is in swap has its
+ * place now. */
+static bool fits_resident(const struct planner *p, const struct pause_row *row)
+{
+    uint64_t comes = row->held_bytes + row->expected_bytes;
+
+    return u64_add_cap(p->running_bytes, comes) <= resident_most(p) &&
+           u64_sub_floor(resident_most(p), p->room->used) >= comes;
+}
+
+/* Where swapping is felt, or was lately, what fits into memory does not make it worse. */
 static bool fits(const struct planner *p, const struct pause_row *row)
 {
-    return p->spare >= signed_of(row->expected_bytes) && within_bound(p, row) &&
-           !(p->state->bound_bytes != 0 && is_stalled(p)) &&
+    bool stalls = p->room->felt || (p->state->bound_bytes != 0 && is_stalled(p));
+
+    return p->spare >= signed_of(row->expected_bytes) &&
+           (stalls ? fits_resident(p, row) : within_bound(p, row)) &&
            u64_add_cap(paused_since(p, row), DWELL_USEC) <= p->snapshot->now_usec;
 }
 
@@ -518,7 +531,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     queue_up(&p);
     if (quiet)
         plan_resume(&p);
-    plan_fitting(&p, quiet && r->level != LEVEL_CRITICAL && !r->felt);
+    plan_fitting(&p, quiet && (r->level != LEVEL_CRITICAL || r->felt));
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }
 

@@ -381,8 +381,14 @@ static void test_resume_when_it_fits(void **state _unused_)
     t->groups[0].pause_since_usec = t->s.now_usec - 60 * USEC_PER_SEC; /* nor past one that has waited long */
     assert_string_equal(pauses_words(t), "+3 fits");
     pauses_room(t, ROOMY);
-    t->r.felt = true;
+    t->r.felt = true; /* then only what has its place in memory */
+    assert_string_equal(pauses_words(t), "+3 fits, +1 fits, +2 fits");
+    t->r.used = t->r.limit;
     assert_string_equal(pauses_words(t), "");
+    t->r.used = 0;
+    t->groups[0].swap = t->r.limit;
+    assert_string_equal(pauses_words(t), "+3 fits, +2 fits");
+    t->groups[0].swap = 0;
     t->r.felt = false;
     t->r.level = LEVEL_CRITICAL;
     assert_string_equal(pauses_words(t), "");
