@@ -314,11 +314,12 @@ bool pausing_covers(const struct daemon *d)
 
         under_way = e->used && e->confirmed_usec == 0 && now < e->since_usec + 2 * d->pause_state.fast_usec;
     }
-    /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or it has ended (what
-     * is felt is forgotten later), the others go on, slowly at worst. */
-    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC && d->pause_state.thrash_usec != 0 &&
-        (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
-         r->stall_permyriad < PAUSE_STALL_PERMYRIAD))
+    /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or fewer would do no
+     * more, or it has ended (what is felt is forgotten later), the others go on, slowly at worst. */
+    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC &&
+        (d->pause_state.crowded == CROWD_NO ||
+         (d->pause_state.thrash_usec != 0 && (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
+                                              r->stall_permyriad < PAUSE_STALL_PERMYRIAD))))
         return true;
     rungs[ACTION_RECLAIM] = reclaiming_rung(d);
     rungs[ACTION_PAUSE] = (struct ladder_rung){

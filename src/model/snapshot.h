@@ -24,6 +24,10 @@ struct node {
     uint64_t swap_effective; /* what can still be swapped out for good (zram bounded by what it can hold) */
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;
+    /* Totals of what is read only while something is in swap; else 0. */
+    uint64_t io_full_usec; /* /proc/pressure/io */
+    uint64_t read_bytes;   /* from block devices */
+    uint64_t swap_in_bytes; /* of them, from swap */
 };
 
 /* One guarded subtree of work. */
@@ -31,7 +35,7 @@ struct workload {
     char path[GROUP_PATH_MAX];
     uint64_t id;      /* of the cgroup; 0: it is not there now */
     uint64_t current; /* memory.current */
-    uint64_t firm;    /* of it, what is no page cache: `used`, and what is on its way to swap or back */
+    uint64_t firm;    /* of it, what cannot be had without I/O: `used`, and what is on its way out */
     uint64_t
         used; /* anon + shmem + kernel − slab_reclaimable + sock: what reclaim to file cannot give back */
     uint64_t anon;
@@ -42,10 +46,11 @@ struct workload {
     uint64_t high;         /* memory.high as it stands; UINT64_MAX: none */
     uint64_t foreign_high; /* the tightest memory.high that others set for it; UINT64_MAX: none */
     uint64_t max;          /* the least memory.max of it and its ancestors; UINT64_MAX: none */
-    uint64_t swap;         /* memory.swap.current; 0 where the node has no swap */
+    uint64_t swap;         /* in swap, and not in memory as well; 0 where the node has no swap */
     uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
     uint64_t psi_some_usec;
     uint64_t psi_full_usec;
+    uint64_t io_full_usec;  /* of io.pressure; 0 while nothing is in swap */
     uint64_t refault_bytes; /* anon: swapped out and wanted back; since ever */
 };
 
@@ -91,6 +96,9 @@ struct group {
                               less) */
     uint64_t cpu_recent_usec; /* used since the last walk */
     uint64_t rate;            /* bytes per second over the last GROUP_RATE_USEC or a little more */
+    bool stall_known;         /* read only where asked for: */
+    unsigned stall_permyriad; /* of the last GROUP_STALL_USEC or a little more, in which all of it waited for memory */
+    unsigned io_stall_permyriad; /* the same for block devices */
     bool populated;
     bool frozen;       /* really, whoever did it */
     bool paused;       /* by us (asked for, or so) */
@@ -103,6 +111,7 @@ struct group {
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)
 #define GROUP_RATE_USEC UINT64_C(1000000)
+#define GROUP_STALL_USEC UINT64_C(400000)
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
 #define SNAPSHOT_ENDED_MAX 64

@@ -13,12 +13,15 @@
 #define QUIET_STALL_PERMYRIAD 500
 #define STEADY_USEC (3 * USEC_PER_SEC)
 #define STEADY_LEFT_USEC (30 * USEC_PER_SEC)
-/* The bound of a thrash is raised by a twentieth each time this has gone by without one, and then forgotten.
- */
+/* The bound of a thrash is raised by a twentieth each time this has gone by without one, and forgotten after
+ * BOUND_STEPS. Each time that more was too much again the steps are twice as long. */
 #define BOUND_STEP_USEC (10 * USEC_PER_SEC)
+#define BOUND_STEP_MOST_USEC (160 * USEC_PER_SEC)
+#define BOUND_STEPS 6
+/* Later than this it is another load. */
+#define BOUND_AGAIN_USEC (600 * USEC_PER_SEC)
 /* So long those that fit are waited for to have their pages back. */
 #define SETTLE_USEC (30 * USEC_PER_SEC)
-#define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
@@ -42,7 +45,7 @@ struct planner {
     bool resume_only;
     bool queue; /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
-    uint64_t running_bytes; /* held by the running ones */
+    uint64_t wanted_bytes; /* by the running ones: what they hold, and are expected to grow by */
     uint64_t cpu_usec;      /* used by them since the last walk */
     unsigned running;
     unsigned running_of[CONFIG_CLASSES_MAX];
@@ -50,7 +53,7 @@ struct planner {
 
 void pause_state_init(struct pause_state *state)
 {
-    *state = (struct pause_state){.fast_usec = PAUSE_FAST_USEC};
+    *state = (struct pause_state){.fast_usec = PAUSE_FAST_USEC, .bound_step_usec = BOUND_STEP_USEC};
 }
 
 void pause_note_confirmed(struct pause_state *state, uint64_t usec)
@@ -81,6 +84,7 @@ static void fill_rows(struct planner *p)
 
     for (unsigned i = 0; i < p->config->class_count; i++)
         expect_class(s, i, &p->state->peaks[i], &size[i]);
+    p->queue = p->state->bound_bytes != 0;
     for (unsigned i = 0; i < s->group_count; i++)
         p->queue |= s->groups[i].paused && !s->groups[i].held && !s->groups[i].dying;
     if (p->queue && level < LEVEL_MEDIUM)
@@ -140,6 +144,11 @@ static int64_t signed_of(uint64_t v)
     return (int64_t)u64_min(v, INT64_MAX / (4 * PAUSE_PLAN_MAX));
 }
 
+static uint64_t comes_to(const struct pause_row *row)
+{
+    return u64_add_cap(row->held_bytes, row->expected_bytes);
+}
+
 static void sum_up(struct planner *p)
 {
     p->spare = p->room->room > INT64_MAX / 2   ? INT64_MAX / 2
@@ -156,7 +165,7 @@ static void sum_up(struct planner *p)
             continue;
         p->running++;
         p->running_of[row->class_index]++;
-        p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
+        p->wanted_bytes = u64_add_cap(p->wanted_bytes, comes_to(row));
         p->cpu_usec = u64_add_cap(p->cpu_usec, p->snapshot->groups[row->index].cpu_recent_usec);
         p->spare -= signed_of(row->expected_bytes);
         if (p->spare < INT64_MIN / 2)
@@ -183,7 +192,7 @@ static void leave(struct planner *p, struct pause_row *row)
     row->running = false;
     p->running--;
     p->running_of[row->class_index]--;
-    p->running_bytes = u64_sub_floor(p->running_bytes, row->held_bytes);
+    p->wanted_bytes = u64_sub_floor(p->wanted_bytes, comes_to(row));
     p->spare += signed_of(row->expected_bytes);
 }
 
@@ -192,7 +201,7 @@ static void enter(struct planner *p, struct pause_row *row)
     row->running = true;
     p->running++;
     p->running_of[row->class_index]++;
-    p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
+    p->wanted_bytes = u64_add_cap(p->wanted_bytes, comes_to(row));
     p->spare -= signed_of(row->expected_bytes);
 }
 
@@ -286,17 +295,48 @@ static uint64_t resident_most(const struct planner *p)
     return u64_sub_floor(p->room->limit, limit_margin(p->room->limit));
 }
 
-/* A stall that PSI shows, on swapped-out memory at once, on anything else (page cache that is wanted back,
- * the brake) after ThrottleDeadline: one by one, each given the time to be felt. */
+/* Not to be reached again soon. More than one pause within a step is the same thrash. */
+static void set_bound(struct planner *p, uint64_t bytes)
+{
+    struct pause_state *st = p->state;
+    uint64_t now = p->snapshot->now_usec, since = u64_sub_floor(now, st->thrash_usec);
+
+    if (st->thrash_usec == 0 || since >= BOUND_AGAIN_USEC)
+        st->bound_step_usec = BOUND_STEP_USEC;
+    else if (since >= st->bound_step_usec)
+        st->bound_step_usec = u64_min(2 * st->bound_step_usec, BOUND_STEP_MOST_USEC);
+    st->bound_bytes = bytes;
+    st->bound_usec = st->thrash_usec = now;
+}
+
+/* Fewer would do more: as many as have their place. */
+static void plan_crowd(struct planner *p)
+{
+    struct pause_state *st = p->state;
+
+    st->crowded = crowd_judge(&st->crowd, p->snapshot, p->room, p->rows, p->count, resident_most(p));
+    for (unsigned i = 0; i < p->count && st->crowded == CROWD_YES && p->wanted_bytes > resident_most(p);
+         i++) {
+        if (!may_pause(p, &p->rows[i]))
+            continue;
+        set_bound(p, resident_most(p));
+        add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
+    }
+}
+
+/* A stall that PSI shows, on swapped-out memory at once where it cannot be told whether fewer would do more,
+ * on anything else (page cache that is wanted back, the brake) after ThrottleDeadline: one by one, each given
+ * the time to be felt. */
 static void plan_thrash(struct planner *p)
 {
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec;
+    bool thrash = p->room->thrash > 0 && st->crowded == CROWD_UNKNOWN;
 
-    if ((p->room->thrash == 0 && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+    if ((!thrash && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
-    if (p->room->thrash > 0 && p->running_bytes <= resident_most(p)) {
+    if (thrash && p->wanted_bytes <= resident_most(p)) {
         if (now < st->bound_usec + SETTLE_USEC)
             st->thrash_usec = now;
         return;
@@ -304,8 +344,7 @@ static void plan_thrash(struct planner *p)
     for (unsigned i = 0; i < p->count; i++) {
         if (!may_pause(p, &p->rows[i]))
             continue;
-        st->bound_bytes = p->running_bytes;
-        st->bound_usec = st->thrash_usec = now;
+        set_bound(p, p->wanted_bytes);
         add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
         return;
     }
@@ -318,9 +357,9 @@ static void age_bound(struct planner *p)
 
     if (st->bound_bytes == 0)
         return;
-    if (p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD && p->running_bytes < st->bound_bytes)
+    if (p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD && p->wanted_bytes < st->bound_bytes)
         st->bound_usec = p->snapshot->now_usec; /* not over yet */
-    else if (age >= BOUND_FORGET_USEC)
+    else if (age >= BOUND_STEPS * st->bound_step_usec)
         st->bound_bytes = 0;
 }
 
@@ -336,17 +375,17 @@ static void grant(struct planner *p, const struct pause_row *row)
 static bool within_bound(const struct planner *p, const struct pause_row *row)
 {
     const struct pause_state *st = p->state;
-    uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / BOUND_STEP_USEC;
+    uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / st->bound_step_usec;
     uint64_t share = u64_min(9500 + steps * 500, 2 * PERMYRIAD);
 
     return st->bound_bytes == 0 ||
-           u64_add_cap(p->running_bytes, row->held_bytes + row->expected_bytes) <=
+           u64_add_cap(p->wanted_bytes, comes_to(row)) <=
                u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), resident_most(p));
 }
 
 static bool is_stalled(const struct planner *p)
 {
-    return p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD;
+    return p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD;
 }
 
 /* The next one to go on: highest priority, then oldest. */
@@ -374,9 +413,9 @@ static struct pause_row *longest_paused(struct planner *p)
  * place now. */
 static bool fits_resident(const struct planner *p, const struct pause_row *row)
 {
-    uint64_t comes = row->held_bytes + row->expected_bytes;
+    uint64_t comes = comes_to(row);
 
-    return u64_add_cap(p->running_bytes, comes) <= resident_most(p) &&
+    return u64_add_cap(p->wanted_bytes, comes) <= resident_most(p) &&
            u64_sub_floor(resident_most(p), p->room->used) >= comes;
 }
 
@@ -429,9 +468,11 @@ static void plan_fitting(struct planner *p, bool resume)
         bool open = row->priority >= least;
 
         if (row->queued) {
+            bool bounded = !within_bound(p, row);
+
             row->queued = false;
             enter(p, row);
-            if ((!open || p->spare < 0) && may_pause(p, row))
+            if ((!open || bounded || p->spare < 0) && may_pause(p, row))
                 add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
         } else if (row->paused && !row->stays) {
             if (resume && open && fits(p, row))
@@ -526,6 +567,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     plan_limits(&p);
     plan_growth(&p);
     plan_exchange(&p);
+    plan_crowd(&p);
     plan_thrash(&p);
     quiet = ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE;
     queue_up(&p);
@@ -558,7 +600,7 @@ void pause_find_heads(const struct config *c, const struct snapshot *s, const st
          l++) {
         short_of.level = l;
         p.running = 0;
-        p.running_bytes = p.cpu_usec = 0;
+        p.wanted_bytes = p.cpu_usec = 0;
         memset(p.running_of, 0, sizeof(p.running_of));
         fill_rows(&p);
         sum_up(&p);

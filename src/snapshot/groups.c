@@ -6,6 +6,7 @@
 #include "kernel/file.h"
 #include "kernel/memory_stat.h"
 #include "kernel/process.h"
+#include "kernel/psi.h"
 #include "snapshot/claims.h"
 #include "snapshot/handles.h"
 #include "snapshot/processes.h"
@@ -126,6 +127,18 @@ static void begin_life(struct walk *w, struct group_handle *h, int dir_fd)
     h->cpu_base_usec = used;
 }
 
+/* How long it stood still: what waits for pages that are read from swap counts as a stall on memory only
+ * where the kernel takes them for part of the working set, and as one on I/O always. */
+static void read_stalls(struct group_handle *h, int dir_fd, uint64_t now_usec)
+{
+    struct psi memory, io = {0};
+
+    if (now_usec < h->stall_usec + GROUP_STALL_USEC || psi_read_at(dir_fd, "memory.pressure", &memory) < 0)
+        return;
+    (void)!psi_read_at(dir_fd, "io.pressure", &io);
+    handle_note_stalls(h, now_usec, memory.full.total_usec, io.full.total_usec);
+}
+
 static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const char *path,
                        const struct memory_stat *m, bool frozen, uid_t owner_uid)
 {
@@ -149,8 +162,10 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
     if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
         g->cpu_usec = u64_sub_floor(cpu, h->cpu_base_usec);
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
-        g->swap = swap;
+        g->swap = memory_stat_only_swap(m, swap);
     claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
+    if (w->reader->wants_stalls)
+        read_stalls(h, dir_fd, s->now_usec);
     handle_observe(h, s->now_usec, g);
 }
 

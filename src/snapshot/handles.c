@@ -118,7 +118,8 @@ void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s)
 void handle_reborn(struct group_handle *h, uint64_t birth_usec)
 {
     h->birth_usec = birth_usec;
-    h->peak_bytes = h->paused_usec = h->frozen_usec = h->cpu_usec = h->seen_usec = 0;
+    h->peak_bytes = h->paused_usec = h->frozen_usec = h->cpu_usec = h->seen_usec = h->stall_usec = 0;
+    h->stall_known = false;
     memset(h->samples, 0, sizeof(h->samples));
     h->sample_next = 0;
 }
@@ -175,9 +176,32 @@ static uint64_t rate_of(const struct group_handle *h, uint64_t now_usec, uint64_
     return u64_mul_div(bytes, USEC_PER_SEC, u64_max(u64_sub_floor(now_usec, h->birth_usec), RATE_LEAST_USEC));
 }
 
+/* Readings further apart than this do not tell of now. */
+#define STALL_STALE_USEC (3 * USEC_PER_SEC)
+
+static unsigned share_of(uint64_t total_usec, uint64_t before_usec, uint64_t elapsed_usec)
+{
+    return (unsigned)u64_min(
+        u64_mul_div(u64_sub_floor(total_usec, before_usec), PERMYRIAD, u64_max(elapsed_usec, 1)), PERMYRIAD);
+}
+
+void handle_note_stalls(struct group_handle *h, uint64_t now_usec, uint64_t memory_full_usec,
+                        uint64_t io_full_usec)
+{
+    uint64_t elapsed = u64_sub_floor(now_usec, h->stall_usec);
+
+    h->stall_known = h->stall_usec != 0 && elapsed <= STALL_STALE_USEC;
+    h->stall_permyriad = share_of(memory_full_usec, h->memory_full_usec, elapsed);
+    h->io_stall_permyriad = share_of(io_full_usec, h->io_full_usec, elapsed);
+    h->stall_usec = now_usec;
+    h->memory_full_usec = memory_full_usec;
+    h->io_full_usec = io_full_usec;
+}
+
 void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g)
 {
-    uint64_t held = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
+    /* What it grows by at its limit is in swap. */
+    uint64_t held = u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
 
     if (g->frozen && h->frozen_usec != 0)
         h->paused_usec = u64_add_cap(h->paused_usec, u64_sub_floor(now_usec, h->frozen_usec));
@@ -186,7 +210,10 @@ void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g)
     g->cpu_recent_usec = h->seen_usec == 0 ? 0 : u64_sub_floor(g->cpu_usec, h->cpu_usec);
     h->cpu_usec = g->cpu_usec;
     h->seen_usec = now_usec;
-    h->peak_bytes = u64_max(h->peak_bytes, u64_add_cap(held, g->swap));
+    h->peak_bytes = u64_max(h->peak_bytes, held);
     g->rate = rate_of(h, now_usec, held);
+    g->stall_known = h->stall_known && now_usec <= h->stall_usec + STALL_STALE_USEC;
+    g->stall_permyriad = h->stall_permyriad;
+    g->io_stall_permyriad = h->io_stall_permyriad;
     g->growth_bytes = handle_note_bytes(h, now_usec, held);
 }

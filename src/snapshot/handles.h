@@ -21,5 +21,9 @@ void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g);
 /* By how much it has grown in the last GROUP_GROWTH_USEC (or since its birth, where that is less; 0 where
  * nothing is known of an old group). */
 uint64_t handle_note_bytes(struct group_handle *h, uint64_t now_usec, uint64_t bytes);
+/* How long it has stood still for memory, and for block devices, since ever (PSI `full`): to be told from two
+ * readings at least GROUP_STALL_USEC apart. */
+void handle_note_stalls(struct group_handle *h, uint64_t now_usec, uint64_t memory_full_usec,
+                        uint64_t io_full_usec);
 /* A new life: nothing of the old one counts. */
 void handle_reborn(struct group_handle *h, uint64_t birth_usec);

@@ -10,6 +10,7 @@
 #include "kernel/memory_stat.h"
 #include "kernel/psi.h"
 #include "kernel/swap.h"
+#include "kernel/vmstat.h"
 #include "snapshot/handles.h"
 
 #define PAGE_BYTES UINT64_C(4096)
@@ -17,7 +18,7 @@
 
 void workload_handle_close(struct workload_handle *w)
 {
-    int *fds[] = {&w->dir_fd, &w->stat_fd, &w->current_fd, &w->pressure_fd};
+    int *fds[] = {&w->dir_fd, &w->stat_fd, &w->current_fd, &w->pressure_fd, &w->io_pressure_fd};
 
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         close_fdp(fds[i]);
@@ -43,6 +44,7 @@ bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w)
     w->stat_fd = file_open_read(w->dir_fd, "memory.stat");
     w->current_fd = file_open_read(w->dir_fd, "memory.current");
     w->pressure_fd = file_open_read(w->dir_fd, "memory.pressure");
+    w->io_pressure_fd = file_open_read(w->dir_fd, "io.pressure");
     if (w->stat_fd < 0 || w->current_fd < 0 || cgroup_read_id(w->dir_fd, &id) < 0) {
         workload_handle_close(w);
         return false;
@@ -61,17 +63,19 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->config = c;
     r->handles = handles;
     r->handle_max = handle_max;
-    r->pressure_fd = -1;
+    r->pressure_fd = r->io_pressure_fd = r->vmstat_fd = -1;
     handles_init(r);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        r->workloads[i] =
-            (struct workload_handle){.dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1};
+        r->workloads[i] = (struct workload_handle){
+            .dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1, .io_pressure_fd = -1};
     if (cgroup_read_own_path(root_fd, r->own_path) < 0)
         r->own_path[0] = 0;
     r->meminfo_fd = meminfo_open(root_fd);
     if (r->meminfo_fd < 0)
         return r->meminfo_fd;
     r->pressure_fd = file_open_read(root_fd, "proc/pressure/memory");
+    r->io_pressure_fd = file_open_read(root_fd, "proc/pressure/io");
+    r->vmstat_fd = vmstat_open(root_fd);
     return 0;
 }
 
@@ -83,6 +87,8 @@ void snapshot_reader_deinit(struct snapshot_reader *r)
         group_handle_close(&r->handles[i]);
     close_fdp(&r->meminfo_fd);
     close_fdp(&r->pressure_fd);
+    close_fdp(&r->io_pressure_fd);
+    close_fdp(&r->vmstat_fd);
 }
 
 static bool is_populated(const struct workload_handle *w)
@@ -145,11 +151,20 @@ void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapsho
 static void read_node_psi(struct snapshot_reader *r, struct node *n)
 {
     struct psi psi;
+    struct vmstat v;
 
-    if (r->pressure_fd < 0 || psi_pread(r->pressure_fd, &psi) < 0)
+    if (r->pressure_fd >= 0 && psi_pread(r->pressure_fd, &psi) == 0) {
+        n->psi_some_usec = psi.some.total_usec;
+        n->psi_full_usec = psi.full.total_usec;
+    }
+    if (n->swap_free == n->swap_total)
         return;
-    n->psi_some_usec = psi.some.total_usec;
-    n->psi_full_usec = psi.full.total_usec;
+    if (r->io_pressure_fd >= 0 && psi_pread(r->io_pressure_fd, &psi) == 0)
+        n->io_full_usec = psi.full.total_usec;
+    if (r->vmstat_fd >= 0 && vmstat_pread(r->vmstat_fd, &v) == 0) {
+        n->read_bytes = v.read;
+        n->swap_in_bytes = v.swap_in;
+    }
 }
 
 /* A limit that is not there (the root has none, swap accounting is off) is none; one that cannot be read is
@@ -302,7 +317,7 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->kernel = u64_sub_floor(m.kernel, m.slab_reclaimable);
     w->sock = m.sock;
     w->used = stat_used(&m);
-    w->firm = u64_sub_floor(w->current, u64_add_cap(m.active_file, m.inactive_file));
+    w->firm = u64_sub_floor(w->current, memory_stat_ready(&m));
     w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
     w->foreign_high = u64_min(w->high, h->ancestors_high);
@@ -310,6 +325,9 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
         w->psi_some_usec = psi.some.total_usec;
         w->psi_full_usec = psi.full.total_usec;
     }
+    if (w->swap > 0 && h->io_pressure_fd >= 0 && psi_pread(h->io_pressure_fd, &psi) == 0)
+        w->io_full_usec = psi.full.total_usec;
+    w->swap = memory_stat_only_swap(&m, w->swap);
     return 0;
 }
 

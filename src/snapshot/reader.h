@@ -21,6 +21,7 @@ struct workload_handle {
     int stat_fd;
     int current_fd;
     int pressure_fd;          /* -1: no PSI */
+    int io_pressure_fd;
     uint64_t ancestors_max;   /* least memory.max above it */
     uint64_t ancestors_high;  /* least memory.high above it */
     uint64_t bounds_due_usec; /* when the two are read again */
@@ -54,6 +55,12 @@ struct group_handle {
     uint64_t frozen_usec; /* when it was last seen frozen; 0: it was not */
     uint64_t cpu_usec;    /* at the last walk */
     uint64_t seen_usec;   /* when that was */
+    uint64_t stall_usec;  /* when the next two were read; 0: never */
+    uint64_t memory_full_usec; /* totals */
+    uint64_t io_full_usec;
+    unsigned stall_permyriad; /* between the last two readings */
+    unsigned io_stall_permyriad;
+    bool stall_known;
     bool was_empty;       /* its next process begins a new life */
     bool seen;
 };
@@ -63,9 +70,12 @@ struct snapshot_reader {
     struct hierarchy *hierarchy; /* its fd is -1 where there is no cgroup v2 */
     int meminfo_fd;
     int pressure_fd;
+    int io_pressure_fd;
+    int vmstat_fd;
     const struct config *config;
     bool isolate;
     bool has_swap;  /* as of the last look */
+    bool wants_stalls; /* of each group: set by the caller */
     bool processes; /* units are processes: host mode without a usable hierarchy */
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];

@@ -482,9 +482,9 @@ static void test_idle(void **state _unused_)
     wait_usec(t, USEC_PER_SEC);
     assert_string_equal(pauses_words(t), "");
     wait_usec(t, USEC_PER_SEC);
-    t->r.stall_permyriad = 500; /* they wait for memory, not for each other */
+    t->r.stall_permyriad = t->r.paging_permyriad = 500; /* they wait for memory, not for each other */
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 499;
+    t->r.stall_permyriad = t->r.paging_permyriad = 499;
     for (unsigned i = 0; i < 3; i++) {
         wait_usec(t, USEC_PER_SEC);
         assert_string_equal(pauses_words(t), "");
@@ -627,7 +627,7 @@ static struct pauses *thrashing(void)
     pauses_room(t, ROOMY);
     t->r.felt = true;
     t->r.thrash = 100 * MIB;
-    t->r.stall_permyriad = 2000;
+    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
     return t;
 }
 
@@ -635,9 +635,9 @@ static void test_thrash(void **state _unused_)
 {
     struct pauses *t = thrashing();
 
-    t->r.stall_permyriad = 1999;
+    t->r.stall_permyriad = t->r.paging_permyriad = 1999;
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 2000;
+    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
     t->r.thrash = 0;
     t->r.throttled = true; /* by anything else, for ThrottleDeadline */
     assert_string_equal(pauses_words(t), "-4 thrash");
@@ -673,9 +673,9 @@ static void test_thrash_bound(void **state _unused_)
     t->r.thrash = 0;
     wait_usec(t, USEC_PER_SEC);
     t->groups[0].cpu_recent_usec = USEC_PER_SEC;
-    t->r.stall_permyriad = 500; /* not over yet: the time does not begin */
+    t->r.stall_permyriad = t->r.paging_permyriad = 500; /* not over yet: the time does not begin */
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 0;
+    t->r.stall_permyriad = t->r.paging_permyriad = 0;
     while (waited < 100 && *pauses_words(t) == '\0') {
         wait_usec(t, USEC_PER_SEC);
         waited++;
@@ -686,7 +686,7 @@ static void test_thrash_bound(void **state _unused_)
     assert_string_equal(pauses_words(t), "-4 thrash");
     pauses_apply(t);
     t->r.felt = false;
-    t->r.stall_permyriad = 0;
+    t->r.stall_permyriad = t->r.paging_permyriad = 0;
     t->groups[3].claims.has_request = true; /* far beyond the bound, however it is raised */
     t->groups[3].claims.request_bytes = 9 * GIB;
     t->groups[0].cpu_recent_usec = 60 * USEC_PER_SEC;
