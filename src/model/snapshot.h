@@ -25,8 +25,8 @@ struct node {
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;
     /* Totals of what is read only while something is in swap; else 0. */
-    uint64_t io_full_usec; /* /proc/pressure/io */
-    uint64_t read_bytes;   /* from block devices */
+    uint64_t io_full_usec;  /* /proc/pressure/io */
+    uint64_t read_bytes;    /* from block devices */
     uint64_t swap_in_bytes; /* of them, from swap */
 };
 
@@ -97,7 +97,8 @@ struct group {
     uint64_t cpu_recent_usec; /* used since the last walk */
     uint64_t rate;            /* bytes per second over the last GROUP_RATE_USEC or a little more */
     bool stall_known;         /* read only where asked for: */
-    unsigned stall_permyriad; /* of the last GROUP_STALL_USEC or a little more, in which all of it waited for memory */
+    unsigned stall_permyriad; /* of the last GROUP_STALL_USEC or a little more, in which all of it waited for
+                                 memory */
     unsigned io_stall_permyriad; /* the same for block devices */
     bool populated;
     bool frozen;       /* really, whoever did it */

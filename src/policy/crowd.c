@@ -44,7 +44,7 @@ static struct tally tally(const struct snapshot *s, const struct room *r, const 
             continue;
         t.running++;
         t.known += g->stall_known;
-        t.bytes = u64_add_cap(t.bytes, rows[i].held_bytes + rows[i].expected_bytes);
+        t.bytes = u64_add_cap(t.bytes, rows[i].held_bytes + rows[i].certain_bytes);
         if (g->stall_known && is_idle(g, s, stall))
             continue;
         t.working_bytes = u64_add_cap(t.working_bytes, u64_mul_div(held, PERMYRIAD - stall, PERMYRIAD));

@@ -6,7 +6,7 @@
  *   working = Σ over the running groups: what it holds × (1 − the share of the time that it stands
  *             still)
  *   fitting = Σ of what those of them hold, highest priority and oldest first, that have their place in
- *             memory with all that they hold and are expected to grow by
+ *             memory with all that they hold and are certain to grow by
  *
  * Once working < CROWD_SHARE × fitting for CROWD_AFTER_USEC, those that fit would do more by themselves, and
  * the others lose nothing by waiting. A group stands still for memory (PSI `full` of its memory.pressure), or

@@ -1,7 +1,9 @@
 /* Who is paused and who goes on: admission control after the fact. Pure.
  *
  *   expected(g)  = what g is still expected to grow by: its request, else the learned peak of its class, less
- *                  what it holds; beyond that, and where nothing is known, its rate × EXPECT_HORIZON_USEC
+ *                  what it holds; beyond that, and where nothing is known, its rate × EXPECT_HORIZON_USEC;
+ *                  where swap slows all growth down, and nothing is known, at least what it grew by in the
+ *                  last GROUP_GROWTH_USEC
  *   spare        = room − least margin − Σ expected(g) over the running groups
  *
  * From the level on that allows it (medium, unless the configuration says otherwise) the newest running group
@@ -43,9 +45,9 @@ struct pause_state {
     uint64_t bound_bytes; /* what the running ones held when swapping was felt; 0: it was not, lately */
     uint64_t bound_usec;
     uint64_t bound_step_usec; /* in which it is raised once */
-    uint64_t thrash_usec;       /* of the last pause for a stall */
+    uint64_t thrash_usec;     /* of the last pause for a stall */
     struct crowd_state crowd;
-    enum crowd crowded; /* what was judged last */
+    enum crowd crowded;         /* what was judged last */
     uint64_t idle_since_usec;   /* the running ones stand still; 0: they do not */
     uint64_t steady_since_usec; /* calm, and nothing grows; 0: not so */
     uint64_t granted_id;        /* goes on because somebody waits for it */
@@ -57,6 +59,7 @@ struct pause_state {
 struct pause_row {
     uint64_t held_bytes;     /* swap included */
     uint64_t expected_bytes; /* still to come */
+    uint64_t certain_bytes;  /* of it, what is told from more than that it grew */
     uint64_t birth_usec;
     uint64_t id;
     unsigned index;

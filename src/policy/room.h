@@ -52,7 +52,7 @@ struct room_state {
     unsigned paging_share_permyriad;
     uint64_t read_bytes; /* of the node, when that window began */
     uint64_t swap_in_bytes;
-    uint64_t psi_usec;        /* when that window began; 0: not yet */
+    uint64_t psi_usec; /* when that window began; 0: not yet */
     struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
     uint64_t held;               /* in memory and in swap, when that window began */
     uint64_t held_growth;        /* by so much it grew in a window; halves with each that has less */

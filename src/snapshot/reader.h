@@ -20,7 +20,7 @@ struct workload_handle {
     int dir_fd;
     int stat_fd;
     int current_fd;
-    int pressure_fd;          /* -1: no PSI */
+    int pressure_fd; /* -1: no PSI */
     int io_pressure_fd;
     uint64_t ancestors_max;   /* least memory.max above it */
     uint64_t ancestors_high;  /* least memory.high above it */
@@ -50,18 +50,18 @@ struct group_handle {
     unsigned workload_index;
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
-    uint64_t peak_bytes;  /* the most that was seen in this life, swap included */
-    uint64_t paused_usec; /* frozen in this life */
-    uint64_t frozen_usec; /* when it was last seen frozen; 0: it was not */
-    uint64_t cpu_usec;    /* at the last walk */
-    uint64_t seen_usec;   /* when that was */
-    uint64_t stall_usec;  /* when the next two were read; 0: never */
+    uint64_t peak_bytes;       /* the most that was seen in this life, swap included */
+    uint64_t paused_usec;      /* frozen in this life */
+    uint64_t frozen_usec;      /* when it was last seen frozen; 0: it was not */
+    uint64_t cpu_usec;         /* at the last walk */
+    uint64_t seen_usec;        /* when that was */
+    uint64_t stall_usec;       /* when the next two were read; 0: never */
     uint64_t memory_full_usec; /* totals */
     uint64_t io_full_usec;
     unsigned stall_permyriad; /* between the last two readings */
     unsigned io_stall_permyriad;
     bool stall_known;
-    bool was_empty;       /* its next process begins a new life */
+    bool was_empty; /* its next process begins a new life */
     bool seen;
 };
 
@@ -74,9 +74,9 @@ struct snapshot_reader {
     int vmstat_fd;
     const struct config *config;
     bool isolate;
-    bool has_swap;  /* as of the last look */
+    bool has_swap;     /* as of the last look */
     bool wants_stalls; /* of each group: set by the caller */
-    bool processes; /* units are processes: host mode without a usable hierarchy */
+    bool processes;    /* units are processes: host mode without a usable hierarchy */
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;

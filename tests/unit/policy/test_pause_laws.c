@@ -124,7 +124,7 @@ static void check_step(const struct pauses *t, const struct pause_step *step)
         /* a newcomer waits behind who waits already, at any level */
         assert_true(level_allows(&t->c, t->r.level, ACTION_PAUSE, st.priority) ||
                     (g->birth_usec + USEC_PER_SEC > t->s.now_usec &&
-                         (t->plan.paused > 0 || bound_before != 0) &&
+                     (t->plan.paused > 0 || bound_before != 0) &&
                      level_allows(&t->c, LEVEL_MEDIUM, ACTION_PAUSE, st.priority)));
         assert_true((class->actions & ACTION_BIT(ACTION_PAUSE)) != 0);
         assert_false(g->claims.no_pause || g->failed_pause);

@@ -300,10 +300,10 @@ static void test_waits_for_swap_are_paging(void **state)
     static const struct {
         unsigned io, full, some, from_swap, paging;
         bool strained;
-    } rows[] = {
-        {4000, 0, 0, 10000, 4000, true}, {4000, 0, 0, 5000, 2000, true},      {4000, 0, 0, 4900, 1960, false},
-        {9000, 0, 0, 0, 0, false},       {0, 2000, 2000, 0, 2000, true},      {0, 1999, 4999, 0, 1999, false},
-        {0, 0, 5000, 0, 0, true},        {4000, 3000, 3000, 5000, 3000, true}};
+    } rows[] = {{4000, 0, 0, 10000, 4000, true}, {4000, 0, 0, 5000, 2000, true},
+                {4000, 0, 0, 4900, 1960, false}, {9000, 0, 0, 0, 0, false},
+                {0, 2000, 2000, 0, 2000, true},  {0, 1999, 4999, 0, 1999, false},
+                {0, 0, 5000, 0, 0, true},        {4000, 3000, 3000, 5000, 3000, true}};
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct series *t = *state;
