@@ -81,7 +81,7 @@ struct group {
     struct group_claims claims;
     unsigned lineage_kills; /* how often its task was killed before */
     uint64_t birth_usec;    /* start of its oldest process */
-    uint64_t cpu_usec;      /* used since its birth */
+    uint64_t cpu_usec;      /* used since its birth, as of at most GROUP_AGE_USEC ago */
     uint64_t paused_usec;   /* frozen since its birth */
     uint64_t anon;
     uint64_t shmem;
@@ -89,8 +89,9 @@ struct group {
     uint64_t swap;
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
-    uint64_t cpu_recent_usec; /* used since the last walk */
-    uint64_t rate;            /* bytes per second over the last GROUP_RATE_USEC or a little more */
+    uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was measured;
+                             * GROUP_CPU_UNKNOWN: once only, since its birth or since it was let go on */
+    uint64_t rate;          /* bytes per second over the last GROUP_RATE_USEC or a little more */
     bool populated;
     bool frozen;       /* really, whoever did it */
     bool paused;       /* by us (asked for, or so) */
@@ -103,6 +104,10 @@ struct group {
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)
 #define GROUP_RATE_USEC UINT64_C(1000000)
+/* What changes slowly (CPU time, what a group says of itself) is read again after half of this to all of it:
+ * not all groups' at the same walk. */
+#define GROUP_AGE_USEC UINT64_C(1000000)
+#define GROUP_CPU_UNKNOWN UINT64_MAX
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
 #define SNAPSHOT_ENDED_MAX 64
@@ -142,8 +147,7 @@ struct snapshot {
     struct group_rest rests[SNAPSHOT_RESTS_MAX];
     unsigned rest_count;
     bool groups_read;
-    uint64_t groups_usec;      /* when they were read */
-    uint64_t groups_span_usec; /* since the time before; 0: the first time */
+    uint64_t groups_usec; /* when they were read */
     struct group_end ended[SNAPSHOT_ENDED_MAX];
     unsigned ended_count;
 };

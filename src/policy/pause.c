@@ -43,7 +43,7 @@ struct planner {
     bool queue; /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
     uint64_t running_bytes; /* held by the running ones */
-    uint64_t cpu_usec;      /* used by them since the last walk */
+    uint64_t cpu_permyriad; /* of one CPU, used by them lately */
     unsigned running;
     unsigned running_of[CONFIG_CLASSES_MAX];
 };
@@ -157,7 +157,7 @@ static void sum_up(struct planner *p)
         p->running++;
         p->running_of[row->class_index]++;
         p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
-        p->cpu_usec = u64_add_cap(p->cpu_usec, p->snapshot->groups[row->index].cpu_recent_usec);
+        p->cpu_permyriad = u64_add_cap(p->cpu_permyriad, p->snapshot->groups[row->index].cpu_permyriad);
         p->spare -= signed_of(row->expected_bytes);
         if (p->spare < INT64_MIN / 2)
             p->spare = INT64_MIN / 2;
@@ -394,8 +394,7 @@ static bool stands_still(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
     struct pause_state *st = p->state;
-    bool idle = s->groups_span_usec > 0 && !is_stalled(p) &&
-                p->cpu_usec < u64_mul_div(s->groups_span_usec, IDLE_CPU_PERMYRIAD, PERMYRIAD);
+    bool idle = !is_stalled(p) && p->cpu_permyriad < IDLE_CPU_PERMYRIAD;
 
     if (!idle)
         st->idle_since_usec = 0;
@@ -558,7 +557,7 @@ void pause_find_heads(const struct config *c, const struct snapshot *s, const st
          l++) {
         short_of.level = l;
         p.running = 0;
-        p.running_bytes = p.cpu_usec = 0;
+        p.running_bytes = p.cpu_permyriad = 0;
         memset(p.running_of, 0, sizeof(p.running_of));
         fill_rows(&p);
         sum_up(&p);

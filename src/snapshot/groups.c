@@ -131,7 +131,7 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
 {
     struct snapshot *s = w->snapshot;
     struct group *g = &s->groups[s->group_count++];
-    uint64_t cpu = 0, swap = 0;
+    uint64_t cpu, swap;
 
     *g = (struct group){
         .id = h->id,
@@ -146,11 +146,14 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
         .frozen = frozen,
     };
     (void)text_copy(text_from(path), g->path, sizeof(g->path));
-    if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
-        g->cpu_usec = u64_sub_floor(cpu, h->cpu_base_usec);
+    if (handle_is_aged(h, s->now_usec, frozen, owner_uid)) {
+        if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
+            handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
+        claims_read(dir_fd, w->real_offset_usec, owner_uid, &h->claims);
+    }
+    g->claims = h->claims;
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = swap;
-    claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
     handle_observe(h, s->now_usec, g);
 }
 
@@ -398,7 +401,6 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
     int e;
 
     s->group_count = s->groups_left_out = s->ended_count = s->rest_count = 0;
-    s->groups_span_usec = s->groups_usec == 0 ? 0 : u64_sub_floor(s->now_usec, s->groups_usec);
     s->groups_usec = s->now_usec;
     s->groups_read = true;
     handles_unsee(r);

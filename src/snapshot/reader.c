@@ -364,7 +364,6 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
         .rest_count = s->rest_count,
         .groups_read = s->groups_read,
         .groups_usec = s->groups_usec,
-        .groups_span_usec = s->groups_span_usec,
     };
     int e;
 

@@ -49,12 +49,18 @@ struct group_handle {
     unsigned workload_index;
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
-    uint64_t peak_bytes;  /* the most that was seen in this life, swap included */
-    uint64_t paused_usec; /* frozen in this life */
-    uint64_t frozen_usec; /* when it was last seen frozen; 0: it was not */
-    uint64_t cpu_usec;    /* at the last walk */
-    uint64_t seen_usec;   /* when that was */
-    bool was_empty;       /* its next process begins a new life */
+    uint64_t peak_bytes;        /* the most that was seen in this life, swap included */
+    uint64_t paused_usec;       /* frozen in this life */
+    uint64_t frozen_usec;       /* when it was last seen frozen; 0: it was not */
+    uint64_t seen_usec;         /* by the last walk */
+    uint64_t cpu_usec;          /* since its birth, when it was last read */
+    uint64_t measured_usec;     /* when the interval of cpu_permyriad began that is under way; 0: none */
+    uint64_t measured_cpu_usec; /* cpu_usec then */
+    uint64_t cpu_permyriad;     /* of the interval before; GROUP_CPU_UNKNOWN */
+    uint64_t age_due_usec;      /* when cpu_usec and claims are read again */
+    uint32_t owner_uid;         /* whose the claims are */
+    struct group_claims claims;
+    bool was_empty; /* its next process begins a new life */
     bool seen;
 };
 
