@@ -14,16 +14,27 @@
 #include "model/config.h"
 #include "model/snapshot.h"
 
+/* What is read of a workload at each look. Of these few the files are held: to open one costs as much as to
+ * read it. */
+enum workload_file {
+    WORKLOAD_STAT,
+    WORKLOAD_CURRENT,
+    WORKLOAD_PRESSURE, /* not there: no PSI */
+    WORKLOAD_HIGH,
+    WORKLOAD_MAX,
+    WORKLOAD_SWAP_MAX,
+    WORKLOAD_SWAP_CURRENT, /* these two are not there: swap accounting is off */
+    WORKLOAD_FILE_COUNT,
+};
+
 struct workload_handle {
     char path[GROUP_PATH_MAX];
     uint64_t id; /* 0: not there */
     int dir_fd;
-    int stat_fd;
-    int current_fd;
-    int pressure_fd;          /* -1: no PSI */
-    uint64_t ancestors_max;   /* least memory.max above it */
-    uint64_t ancestors_high;  /* least memory.high above it */
-    uint64_t bounds_due_usec; /* when the two are read again */
+    int fds[WORKLOAD_FILE_COUNT]; /* -1: not there when it was opened */
+    uint64_t ancestors_max;       /* least memory.max above it */
+    uint64_t ancestors_high;      /* least memory.high above it */
+    uint64_t bounds_due_usec;     /* when the two are read again */
 };
 
 /* How much a group held at a moment: growth is told from a few of them, a second apart. */
@@ -104,5 +115,6 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodisca
 
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */
 bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w);
+void workload_handle_init(struct workload_handle *w); /* nothing is open */
 void workload_handle_close(struct workload_handle *w);
 void group_handle_close(struct group_handle *g); /* its descriptors */
