@@ -80,26 +80,26 @@ struct group {
     uint32_t owner_uid; /* who owns the cgroup's directory (of a process: whose it is) */
     struct group_claims claims;
     unsigned lineage_kills; /* how often its task was killed before */
-    uint64_t birth_usec;    /* start of its oldest process */
-    uint64_t cpu_usec;      /* used since its birth, as of at most GROUP_AGE_USEC ago */
-    uint64_t paused_usec;   /* frozen since its birth */
+    bool populated;
+    bool frozen;       /* really, whoever did it */
+    bool paused;       /* by us (asked for, or so) */
+    bool held;         /* paused by an operator: it goes on when he says so */
+    bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
+    bool dying;        /* killed by us and not yet empty, or stuck so */
+    bool stuck;        /* killed, and past KillDeadline */
+    uint64_t pause_since_usec; /* of a paused one */
+    uint64_t birth_usec;       /* start of its oldest process */
+    uint64_t cpu_usec;         /* used since its birth, as of at most GROUP_AGE_USEC ago */
+    uint64_t paused_usec;      /* frozen since its birth */
     uint64_t anon;
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
-    uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was measured;
-                             * GROUP_CPU_UNKNOWN: once only, since its birth or since it was let go on */
+    uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was read; GROUP_CPU_UNKNOWN:
+                               once only, since its birth or since it was let go on */
     uint64_t rate;          /* bytes per second over the last GROUP_RATE_USEC or a little more */
-    bool populated;
-    bool frozen;       /* really, whoever did it */
-    bool paused;       /* by us (asked for, or so) */
-    bool held;         /* paused by an operator: it goes on when he says so */
-    bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
-    uint64_t pause_since_usec; /* of a paused one */
-    bool dying;                /* killed by us and not yet empty, or stuck so */
-    bool stuck;                /* killed, and past KillDeadline */
 };
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)

@@ -183,14 +183,13 @@ void handle_note_cpu(struct group_handle *h, uint64_t now_usec, uint64_t cpu_use
 {
     uint64_t elapsed = u64_sub_floor(now_usec, h->measured_usec);
 
-    h->cpu_usec = cpu_usec;
     if (h->measured_usec != 0 && elapsed < CPU_LEAST_USEC)
         return;
     h->cpu_permyriad = h->measured_usec == 0
                            ? GROUP_CPU_UNKNOWN
-                           : u64_mul_div(u64_sub_floor(cpu_usec, h->measured_cpu_usec), PERMYRIAD, elapsed);
+                           : u64_mul_div(u64_sub_floor(cpu_usec, h->cpu_usec), PERMYRIAD, elapsed);
     h->measured_usec = now_usec;
-    h->measured_cpu_usec = cpu_usec;
+    h->cpu_usec = cpu_usec;
 }
 
 bool handle_is_aged(struct group_handle *h, uint64_t now_usec, bool frozen, uint32_t owner_uid)

@@ -11,6 +11,7 @@
 #include "kernel/psi.h"
 #include "kernel/swap.h"
 #include "snapshot/handles.h"
+#include "snapshot/watches.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 #define BOUNDS_AGE_USEC (2 * USEC_PER_SEC)
@@ -64,6 +65,7 @@ bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w)
     }
     w->id = id;
     w->bounds_due_usec = 0;
+    r->watched = false;
     return true;
 }
 
@@ -76,7 +78,7 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->config = c;
     r->handles = handles;
     r->handle_max = handle_max;
-    r->pressure_fd = -1;
+    r->pressure_fd = r->watch_fd = -1;
     handles_init(r);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
         workload_handle_init(&r->workloads[i]);
@@ -97,6 +99,12 @@ void snapshot_reader_deinit(struct snapshot_reader *r)
         group_handle_close(&r->handles[i]);
     close_fdp(&r->meminfo_fd);
     close_fdp(&r->pressure_fd);
+    watches_deinit(r);
+}
+
+void snapshot_reader_watch(struct snapshot_reader *r, struct group_watch *watches, unsigned max)
+{
+    watches_init(r, watches, max);
 }
 
 static bool is_populated(const struct workload_handle *w)

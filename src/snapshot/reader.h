@@ -60,19 +60,28 @@ struct group_handle {
     unsigned workload_index;
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
-    uint64_t peak_bytes;        /* the most that was seen in this life, swap included */
-    uint64_t paused_usec;       /* frozen in this life */
-    uint64_t frozen_usec;       /* when it was last seen frozen; 0: it was not */
-    uint64_t seen_usec;         /* by the last walk */
-    uint64_t cpu_usec;          /* since its birth, when it was last read */
-    uint64_t measured_usec;     /* when the interval of cpu_permyriad began that is under way; 0: none */
-    uint64_t measured_cpu_usec; /* cpu_usec then */
-    uint64_t cpu_permyriad;     /* of the interval before; GROUP_CPU_UNKNOWN */
-    uint64_t age_due_usec;      /* when cpu_usec and claims are read again */
-    uint32_t owner_uid;         /* whose the claims are */
-    struct group_claims claims;
     bool was_empty; /* its next process begins a new life */
     bool seen;
+    uint64_t peak_bytes;    /* the most that was seen in this life, swap included */
+    uint64_t paused_usec;   /* frozen in this life */
+    uint64_t frozen_usec;   /* when it was last seen frozen; 0: it was not */
+    uint64_t seen_usec;     /* by the last walk */
+    uint64_t cpu_usec;      /* since its birth, when it was last read */
+    uint64_t measured_usec; /* when that was; 0: before it was let go on */
+    uint64_t cpu_permyriad; /* of what lay between it and the time before; GROUP_CPU_UNKNOWN */
+    uint64_t age_due_usec;  /* when cpu_usec and claims are read again */
+    struct group_claims claims;
+    uint32_t owner_uid; /* whose the claims are */
+};
+
+/* A cgroup that is watched, group or not (watches.c). */
+struct group_watch {
+    uint64_t id; /* 0: free */
+    int events;  /* two watches; -1: it has none */
+    int children;
+    unsigned first; /* as of a handle */
+    unsigned next : 31;
+    unsigned seen : 1;
 };
 
 struct snapshot_reader {
@@ -92,6 +101,13 @@ struct snapshot_reader {
     unsigned handle_max;
     unsigned handle_free; /* the first one, + 1; 0: none */
     unsigned handle_next; /* where to look for one that this walk has not come across */
+    int watch_fd;         /* -1: each walk looks at everything */
+    bool watched;         /* all of what the last walk has come across */
+    uint64_t walked_usec; /* when that was */
+    unsigned walked_groups;
+    struct group_watch *watches; /* as the handles, watch_max of them */
+    unsigned watch_max;
+    unsigned watch_free;
 };
 
 int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,
@@ -109,6 +125,9 @@ void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapsho
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */
 int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s) _nodiscard_;
+/* Lets the kernel say whether the groups are still the same, with storage of the caller: a place for each,
+ * and for each cgroup that groups are in. */
+void snapshot_reader_watch(struct snapshot_reader *r, struct group_watch *watches, unsigned max);
 /* The groups of the workloads, or (host) of the whole hierarchy, or processes. Also takes the samples from
  * which the next reading tells growth: at most one a second. */
 int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodiscard_;
