@@ -105,6 +105,7 @@ struct daemon {
     unsigned group_max; /* MaxGroups: as long are the arrays of groups */
     struct group *groups;
     struct group_handle *handles;
+    struct group_watch *watches; /* two for each group: of it, and of what it is in */
 
     struct room_state room_state;
     struct room room;

@@ -113,12 +113,13 @@ static void let_go_unseen(struct daemon *d, struct pause_entry *e, uint64_t now)
 void pausing_check(struct daemon *d)
 {
     uint64_t now = clock_now_usec();
-    bool unconfirmed[PAUSES_MAX];
+    _uninitialized_ bool unconfirmed[PAUSES_MAX];
 
+    if (pauser_count(&d->pauser) == 0)
+        return;
     for (unsigned i = 0; i < PAUSES_MAX; i++)
         unconfirmed[i] = d->pauser.entries[i].used && d->pauser.entries[i].confirmed_usec == 0;
-    if (pauser_count(&d->pauser) > 0)
-        (void)pauser_check(&d->pauser, now);
+    (void)pauser_check(&d->pauser, now);
     for (unsigned i = 0; i < PAUSES_MAX; i++) {
         struct pause_entry *e = &d->pauser.entries[i];
 

@@ -23,10 +23,9 @@ static unsigned stall_of(const struct group *g, const struct room *r)
     return (unsigned)u64_min(u64_max(g->stall_permyriad, paging), PERMYRIAD);
 }
 
-static bool is_idle(const struct group *g, const struct snapshot *s, unsigned stall)
+static bool is_idle(const struct group *g, unsigned stall)
 {
-    return stall < IDLE_PERMYRIAD && s->groups_span_usec > 0 &&
-           g->cpu_recent_usec < u64_mul_div(s->groups_span_usec, IDLE_PERMYRIAD, PERMYRIAD);
+    return stall < IDLE_PERMYRIAD && g->cpu_permyriad < IDLE_PERMYRIAD; /* one not known is not idle */
 }
 
 /* Of whom nothing is known yet is taken to work: that speaks for leaving things as they are. */
@@ -45,7 +44,7 @@ static struct tally tally(const struct snapshot *s, const struct room *r, const 
         t.running++;
         t.known += g->stall_known;
         t.bytes = u64_add_cap(t.bytes, rows[i].held_bytes + rows[i].certain_bytes);
-        if (g->stall_known && is_idle(g, s, stall))
+        if (g->stall_known && is_idle(g, stall))
             continue;
         t.working_bytes = u64_add_cap(t.working_bytes, u64_mul_div(held, PERMYRIAD - stall, PERMYRIAD));
         t.active_bytes = u64_add_cap(t.active_bytes, held);

@@ -240,8 +240,7 @@ static bool stands_still(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
     struct pause_state *st = p->state;
-    bool idle = s->groups_span_usec > 0 && !is_stalled(p) &&
-                p->cpu_usec < u64_mul_div(s->groups_span_usec, IDLE_CPU_PERMYRIAD, PERMYRIAD);
+    bool idle = !is_stalled(p) && p->cpu_permyriad < IDLE_CPU_PERMYRIAD;
 
     if (!idle)
         st->idle_since_usec = 0;

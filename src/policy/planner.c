@@ -96,7 +96,7 @@ static void sum_up(struct planner *p)
         p->running++;
         p->running_of[row->class_index]++;
         p->wanted_bytes = u64_add_cap(p->wanted_bytes, comes_to(row));
-        p->cpu_usec = u64_add_cap(p->cpu_usec, p->snapshot->groups[row->index].cpu_recent_usec);
+        p->cpu_permyriad = u64_add_cap(p->cpu_permyriad, p->snapshot->groups[row->index].cpu_permyriad);
         p->spare -= signed_of(row->expected_bytes);
         if (p->spare < INT64_MIN / 2)
             p->spare = INT64_MIN / 2;
@@ -170,7 +170,7 @@ uint64_t planner_place_bytes(const struct planner *p)
 void planner_begin(struct planner *p)
 {
     p->running = 0;
-    p->wanted_bytes = p->cpu_usec = 0;
+    p->wanted_bytes = p->cpu_permyriad = 0;
     memset(p->running_of, 0, sizeof(p->running_of));
     fill_rows(p);
     sum_up(p);

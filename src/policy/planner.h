@@ -20,8 +20,8 @@ struct planner {
     bool resume_only;
     bool queue; /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
-    uint64_t wanted_bytes; /* by the running ones: what they hold, and are expected to grow by */
-    uint64_t cpu_usec;     /* used by them since the last walk */
+    uint64_t wanted_bytes;  /* by the running ones: what they hold, and are expected to grow by */
+    uint64_t cpu_permyriad; /* of one CPU, used by them lately */
     unsigned running;
     unsigned running_of[CONFIG_CLASSES_MAX];
 };

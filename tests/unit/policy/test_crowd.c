@@ -5,15 +5,14 @@ static struct pauses *crowd(unsigned stall_permyriad, unsigned io_permyriad, uns
 {
     struct pauses *t = pauses_new();
 
-    t->s.groups_span_usec = USEC_PER_SEC;
     for (unsigned i = 0; i < 4; i++) {
         struct group *g = pauses_add(t, CLASS_BATCH, 100 - i, GIB);
 
         g->swap = 2 * GIB;
-        g->cpu_recent_usec = USEC_PER_SEC / 10;
+        g->cpu_permyriad = PERMYRIAD / 10;
         g->stall_known = true;
-        g->stall_permyriad = stall_permyriad;
-        g->io_stall_permyriad = io_permyriad;
+        g->stall_permyriad = (uint16_t)stall_permyriad;
+        g->io_stall_permyriad = (uint16_t)io_permyriad;
     }
     pauses_room(t, 100 * (int64_t)GIB);
     t->r.swap_left = 100 * GIB;
@@ -90,7 +89,7 @@ static void test_idle_ones_are_left_out(void **state _unused_)
     t = crowd(9000, 0, 0);
     g = pauses_add(t, CLASS_SERVICE, 200, 5 * GIB);
     g->stall_known = true;
-    g->cpu_recent_usec = USEC_PER_SEC; /* this one works, as much as all would that fit with it */
+    g->cpu_permyriad = PERMYRIAD; /* this one works, as much as all would that fit with it */
     assert_string_equal(after_a_while(t), "");
 }
 
@@ -103,7 +102,7 @@ static void test_those_that_fit_go_on(void **state _unused_)
     pauses_apply(t);
     for (unsigned i = 0; i < 10; i++) { /* they wait for their pages to come back */
         t->s.now_usec += USEC_PER_SEC;
-        t->groups[0].cpu_recent_usec = USEC_PER_SEC;
+        t->groups[0].cpu_permyriad = PERMYRIAD;
         assert_string_equal(pauses_words(t), "");
     }
     t->groups[0].populated = false; /* the first one is done */

@@ -35,7 +35,8 @@ static void random_group(struct pauses *t, bool wide, uint64_t *seed)
     g->swap = random_below(seed, 4) == 0 ? random_below(seed, GIB) : 0;
     if (random_below(seed, 2) == 0)
         g->rate = wide ? random_extreme(seed) : random_below(seed, 8) * 50 * MIB;
-    g->cpu_recent_usec = random_below(seed, 3) * USEC_PER_SEC / 20;
+    g->cpu_permyriad =
+        random_below(seed, 10) == 0 ? GROUP_CPU_UNKNOWN : random_below(seed, 3) * PERMYRIAD / 20;
     g->owner_uid = 1000 * (uint32_t)random_below(seed, 8) / 7;
     g->claims = random_claims(seed);
     g->failed_pause = random_below(seed, 10) == 0;
@@ -84,7 +85,6 @@ static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
     for (unsigned i = 0; i < CLASS_COUNT; i++)
         t->c.classes[i].min_running = (unsigned)(random_below(seed, 3) == 0 ? random_below(seed, 3) : 0);
     random_state(t, seed);
-    t->s.groups_span_usec = random_below(seed, 3) * USEC_PER_SEC;
     t->r.level = (enum level)random_below(seed, LEVEL_COUNT);
     t->r.felt = random_below(seed, 4) == 0;
     t->r.thrash = random_below(seed, 2);
@@ -96,8 +96,8 @@ static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
     t->state.crowd.since_usec = random_below(seed, 2) * (t->s.now_usec - random_below(seed, USEC_PER_SEC));
     for (unsigned i = 0; i < n; i++) {
         t->groups[i].stall_known = random_below(seed, 4) != 0;
-        t->groups[i].stall_permyriad = (unsigned)random_below(seed, PERMYRIAD + 1);
-        t->groups[i].io_stall_permyriad = (unsigned)random_below(seed, PERMYRIAD + 1);
+        t->groups[i].stall_permyriad = (uint16_t)random_below(seed, PERMYRIAD + 1);
+        t->groups[i].io_stall_permyriad = (uint16_t)random_below(seed, PERMYRIAD + 1);
     }
     bound_before = t->state.bound_bytes;
     t->r.room = wide ? (int64_t)random_extreme(seed)
@@ -297,12 +297,12 @@ static void work(struct day *d)
         struct group *g = &s->groups[i];
         struct task *task = &d->tasks[i];
 
-        g->rate = g->cpu_recent_usec = 0;
+        g->rate = g->cpu_permyriad = 0;
         if (g->paused) {
             g->paused_usec += USEC_PER_SEC;
             continue;
         }
-        g->cpu_recent_usec = random_below(&d->seed, 4) * USEC_PER_SEC / 4;
+        g->cpu_permyriad = random_below(&d->seed, 4) * PERMYRIAD / 4;
         if (g->anon < task->peak_bytes) {
             g->rate = u64_min(task->rate, task->peak_bytes - g->anon);
             g->anon += g->rate;
@@ -376,7 +376,6 @@ static void test_day(void **state _unused_)
         d.arrive_sec = run == 1 ? 8 : 40; /* far too many, and about as many as fit */
         for (unsigned step = 0; step < DAY_SEC; step++) {
             d.t->s.now_usec += USEC_PER_SEC;
-            d.t->s.groups_span_usec = USEC_PER_SEC;
             work(&d);
             look(&d);
             relieve(&d);

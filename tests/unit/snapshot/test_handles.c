@@ -307,7 +307,7 @@ static void test_stalls(void **state)
     g = stalls_at(t, NOW + 3 * USEC_PER_SEC, PSI("2600000"), PSI("250000"));
     assert_int_equal(g->stall_permyriad, 0);
     assert_int_equal(g->io_stall_permyriad, 2500);
-    g = stalls_at(t, NOW + 4 * USEC_PER_SEC, PSI("1"), PSI("99250000")); /* backwards; more than the time */
+    g = stalls_at(t, NOW + 4 * USEC_PER_SEC, PSI("2600000"), PSI("99250000")); /* more than the time */
     assert_int_equal(g->stall_permyriad, 0);
     assert_int_equal(g->io_stall_permyriad, 10000);
     t->reader.wants_stalls = false;
