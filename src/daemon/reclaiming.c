@@ -114,6 +114,18 @@ static uint64_t left_before_the_brake(const struct daemon *d)
     return left;
 }
 
+/* By how much all that is expected does not fit in memory: what has its place there is not pushed out for
+ * what will not come. UINT64_MAX where the groups were not read just now. */
+static uint64_t expected_short(const struct daemon *d)
+{
+    int64_t spare = d->pause_plan.spare_memory_bytes;
+
+    if (!pausing_possible(d) ||
+        u64_sub_floor(d->snapshot.now_usec, d->snapshot.groups_usec) > RECLAIM_FRESH_USEC)
+        return UINT64_MAX;
+    return spare >= 0 ? 0 : (uint64_t)-spare;
+}
+
 /* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
 static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
 {
@@ -121,7 +133,7 @@ static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
     uint64_t left = left_before_the_brake(d);
 
     *ret_ahead = ahead;
-    return left >= 2 * ahead ? 0 : u64_min(3 * ahead - left, REQUEST_BYTES);
+    return left >= 2 * ahead ? 0 : u64_min(u64_min(3 * ahead - left, REQUEST_BYTES), expected_short(d));
 }
 
 void reclaiming_step(struct daemon *d, const struct trigger *t)

@@ -378,6 +378,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     if (quiet)
         plan_resume(&p);
     plan_fitting(&p, quiet && (r->level != LEVEL_CRITICAL || r->felt));
+    ret->spare_memory_bytes = p.spare - signed_of(r->swap_left);
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }
 
