@@ -320,9 +320,8 @@ bool pausing_covers(const struct daemon *d)
     /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or fewer would do no
      * more, or it has ended (what is felt is forgotten later), the others go on, slowly at worst. */
     if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC &&
-        (d->pause_state.crowded == CROWD_NO ||
-         (d->pause_state.thrash_usec != 0 && (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
-                                              r->stall_permyriad < PAUSE_STALL_PERMYRIAD))))
+        (d->pause_state.crowded == CROWD_NO || r->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+         (d->pause_state.thrash_usec != 0 && now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC)))
         return true;
     rungs[ACTION_RECLAIM] = reclaiming_rung(d);
     rungs[ACTION_PAUSE] = (struct ladder_rung){

@@ -114,13 +114,14 @@ static uint64_t left_before_the_brake(const struct daemon *d)
     return left;
 }
 
-/* By how much all that is expected does not fit in memory: what has its place there is not pushed out for
- * what will not come. UINT64_MAX where the groups were not read just now. */
+/* After a thrash those that go on are those that have their place in memory, and what is in it is not pushed
+ * out for what is not expected: by how much all that is does not fit. Else UINT64_MAX: who has not shown that
+ * he wants his pages back may well do without some. */
 static uint64_t expected_short(const struct daemon *d)
 {
     int64_t spare = d->pause_plan.spare_memory_bytes;
 
-    if (!pausing_possible(d) ||
+    if (d->pause_state.bound_bytes == 0 || !pausing_possible(d) ||
         u64_sub_floor(d->snapshot.now_usec, d->snapshot.groups_usec) > RECLAIM_FRESH_USEC)
         return UINT64_MAX;
     return spare >= 0 ? 0 : (uint64_t)-spare;

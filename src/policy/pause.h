@@ -95,9 +95,9 @@ struct pause_step {
 struct pause_plan {
     struct pause_step steps[PAUSE_PLAN_MAX];
     unsigned count;
-    int64_t spare_bytes;  /* before the plan; negative: more is expected than fits */
+    int64_t spare_bytes;        /* before the plan; negative: more is expected than fits */
     int64_t spare_memory_bytes; /* the same without swap, and when the plan is done */
-    uint64_t short_bytes; /* what of that is left when all have been paused who may be */
+    uint64_t short_bytes;       /* what of that is left when all have been paused who may be */
     unsigned running;
     unsigned paused;
 };

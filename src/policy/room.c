@@ -316,11 +316,17 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
     }
 }
 
+/* A stall may outlast the shortage that it came from: with memory left there is no need. */
+static bool is_short_of_memory(const struct room *r)
+{
+    return r->used >= u64_mul_div(r->limit, STRAINED_USED_PERMYRIAD, PERMYRIAD);
+}
+
 /* There is swap to grow into, but no memory, and that slows it down. Whether it does so more than fewer of
  * them would be slowed down is for the policy of pausing to say. */
 static bool is_strained(const struct room_state *st, const struct room *r)
 {
-    return r->swap_left > 0 && r->used >= u64_mul_div(r->limit, STRAINED_USED_PERMYRIAD, PERMYRIAD) &&
+    return r->swap_left > 0 && is_short_of_memory(r) &&
            (st->some_permyriad >= STRAINED_SOME_PERMYRIAD || st->paging_permyriad >= STRAINED_FULL_PERMYRIAD);
 }
 
@@ -355,7 +361,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.stall_permyriad = st->stall_permyriad;
     r.paging_permyriad = st->paging_permyriad;
     r.paging_share_permyriad = st->paging_share_permyriad;
-    r.thrash = r.felt && swap > 0 ? st->refaulted : 0;
+    r.thrash = r.felt && swap > 0 && is_short_of_memory(&r) ? st->refaulted : 0;
     r.swap = r.felt ? 0 : swap;
     r.swap_left = swap;
     r.strained = is_strained(st, &r);
