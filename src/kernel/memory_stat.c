@@ -85,13 +85,6 @@ uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_curren
     return u64_sub_floor(swap_current, m->swapcached - unmapped(m));
 }
 
-uint64_t memory_stat_ready(const struct memory_stat *m)
-{
-    uint64_t file = u64_sub_floor(u64_add_cap(m->active_file, m->inactive_file), m->file_dirty);
-
-    return u64_sub_floor(u64_add_cap(file, unmapped(m)), m->file_writeback);
-}
-
 int memory_stat_pread(int fd, struct memory_stat *ret)
 {
     _uninitialized_ char buf[FILE_BUFFER_SIZE];

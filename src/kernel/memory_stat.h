@@ -37,6 +37,3 @@ int memory_stat_read_at(int dir_fd, struct memory_stat *ret) _nodiscard_;
  * was read back keeps its place for as long as it is clean, and counts in both. A page on its way out is on
  * the LRU lists and in the swap cache, but in `anon` no more. */
 uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_current);
-/* What can be taken at once, without any I/O: page cache that is clean, and pages that are in swap already
- * and in nobody's page tables (written out, or read ahead). */
-uint64_t memory_stat_ready(const struct memory_stat *m);

@@ -35,7 +35,7 @@ struct workload {
     char path[GROUP_PATH_MAX];
     uint64_t id;      /* of the cgroup; 0: it is not there now */
     uint64_t current; /* memory.current */
-    uint64_t firm;    /* of it, what cannot be had without I/O: `used`, and what is on its way out */
+    uint64_t firm;    /* of it, what is no page cache: `used`, and what is on its way to swap or back */
     uint64_t
         used; /* anon + shmem + kernel − slab_reclaimable + sock: what reclaim to file cannot give back */
     uint64_t anon;
