@@ -72,7 +72,8 @@ static void test_nothing_stays(void **state unused_)
     /* A byte a cycle would be seen. */
     print_message("%ld cycles: resident %ld before, %ld after\n", total, resident, resident_bytes());
 #ifndef __SANITIZE_ADDRESS__ /* whose quarantine fills; it finds leaks by itself */
-    assert_true(resident_bytes() <= resident + 64 * 1024);
+    if (total >= 10000)      /* fewer say nothing, and are for valgrind, which has memory of its own */
+        assert_true(resident_bytes() <= resident + 64 * 1024);
 #endif
     (void)close(listener);
     stage_deinit(&s);

@@ -143,6 +143,18 @@ static long resident_bytes(void)
     return resident * sysconf(_SC_PAGESIZE);
 }
 
+/* A sanitizer's or valgrind's, which malloc_trim knows nothing of. */
+static bool is_other_malloc(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return true;
+#else
+    const char *preloaded = getenv("LD_PRELOAD");
+
+    return preloaded && strstr(preloaded, "valgrind");
+#endif
+}
+
 /* What free keeps between blocks that are in use goes back to the system. */
 static void test_trim(void **state unused_)
 {
@@ -161,11 +173,9 @@ static void test_trim(void **state unused_)
     headroom_reaction_trim(NULL, HEADROOM_LOW);
     after = resident_bytes();
     free(blocks[BLOCKS - 1]);
-#ifdef __SANITIZE_ADDRESS__
-    (void)before, (void)after; /* its malloc is another one */
-#else
+    if (is_other_malloc())
+        skip();
     assert_true(before - after > 16 * 1024 * 1024);
-#endif
 }
 
 int main(void)
