@@ -101,7 +101,7 @@ static int address_of(const char *path, struct sockaddr_un *ret, int *ret_fd)
 int files_connect(const char *path)
 {
     struct sockaddr_un address;
-    int fd, path_fd, r;
+    int fd, path_fd = -1, r;
 
     r = address_of(path, &address, &path_fd);
     if (r < 0)
