@@ -192,7 +192,8 @@ static void test_fifo_does_not_answer_itself(void **state unused_)
     assert_int_equal(headroom_watch_read(w, NULL), 0);
     assert_int_equal(headroom_watch_get_level(w), HEADROOM_CALM);
     fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_int_equal(write(fd, "hello", 5), 5); /* this one is somebody else's */
+    assert_int_equal(write(fd, PAYLOAD_BYTES, PAYLOAD_LENGTH),
+                     PAYLOAD_LENGTH); /* this one is somebody else's */
     assert_int_equal(wait_level(w, 5 * SECOND), HEADROOM_MEDIUM);
     (void)close(fd);
     (void)headroom_watch_free(w);
