@@ -127,14 +127,15 @@ static uint64_t expected_short(const struct daemon *d)
     return spare >= 0 ? 0 : (uint64_t)-spare;
 }
 
-/* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
+/* What has to be free ahead of the limit is the margin and a quarter of a second of growth; then as much
+ * again is pushed out. More would take memory from those who use it. */
 static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
 {
     uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
     uint64_t left = left_before_the_brake(d);
 
     *ret_ahead = ahead;
-    return left >= 2 * ahead ? 0 : u64_min(u64_min(3 * ahead - left, REQUEST_BYTES), expected_short(d));
+    return left >= ahead ? 0 : u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), expected_short(d));
 }
 
 void reclaiming_step(struct daemon *d, const struct trigger *t)
@@ -160,7 +161,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
     uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
-    uint64_t left = u64_sub_floor(left_before_the_brake(d), 2 * ahead);
+    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead);
 
     if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead ||
         d->room.trend < TREND_LEAST_BYTES)

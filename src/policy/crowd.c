@@ -56,6 +56,15 @@ static struct tally tally(const struct snapshot *s, const struct room *r, const 
     return t;
 }
 
+static bool is_unknown(struct crowd_state *state, uint64_t now_usec, bool unknown)
+{
+    if (!unknown)
+        state->unknown_usec = 0;
+    else if (state->unknown_usec == 0)
+        state->unknown_usec = now_usec;
+    return unknown && now_usec >= state->unknown_usec + CROWD_UNKNOWN_USEC;
+}
+
 enum crowd crowd_judge(struct crowd_state *state, const struct snapshot *s, const struct room *r,
                        const struct pause_row *rows, unsigned count, uint64_t place_bytes)
 {
@@ -65,8 +74,9 @@ enum crowd crowd_judge(struct crowd_state *state, const struct snapshot *s, cons
     if (!r->strained || t.bytes <= place_bytes ||
         t.working_bytes >= u64_mul_div(fitting, CROWD_SHARE_PERMYRIAD, PERMYRIAD)) {
         state->since_usec = 0;
-        return 2 * t.known < t.running ? CROWD_UNKNOWN : CROWD_NO;
+        return is_unknown(state, s->now_usec, 2 * t.known < t.running) ? CROWD_UNKNOWN : CROWD_NO;
     }
+    state->unknown_usec = 0;
     if (state->since_usec == 0)
         state->since_usec = s->now_usec;
     return s->now_usec >= state->since_usec + CROWD_AFTER_USEC ? CROWD_YES : CROWD_NO;

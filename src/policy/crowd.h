@@ -23,6 +23,8 @@
 
 #define CROWD_SHARE_PERMYRIAD 8000
 #define CROWD_AFTER_USEC UINT64_C(500000)
+/* So long the stalls of groups, which are read only while the domain is strained, may be unknown. */
+#define CROWD_UNKNOWN_USEC UINT64_C(2000000)
 
 struct pause_row;
 
@@ -33,7 +35,8 @@ enum crowd {
 };
 
 struct crowd_state {
-    uint64_t since_usec; /* fewer would do more; 0: not so */
+    uint64_t since_usec;   /* fewer would do more; 0: not so */
+    uint64_t unknown_usec; /* since when it cannot be told; 0: it can, or need not */
 };
 
 /* Rows in the order in which they are paused: the first one first. `place_bytes` is what has its place in

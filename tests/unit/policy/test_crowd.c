@@ -67,6 +67,9 @@ static void test_left_alone(void **state _unused_)
     for (unsigned i = 0; i < 4; i++)
         t->groups[i].stall_known = i == 0;
     assert_string_equal(after_a_while(t), "");
+    assert_int_equal(t->state.crowded, CROWD_NO); /* they are only just being read */
+    t->s.now_usec += CROWD_UNKNOWN_USEC - CROWD_AFTER_USEC;
+    assert_string_equal(pauses_words(t), "");
     assert_int_equal(t->state.crowded, CROWD_UNKNOWN);
     t = crowd(9000, 0, 0); /* a stall that ends in between */
     assert_string_equal(pauses_words(t), "");

@@ -630,6 +630,7 @@ static struct pauses *thrashing(void)
     t->r.felt = true;
     t->r.thrash = 100 * MIB;
     t->r.stall_permyriad = t->r.paging_permyriad = 2000;
+    t->state.crowd.unknown_usec = t->s.now_usec - CROWD_UNKNOWN_USEC; /* no group's own stalls are known */
     return t;
 }
 

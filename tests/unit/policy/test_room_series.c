@@ -189,6 +189,25 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
     assert_int_equal(t->r.need, 0);
 }
 
+static void test_a_stall_with_memory_left_is_no_need(void **state)
+{
+    struct series *t = *state;
+
+    t->s.node.swap_effective = 4 * GIB;
+    node_use(&t->s, 0, NODE_LIMIT);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+    stall(t, 0, 2000, 4);
+    t->s.workloads[0].refault_bytes += GIB;
+    stall(t, 0, 2000, 1);
+    assert_int_equal(t->r.need, GIB + MIB);
+    node_use(&t->s, 0, NODE_LIMIT / 2); /* most of them have gone: what still comes back has its place */
+    t->s.workloads[0].refault_bytes += GIB;
+    stall(t, 0, 2000, 1);
+    assert_true(t->r.felt);
+    assert_int_equal(t->r.need, 0);
+}
+
 /* It stands still at the brake since it grows faster than the disk writes: swap goes on counting as room. */
 static void test_growth_into_swap_is_not_felt(void **state)
 {
@@ -403,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(test_margin_follows_growth, setup),
         cmocka_unit_test_setup(test_change_of_bound_is_no_growth, setup),
         cmocka_unit_test_setup(test_swapping_is_felt_after_two_seconds, setup),
+        cmocka_unit_test_setup(test_a_stall_with_memory_left_is_no_need, setup),
         cmocka_unit_test_setup(test_growth_into_swap_is_not_felt, setup),
         cmocka_unit_test_setup(test_throttled_after_the_deadline, setup),
         cmocka_unit_test_setup(test_short_stalls_are_not_felt, setup),
