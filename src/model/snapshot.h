@@ -25,7 +25,7 @@ struct node {
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;
     /* Totals of what is read only while something is in swap; else 0. */
-    uint64_t io_full_usec;  /* /proc/pressure/io */
+    uint64_t io_full_usec;  /* /proc/pressure/io; of a host only */
     uint64_t read_bytes;    /* from block devices */
     uint64_t swap_in_bytes; /* of them, from swap */
 };

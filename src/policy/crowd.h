@@ -3,8 +3,8 @@
  * A domain that has swap to grow into is not full, and may do well: what went out may never be wanted again.
  * It does badly where its groups wait for memory more than they work:
  *
- *   working = Σ over the running groups: what it holds × (1 − the share of the time that it stands
- *             still)
+ *   working = Σ over the running groups: what it holds (at most what has its place in memory) × (1 − the
+ *             share of the time that it stands still)
  *   fitting = Σ of what those of them hold, highest priority and oldest first, that have their place in
  *             memory with all that they hold and are certain to grow by
  *

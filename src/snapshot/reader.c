@@ -177,7 +177,7 @@ static void read_node_psi(struct snapshot_reader *r, struct node *n)
     }
     if (n->swap_free == n->swap_total)
         return;
-    if (r->io_pressure_fd >= 0 && psi_pread(r->io_pressure_fd, &psi) == 0)
+    if (!r->isolate && r->io_pressure_fd >= 0 && psi_pread(r->io_pressure_fd, &psi) == 0)
         n->io_full_usec = psi.full.total_usec;
     if (r->vmstat_fd >= 0 && vmstat_pread(r->vmstat_fd, &v) == 0) {
         n->read_bytes = v.read;
