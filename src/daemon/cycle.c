@@ -1,4 +1,5 @@
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "base/units.h"
 #include "daemon/daemon.h"
@@ -61,15 +62,35 @@ static void say_look_failed(struct daemon *d, int error)
 /* A walk costs at most a fiftieth of the time while somebody may have to be paused or waits to go on. */
 #define WALK_SHARE 50
 #define WALK_LEAST_USEC (100 * USEC_PER_MSEC)
+/* The same where the kernel has told that a group came, ended or froze. */
+#define WALK_CHANGED_USEC (10 * USEC_PER_MSEC)
+
+static bool walks_often(const struct daemon *d)
+{
+    return pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d));
+}
 
 static uint64_t walk_due_usec(const struct daemon *d)
 {
     uint64_t every = d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC;
-    uint64_t often = u64_min(u64_max(d->walk_usec * WALK_SHARE, WALK_LEAST_USEC), GROUP_SAMPLE_USEC);
+    uint64_t least = d->groups_changed ? WALK_CHANGED_USEC : WALK_LEAST_USEC;
 
-    if (pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)))
-        every = often;
+    if (walks_often(d))
+        every = u64_min(u64_max(d->walk_usec * WALK_SHARE, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
+}
+
+/* Whoever waits for room need not wait for the next walk as well. Told once; schedule() asks again. */
+void cycle_on_groups_changed(void *user, int fd, uint32_t events)
+{
+    struct daemon *d = user;
+
+    (void)fd;
+    (void)events;
+    d->groups_changed = true;
+    if (d->has_look && walks_often(d))
+        threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
+                                  u64_max(walk_due_usec(d), clock_now_usec()));
 }
 
 /* What only the daemon knows of a group. */
@@ -203,6 +224,7 @@ int cycle_read_groups(struct daemon *d)
         return r;
     }
     d->walk_usec = clock_now_usec() - begin;
+    d->groups_changed = false;
     if (d->snapshot.rest_count > 0 && !d->beyond_said) {
         d->beyond_said = true;
         report_warning(
@@ -285,8 +307,11 @@ static void schedule(struct daemon *d, const struct trigger *t)
         d->pressed_until_usec = now + PRESSED_USEC;
     if (now < d->pressed_until_usec)
         wait = u64_min(wait, PRESSED_LOOK_USEC);
-    if (pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)))
+    if (walks_often(d)) {
         wait = u64_min(wait, u64_sub_floor(walk_due_usec(d), now) + USEC_PER_MSEC);
+        if (!d->groups_changed)
+            (void)loop_change(&d->loop, d->reader.watch_fd, EPOLLIN | EPOLLONESHOT);
+    }
     wait = u64_min(wait, reclaiming_next_look_usec(d));
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */

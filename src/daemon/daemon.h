@@ -154,6 +154,7 @@ struct daemon {
     uint64_t reclaim_quiet_usec;
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
+    bool groups_changed;   /* since that walk, the kernel says */
     bool beyond_said;      /* that there are more groups than MaxGroups */
     unsigned rest_next;    /* which of the rests is reclaimed from next */
 
@@ -199,6 +200,7 @@ void cycle_on_trigger(void *user, const struct trigger *t);
 void cycle_on_kill_progress(void *user);
 void cycle_on_kill_timer(void *user);
 void cycle_on_hold_timer(void *user);
+void cycle_on_groups_changed(void *user, int fd, uint32_t events);
 
 int cycle_read_groups(struct daemon *d) _nodiscard_;
 /* Kills the victims of *e. False where an action is under way, or nobody could be signalled. */
@@ -220,8 +222,7 @@ int pausing_command(void *user, const struct control_command *c, char *text, siz
 void pausing_fill_status(struct daemon *d, struct status *s);
 
 /* reclaiming.c */
-void reclaiming_step(struct daemon *d, const struct trigger *t);   /* at each look */
-void reclaiming_push_out(struct daemon *d, const struct group *g); /* all of a group that was just paused */
+void reclaiming_step(struct daemon *d, const struct trigger *t); /* at each look */
 uint64_t reclaiming_next_look_usec(const struct daemon *d);
 /* There is a need, and there are groups beyond MaxGroups: what they are in is reclaimed from. */
 void reclaiming_rest(struct daemon *d);

@@ -229,6 +229,8 @@ static int start(struct daemon *d)
     r = loop_init(&d->loop);
     if (r == 0)
         r = open_signals(d);
+    if (r == 0 && d->reader.watch_fd >= 0)
+        r = loop_add(&d->loop, d->reader.watch_fd, EPOLLONESHOT, cycle_on_groups_changed, d);
     if (r == 0)
         r = start_companions(d);
     if (r < 0) {

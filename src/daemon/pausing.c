@@ -209,8 +209,6 @@ static bool pause_one(struct daemon *d, struct group *g, enum pause_why why)
     }
     note_rate(d, g);
     g->paused = true;
-    if (why == PAUSE_WHY_THRASH)
-        reclaiming_push_out(d, g); /* it is of use to those that run */
     return true;
 }
 

@@ -12,11 +12,12 @@
 
 #define REQUEST_BYTES (64 * MIB)
 #define REQUEST_USEC (500 * USEC_PER_MSEC)
-#define PUSH_OUT_USEC (2 * USEC_PER_SEC)
 /* Of many requests in a row for the same reason one a second is recorded. */
 #define QUIET_USEC USEC_PER_SEC
 #define LOOK_LEAST_USEC (50 * USEC_PER_MSEC)
 #define TREND_LEAST_BYTES MIB
+/* Nobody waits for his pages to speak of. */
+#define QUIET_PERMYRIAD 500
 
 static bool is_possible(const struct daemon *d)
 {
@@ -114,41 +115,56 @@ static uint64_t left_before_the_brake(const struct daemon *d)
     return left;
 }
 
-/* After a thrash those that go on are those that have their place in memory, and what is in it is not pushed
- * out for what is not expected: by how much all that is does not fit. Else UINT64_MAX: who has not shown that
- * he wants his pages back may well do without some. */
-static uint64_t expected_short(const struct daemon *d)
+static bool knows_groups(const struct daemon *d)
+{
+    return pausing_possible(d) &&
+           u64_sub_floor(d->snapshot.now_usec, d->snapshot.groups_usec) <= RECLAIM_FRESH_USEC;
+}
+
+static bool is_quiet(const struct daemon *d)
+{
+    return d->room.paging_permyriad < QUIET_PERMYRIAD;
+}
+
+/* Where what was pushed out comes back, or those that go on after a thrash are those that have their place in
+ * memory, nothing is pushed out for what is not expected: by how much all that is does not fit; and nothing
+ * while they wait for their pages, from the very device. Else UINT64_MAX: who has not shown that he wants his
+ * pages back may well do without some. */
+static uint64_t may_push(const struct daemon *d)
 {
     int64_t spare = d->pause_plan.spare_memory_bytes;
 
-    if (d->pause_state.bound_bytes == 0 || !pausing_possible(d) ||
-        u64_sub_floor(d->snapshot.now_usec, d->snapshot.groups_usec) > RECLAIM_FRESH_USEC)
+    if ((d->pause_state.bound_bytes == 0 && !d->room.returns) || !knows_groups(d))
         return UINT64_MAX;
-    return spare >= 0 ? 0 : (uint64_t)-spare;
+    return spare < 0 && is_quiet(d) ? (uint64_t)-spare : 0;
 }
 
 /* What has to be free ahead of the limit is the margin and a quarter of a second of growth; then as much
- * again is pushed out. More would take memory from those who use it. */
-static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
+ * again is pushed out. More would take memory from those who use it, but not from those who stand still. */
+static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead, bool *ret_paused_only)
 {
     uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
     uint64_t left = left_before_the_brake(d);
 
     *ret_ahead = ahead;
-    return left >= ahead ? 0 : u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), expected_short(d));
+    *ret_paused_only = left >= ahead;
+    if (left < ahead)
+        return u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), may_push(d));
+    return knows_groups(d) && is_quiet(d) ? u64_min(d->pause_plan.in_the_way_bytes, REQUEST_BYTES) : 0;
 }
 
 void reclaiming_step(struct daemon *d, const struct trigger *t)
 {
     struct reclaim_target target;
     uint64_t ahead, bytes;
+    bool paused_only;
 
     if (!is_possible(d))
         return;
-    bytes = wanted(d, &ahead);
+    bytes = wanted(d, &ahead, &paused_only);
     /* Swap that is nearly full is left to the kernel. */
     if (bytes == 0 || d->room.swap_left < 3 * ahead ||
-        !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, &target) ||
+        !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, paused_only, &target) ||
         !ask(d, &target, REQUEST_USEC))
         return;
     /* What the kernel would have done at the limit anyway is no news. */
@@ -167,17 +183,6 @@ uint64_t reclaiming_next_look_usec(const struct daemon *d)
         d->room.trend < TREND_LEAST_BYTES)
         return UINT64_MAX;
     return u64_max(u64_mul_div(left, USEC_PER_SEC, 2 * d->room.trend), LOOK_LEAST_USEC);
-}
-
-void reclaiming_push_out(struct daemon *d, const struct group *g)
-{
-    struct reclaim_target t = {.class_index = g->class_index,
-                               .index = (unsigned)(g - d->snapshot.groups),
-                               .bytes = u64_add_cap(g->anon, g->shmem)};
-
-    if (is_possible(d) && g->pid == 0 && d->room.swap_left >= t.bytes &&
-        (d->config.classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) != 0)
-        (void)ask(d, &t, PUSH_OUT_USEC);
 }
 
 /* By turns, since each knows best what it can spare: reclaim that brings nothing is over soon. Without swap

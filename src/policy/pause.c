@@ -157,6 +157,11 @@ static void plan_thrash(struct planner *p)
     }
 }
 
+static bool is_stalled(const struct planner *p)
+{
+    return p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD;
+}
+
 static void age_bound(struct planner *p)
 {
     struct pause_state *st = p->state;
@@ -164,8 +169,11 @@ static void age_bound(struct planner *p)
 
     if (st->bound_bytes == 0)
         return;
-    if (p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD && p->wanted_bytes < st->bound_bytes)
+    if (is_stalled(p) && p->wanted_bytes < st->bound_bytes)
         st->bound_usec = p->snapshot->now_usec; /* not over yet */
+    else if (p->room->paging_permyriad >= PAUSE_STALL_PERMYRIAD && age >= st->bound_step_usec &&
+             p->wanted_bytes > planner_place_bytes(p))
+        set_bound(p, st->bound_bytes); /* raised by too much: those that are there may end, newcomers wait */
     else if (age >= BOUND_STEPS * st->bound_step_usec)
         st->bound_bytes = 0;
 }
@@ -179,20 +187,27 @@ static void grant(struct planner *p, const struct pause_row *row)
 }
 
 /* With how much of the bound: it is approached again by and by. */
-static bool within_bound(const struct planner *p, const struct pause_row *row)
+static uint64_t bound_now(const struct planner *p)
 {
     const struct pause_state *st = p->state;
     uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / st->bound_step_usec;
     uint64_t share = u64_min(9500 + steps * 500, 2 * PERMYRIAD);
 
-    return st->bound_bytes == 0 ||
-           u64_add_cap(p->wanted_bytes, comes_to(row)) <=
-               u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), planner_place_bytes(p));
+    return u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), planner_place_bytes(p));
 }
 
-static bool is_stalled(const struct planner *p)
+/* What the running ones and this one come to, beside what the others who wait hold in memory. */
+static uint64_t wanted_with(const struct planner *p, const struct pause_row *row)
 {
-    return p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD;
+    uint64_t others =
+        row->paused ? u64_sub_floor(p->paused_bytes, planner_resident_bytes(p, row)) : p->paused_bytes;
+
+    return u64_add_cap(u64_add_cap(p->wanted_bytes, comes_to(row)), others);
+}
+
+static bool within_bound(const struct planner *p, const struct pause_row *row)
+{
+    return p->state->bound_bytes == 0 || wanted_with(p, row) <= bound_now(p);
 }
 
 /* The next one to go on: highest priority, then oldest. */
@@ -227,12 +242,16 @@ static bool fits_resident(const struct planner *p, const struct pause_row *row)
 }
 
 /* Where swapping is felt, or was lately, what fits into memory does not make it worse. */
-static bool fits(const struct planner *p, const struct pause_row *row)
+static bool has_place(const struct planner *p, const struct pause_row *row)
 {
     bool stalls = p->room->felt || (p->state->bound_bytes != 0 && is_stalled(p));
 
-    return p->spare >= signed_of(row->expected_bytes) &&
-           (stalls ? fits_resident(p, row) : within_bound(p, row)) &&
+    return stalls ? fits_resident(p, row) : within_bound(p, row);
+}
+
+static bool fits(const struct planner *p, const struct pause_row *row)
+{
+    return p->spare >= signed_of(row->expected_bytes) && has_place(p, row) &&
            u64_add_cap(planner_paused_since(p, row), DWELL_USEC) <= p->snapshot->now_usec;
 }
 
@@ -274,7 +293,7 @@ static void plan_fitting(struct planner *p, bool resume)
         bool open = row->priority >= least;
 
         if (row->queued) {
-            bool bounded = !within_bound(p, row);
+            bool bounded = !has_place(p, row);
 
             row->queued = false;
             planner_enter(p, row);
@@ -350,6 +369,23 @@ static void plan_limits(struct planner *p)
     }
 }
 
+/* What of the paused ones' memory is in the way: of what those who run will want, swapped out or not yet
+ * there, and after a thrash also of whoever goes on next. */
+static uint64_t in_the_way(struct planner *p)
+{
+    uint64_t swapped = 0, more = 0, bound = bound_now(p);
+    const struct pause_row *next = next_paused(p);
+    int64_t spare;
+
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->rows[i].running)
+            swapped = u64_add_cap(swapped, p->snapshot->groups[p->rows[i].index].swap);
+    spare = p->spare - signed_of(u64_add_cap(p->room->swap_left, swapped));
+    if (next && p->state->bound_bytes != 0 && u64_add_cap(p->wanted_bytes, comes_to(next)) <= bound)
+        more = u64_sub_floor(wanted_with(p, next), bound);
+    return u64_min(u64_max(spare < 0 ? (uint64_t)-spare : 0, more), p->paused_bytes);
+}
+
 void pause_make_plan(const struct config *c, const struct snapshot *s, const struct room *r,
                      struct pause_state *state, const struct pause_scratch *scratch, struct pause_plan *ret)
 {
@@ -379,6 +415,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
         plan_resume(&p);
     plan_fitting(&p, quiet && (r->level != LEVEL_CRITICAL || r->felt));
     ret->spare_memory_bytes = p.spare - signed_of(r->swap_left);
+    ret->in_the_way_bytes = in_the_way(&p);
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }
 

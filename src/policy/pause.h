@@ -97,6 +97,7 @@ struct pause_plan {
     unsigned count;
     int64_t spare_bytes;        /* before the plan; negative: more is expected than fits */
     int64_t spare_memory_bytes; /* the same without swap, and when the plan is done */
+    uint64_t in_the_way_bytes;  /* of what the paused ones hold in memory */
     uint64_t short_bytes;       /* what of that is left when all have been paused who may be */
     unsigned running;
     unsigned paused;

@@ -91,6 +91,8 @@ static void sum_up(struct planner *p)
         const struct pause_row *row = &p->rows[i];
 
         p->plan->paused += row->paused;
+        if (row->paused)
+            p->paused_bytes = u64_add_cap(p->paused_bytes, planner_resident_bytes(p, row));
         if (!row->running)
             continue;
         p->running++;
@@ -144,9 +146,11 @@ void planner_add(struct planner *p, struct pause_row *row, enum pause_act act, e
     row->stays = true;
     if (act == PAUSE_ACT_PAUSE) {
         planner_leave(p, row);
+        p->paused_bytes = u64_add_cap(p->paused_bytes, planner_resident_bytes(p, row));
         return;
     }
     row->paused = false;
+    p->paused_bytes = u64_sub_floor(p->paused_bytes, planner_resident_bytes(p, row));
     if (act == PAUSE_ACT_RESUME)
         planner_enter(p, row);
 }
@@ -155,6 +159,13 @@ bool planner_may_pause(const struct planner *p, const struct pause_row *row)
 {
     return row->running && row->pausable && !row->stays && p->running > 1 &&
            p->running_of[row->class_index] > p->config->classes[row->class_index].min_running;
+}
+
+uint64_t planner_resident_bytes(const struct planner *p, const struct pause_row *row)
+{
+    const struct group *g = &p->snapshot->groups[row->index];
+
+    return u64_add_cap(u64_add_cap(g->anon, g->shmem), g->kernel);
 }
 
 uint64_t planner_paused_since(const struct planner *p, const struct pause_row *row)
@@ -170,7 +181,7 @@ uint64_t planner_place_bytes(const struct planner *p)
 void planner_begin(struct planner *p)
 {
     p->running = 0;
-    p->wanted_bytes = p->cpu_permyriad = 0;
+    p->wanted_bytes = p->paused_bytes = p->cpu_permyriad = 0;
     memset(p->running_of, 0, sizeof(p->running_of));
     fill_rows(p);
     sum_up(p);

@@ -52,6 +52,7 @@ struct chooser {
     const struct room *room;
     const struct reclaim_state *state;
     uint64_t bytes;
+    bool paused_only;
     struct reclaim_target *target;
 };
 
@@ -103,11 +104,14 @@ struct tiers {
     bool any;
 };
 
+/* That somebody is paused is a shortage, whatever is left at the moment. */
 static bool may_reclaim(const struct chooser *ch, const struct group *g, unsigned priority)
 {
-    return g->pid == 0 && !g->dying &&
+    enum level level = ch->paused_only && ch->room->level < LEVEL_MEDIUM ? LEVEL_MEDIUM : ch->room->level;
+
+    return g->pid == 0 && !g->dying && (g->paused || !ch->paused_only) &&
            (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) != 0 &&
-           level_allows(ch->config, ch->room->level, ACTION_RECLAIM, priority);
+           level_allows(ch->config, level, ACTION_RECLAIM, priority);
 }
 
 static uint64_t resident_of(const struct group *g)
@@ -122,6 +126,8 @@ static bool goes_before(const struct group *a, unsigned priority_a, const struct
         return priority_a < priority_b;
     if (a->paused != b->paused)
         return a->paused;
+    if (a->paused && a->birth_usec != b->birth_usec) /* who waits longest */
+        return a->birth_usec > b->birth_usec;
     if (resident_of(a) != resident_of(b))
         return resident_of(a) > resident_of(b);
     return a->id > b->id;
@@ -160,10 +166,11 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
 }
 
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
-                    const struct reclaim_state *state, uint64_t bytes, struct reclaim_target *ret)
+                    const struct reclaim_state *state, uint64_t bytes, bool paused_only,
+                    struct reclaim_target *ret)
 {
     struct reclaim_target target;
-    const struct chooser ch = {c, s, r, state, u64_min(bytes, r->swap_left), &target};
+    const struct chooser ch = {c, s, r, state, u64_min(bytes, r->swap_left), paused_only, &target};
     struct tiers tiers;
     bool found;
 
@@ -172,10 +179,10 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
     if (s->groups_read && u64_sub_floor(s->now_usec, s->groups_usec) <= RECLAIM_FRESH_USEC) {
         found = aim_at_group(&ch, &tiers);
         /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
-        if (!tiers.any || !tiers.several)
+        if (!paused_only && (!tiers.any || !tiers.several))
             found = aim_at_workload(&ch);
     } else {
-        found = aim_at_workload(&ch);
+        found = !paused_only && aim_at_workload(&ch);
     }
     if (found)
         *ret = target;

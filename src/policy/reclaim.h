@@ -1,9 +1,9 @@
 /* Whose memory is pushed out to swap: the rung of the ladder before anybody is paused. Pure.
  *
  * Only what goes to swap counts: page cache is in no need (policy/room). Lowest priority first; of one
- * priority the paused ones first, whose memory nobody touches, then whoever holds most. Where all work is of
- * one priority and nobody is paused, the workload is reclaimed from as a whole: the kernel knows which pages
- * are cold, and who holds them. */
+ * priority the paused ones first, whose memory nobody touches, of them the newest, which goes on last; then
+ * whoever holds most. Where all work is of one priority and nobody is paused, the workload is reclaimed from
+ * as a whole: the kernel knows which pages are cold, and who holds them. */
 #pragma once
 
 #include <stdbool.h>
@@ -41,9 +41,11 @@ struct reclaim_target {
 
 void reclaim_state_init(struct reclaim_state *state);
 
-/* Who is to give up to `bytes`. False: nobody can, or what could was fruitless lately. */
+/* Who is to give up to `bytes`; `paused_only`: of what nobody touches. False: nobody can, or what could was
+ * fruitless lately. */
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
-                    const struct reclaim_state *state, uint64_t bytes, struct reclaim_target *ret);
+                    const struct reclaim_state *state, uint64_t bytes, bool paused_only,
+                    struct reclaim_target *ret);
 
 /* What it brought. One that brought less than a tenth is not tried again for a second, then two, at most 32.
  */

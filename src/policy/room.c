@@ -28,6 +28,12 @@
 /* A quarter as much as is new: to grow while others wait for their pages is slow. */
 #define BACK_SHARE 4
 
+/* So much of what goes to swap may come back before pushing out ahead of need is no gain: each page that does
+ * has cost a write, a read and a wait. Told from at least so much, and of the last quarter of the limit. */
+#define RETURNS_SHARE 4
+#define RETURNS_LEAST_BYTES (16 * MIB)
+#define RETURNS_WINDOW_SHARE 4
+
 /* A domain at its limit is strained when somebody in it waits for memory most of the time, or all of it does
  * so for a fifth, or waits for what is read back from swap. */
 #define STRAINED_SOME_PERMYRIAD 5000
@@ -138,7 +144,8 @@ static unsigned paging_share(struct room_state *st, const struct node *n)
     return known && read > 0 ? (unsigned)u64_mul_div(u64_min(swap_in, read), PERMYRIAD, read) : 0;
 }
 
-/* What came back from swap since the window began. */
+/* What came back from swap since the window began. What went there is what is there now and was not, and what
+ * has made place by coming back; what was freed there (an exit) hides some of it. */
 static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
 {
     uint64_t sum = 0;
@@ -146,12 +153,29 @@ static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
     for (unsigned i = 0; s->isolate && i < s->workload_count; i++) {
         const struct workload *w = &s->workloads[i];
 
-        if (w->id != 0 && w->id == st->refault_id[i])
-            sum = u64_add_cap(sum, u64_sub_floor(w->refault_bytes, st->refault_bytes[i]));
+        if (w->id != 0 && w->id == st->refault_id[i]) {
+            uint64_t back = u64_sub_floor(w->refault_bytes, st->refault_bytes[i]);
+
+            sum = u64_add_cap(sum, back);
+            st->out_bytes =
+                u64_add_cap(st->out_bytes, u64_sub_floor(u64_add_cap(w->swap, back), st->swap_bytes[i]));
+        }
         st->refault_id[i] = w->id;
         st->refault_bytes[i] = w->refault_bytes;
+        st->swap_bytes[i] = w->swap;
     }
+    st->back_bytes = u64_add_cap(st->back_bytes, sum);
     return sum;
+}
+
+static bool returns(struct room_state *st, uint64_t limit)
+{
+    if (st->out_bytes > u64_max(limit / RETURNS_WINDOW_SHARE, RETURNS_LEAST_BYTES)) {
+        st->out_bytes /= 2;
+        st->back_bytes /= 2;
+    }
+    return st->back_bytes >= RETURNS_LEAST_BYTES / RETURNS_SHARE &&
+           st->back_bytes >= st->out_bytes / RETURNS_SHARE;
 }
 
 static uint64_t domain_held(const struct snapshot *s)
@@ -364,6 +388,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.thrash = r.felt && swap > 0 && is_short_of_memory(&r) ? st->refaulted : 0;
     r.swap = r.felt ? 0 : swap;
     r.swap_left = swap;
+    r.returns = returns(st, r.limit);
     r.strained = is_strained(st, &r);
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);

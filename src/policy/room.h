@@ -12,6 +12,8 @@
  *
  *   paging    = max(PSI full of memory, PSI full of io × what was read from swap / all that was read)
  *
+ *   returns   = what came back from swap ≥ 1/4 of what went there, of the last quarter of the limit or more
+ *
  *   time left = (min(limit − used, MemAvailable) + effective swap) / growth; also what is felt lasts
  *
  * The second term of `used` is what makes shared memory that was charged elsewhere, kernel memory of nobody
@@ -45,7 +47,10 @@ struct room_state {
     uint64_t trend_used;
     uint64_t refault_id[SNAPSHOT_WORKLOADS_MAX]; /* of the cgroup that refault_bytes is of */
     uint64_t refault_bytes[SNAPSHOT_WORKLOADS_MAX];
-    uint64_t refaulted;       /* in the last window of `felt` */
+    uint64_t swap_bytes[SNAPSHOT_WORKLOADS_MAX]; /* of the same, in swap */
+    uint64_t refaulted;                          /* in the last window of `felt` */
+    uint64_t out_bytes;       /* went to swap, lately: halved whenever it is much (room.c) */
+    uint64_t back_bytes;      /* came back from there in the same time */
     unsigned stall_permyriad; /* the same for PSI full */
     unsigned some_permyriad;
     unsigned paging_permyriad;

@@ -121,6 +121,7 @@ void handle_reborn(struct group_handle *h, uint64_t birth_usec)
 {
     h->birth_usec = birth_usec;
     h->peak_bytes = h->paused_usec = h->frozen_usec = h->seen_usec = 0;
+    h->frozen = false;
     h->cpu_usec = h->measured_usec = h->age_due_usec = 0;
     h->stall_msec = 0;
     h->stall_known = false;
@@ -228,7 +229,7 @@ void handle_note_cpu(struct group_handle *h, uint64_t now_usec, uint64_t cpu_use
 
 bool handle_is_aged(struct group_handle *h, uint64_t now_usec, bool frozen, uint32_t owner_uid)
 {
-    bool goes_on = h->frozen_usec != 0 && !frozen;
+    bool goes_on = h->frozen && !frozen;
 
     if (goes_on) /* that it stood still says nothing of now */
         h->measured_usec = 0;
@@ -245,10 +246,12 @@ void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g)
     /* What it grows by at its limit is in swap. */
     uint64_t held = u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
 
-    if (g->frozen && h->frozen_usec != 0)
+    if (g->frozen && h->frozen)
         h->paused_usec = u64_add_cap(h->paused_usec, u64_sub_floor(now_usec, h->frozen_usec));
-    h->frozen_usec = g->frozen ? now_usec : 0;
+    h->frozen = g->frozen;
+    h->frozen_usec = g->frozen ? now_usec : h->frozen_usec;
     g->paused_usec = h->paused_usec;
+    g->frozen_usec = h->frozen_usec;
     g->cpu_usec = h->cpu_usec;
     g->cpu_permyriad = h->cpu_permyriad;
     h->seen_usec = now_usec;

@@ -69,9 +69,10 @@ struct group_handle {
     uint32_t io_full_usec;
     bool was_empty; /* its next process begins a new life */
     bool seen;
+    bool frozen;            /* when it was last seen */
     uint64_t peak_bytes;    /* the most that was seen in this life, swap included */
     uint64_t paused_usec;   /* frozen in this life */
-    uint64_t frozen_usec;   /* when it was last seen frozen; 0: it was not */
+    uint64_t frozen_usec;   /* when it was last seen frozen; 0: never in this life */
     uint64_t seen_usec;     /* by the last walk */
     uint64_t cpu_usec;      /* since its birth, when it was last read */
     uint64_t measured_usec; /* when that was; 0: before it was let go on */

@@ -25,7 +25,7 @@ static const char *chosen(struct pauses *t, const struct reclaim_state *state, u
     static char text[64];
     struct reclaim_target target;
 
-    if (!reclaim_choose(&t->c, &t->s, &t->r, state, bytes, &target))
+    if (!reclaim_choose(&t->c, &t->s, &t->r, state, bytes, false, &target))
         return "none";
     (void)snprintf(text, sizeof(text), "%s%u %uM", target.class_index == RECLAIM_WHOLE ? "whole " : "",
                    target.class_index == RECLAIM_WHOLE ? target.index : (unsigned)t->groups[target.index].id,
@@ -69,6 +69,24 @@ static void test_lowest_priority_first(void **state _unused_)
     t->r.level = LEVEL_MEDIUM;
     t->s.groups_usec -= RECLAIM_FRESH_USEC + 1; /* who holds what is not known any more */
     assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+}
+
+static void test_only_of_the_paused(void **state _unused_)
+{
+    struct reclaim_state st;
+    struct pauses *t = reclaiming(&st);
+    struct reclaim_target target;
+
+    pauses_add(t, CLASS_BATCH, 10, 600 * MIB);
+    pauses_add(t, CLASS_WORK, 20, 100 * MIB);
+    assert_false(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, true, &target));
+    pauses_paused(&t->groups[1], t, 5);
+    t->r.level = LEVEL_CALM; /* that he waits is reason enough */
+    assert_true(reclaim_choose(&t->c, &t->s, &t->r, &st, 200 * MIB, true, &target));
+    assert_int_equal(target.index, 1);
+    assert_int_equal(target.bytes, 100 * MIB);
+    t->s.groups_usec -= RECLAIM_FRESH_USEC + 1;
+    assert_false(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, true, &target));
 }
 
 static void test_who_may_not(void **state _unused_)
@@ -117,12 +135,12 @@ static void test_what_is_expected(void **state _unused_)
     struct pauses *t = reclaiming(&st);
     struct reclaim_target target;
 
-    assert_true(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, &target));
+    assert_true(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, false, &target));
     assert_int_equal(target.expected_bytes, 32 * MIB);
     assert_int_equal(target.expected_usec, USEC_PER_SEC);
     for (unsigned i = 0; i < 100; i++)
         reclaim_note_outcome(&st, RECLAIM_WHOLE, t->s.now_usec, 64 * MIB, 64 * MIB, 100 * USEC_PER_MSEC);
-    assert_true(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, &target));
+    assert_true(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, false, &target));
     assert_true(target.expected_bytes > 63 * MIB && target.expected_bytes <= 64 * MIB);
     assert_true(target.expected_usec > 99 * USEC_PER_MSEC && target.expected_usec < 101 * USEC_PER_MSEC);
 }
@@ -154,7 +172,7 @@ static void test_laws(void **state _unused_)
         for (unsigned i = 0; i < CLASS_COUNT; i++)
             reclaim_note_outcome(&st, i, random_extreme(&seed), random_extreme(&seed), random_extreme(&seed),
                                  random_extreme(&seed));
-        if (!reclaim_choose(&t->c, &t->s, &t->r, &st, bytes, &target))
+        if (!reclaim_choose(&t->c, &t->s, &t->r, &st, bytes, false, &target))
             continue;
         assert_true(target.bytes >= RECLAIM_LEAST_BYTES && target.bytes <= bytes &&
                     target.bytes <= t->r.swap_left && target.expected_bytes <= target.bytes);
@@ -174,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_priority_is_one_whole),
         cmocka_unit_test(test_lowest_priority_first),
+        cmocka_unit_test(test_only_of_the_paused),
         cmocka_unit_test(test_who_may_not),
         cmocka_unit_test(test_fruitless_is_passed_over),
         cmocka_unit_test(test_what_is_expected),
