@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -40,23 +41,46 @@ void watch_remove(int watch_fd, int watch)
     (void)inotify_rm_watch(watch_fd, watch);
 }
 
-bool watch_drain(int watch_fd)
+static void take(const struct inotify_event *e, struct watch_news *n)
+{
+    if (e->mask & IN_IGNORED) /* of a watch that was removed */
+        return;
+    n->any = true;
+    n->lost = n->lost || (e->mask & IN_Q_OVERFLOW) != 0;
+    n->moved = n->moved || (e->mask & (IN_MOVE | IN_UNMOUNT)) != 0;
+    if (e->wd >= 0)
+        n->bits[(unsigned)e->wd % WATCH_NEWS_BITS / 64] |= UINT64_C(1) << (unsigned)e->wd % 64;
+}
+
+int watch_read_news(int watch_fd, struct watch_news *ret)
 {
     _Alignas(struct inotify_event) _uninitialized_ char buf[4096];
-    bool news = false;
 
+    memset(ret, 0, sizeof(*ret));
     for (;;) {
         ssize_t n = read(watch_fd, buf, sizeof(buf));
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return news || (n < 0 && errno != EAGAIN);
+            return n < 0 && errno != EAGAIN ? -errno : 0;
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *e = (const void *)(buf + at);
 
-            news = news || e->mask != IN_IGNORED; /* which tells of a watch that was removed */
+            take(e, ret);
             at += (ssize_t)(sizeof(*e) + e->len);
         }
     }
+}
+
+bool watch_news_has(const struct watch_news *n, int watch)
+{
+    return watch >= 0 && (n->bits[(unsigned)watch % WATCH_NEWS_BITS / 64] >> (unsigned)watch % 64 & 1) != 0;
+}
+
+void watch_drain(int watch_fd)
+{
+    _uninitialized_ struct watch_news n;
+
+    (void)!watch_read_news(watch_fd, &n);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/macros.h"
 
@@ -15,5 +16,19 @@ int watch_open(void) _nodiscard_; /* a descriptor, of the caller's to close, or 
 int watch_add_children(int watch_fd, int cgroup_fd) _nodiscard_; /* one came or went */
 int watch_add_events(int watch_fd, int cgroup_fd) _nodiscard_;   /* of its cgroup.events */
 void watch_remove(int watch_fd, int watch);
-/* Takes all news off the queue. True where there was any, or that cannot be told. */
-bool watch_drain(int watch_fd);
+
+#define WATCH_NEWS_BITS 8192
+
+/* What was told, by watch: a bit for each, some of them shared, so that one that was not meant may be looked
+ * at in vain. */
+struct watch_news {
+    uint64_t bits[WATCH_NEWS_BITS / 64];
+    bool any;
+    bool lost;  /* there was more than the queue holds (fs.inotify.max_queued_events) */
+    bool moved; /* renamed, or unmounted: never so of cgroup v2 */
+};
+
+/* Takes all news off the queue. -EBADF and the like: it cannot be told. */
+int watch_read_news(int watch_fd, struct watch_news *ret) _nodiscard_;
+bool watch_news_has(const struct watch_news *n, int watch); /* false for -1 */
+void watch_drain(int watch_fd);                             /* nobody wants to know */

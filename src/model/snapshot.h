@@ -98,9 +98,9 @@ struct group {
     uint16_t io_stall_permyriad; /* or for block devices */
     uint64_t pause_since_usec;   /* of a paused one */
     uint64_t birth_usec;         /* start of its oldest process */
-    uint64_t cpu_usec;           /* used since its birth, as of at most GROUP_AGE_USEC ago */
-    uint64_t paused_usec;        /* frozen since its birth: so long */
-    uint64_t frozen_usec;        /* when it was last seen so; 0: never */
+    uint64_t cpu_usec; /* used since its birth, as of at most GROUP_AGE_USEC ago, or of the last four walks */
+    uint64_t paused_usec; /* frozen since its birth: so long */
+    uint64_t frozen_usec; /* when it was last seen so; 0: never */
     uint64_t anon;
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */

@@ -1,14 +1,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "base/units.h"
 #include "kernel/file.h"
-#include "kernel/memory_stat.h"
-#include "kernel/process.h"
-#include "kernel/psi.h"
 #include "snapshot/claims.h"
+#include "snapshot/group.h"
 #include "snapshot/handles.h"
 #include "snapshot/processes.h"
 #include "snapshot/reader.h"
@@ -16,24 +15,28 @@
 
 /* The groups of the domain. A walk over the hierarchy costs most by what it opens. So a group that is known
  * by its id keeps its directory open; what only says of a slice that there is something in it is read where
- * nothing was found below; the birth is remembered, and for a while what changes slowly. And as long as the
- * kernel has not told that anything came, went, became empty, froze or went on (watches.c), only memory is
- * read again, of the same groups. */
+ * nothing was found below; the birth is remembered, and for a while what changes slowly.
+ *
+ * And what the kernel has not told of (watches.c) is not looked for again: of groups that were there at the
+ * last walk memory is read, and what was told of them (they became empty, froze, went on); and if anything
+ * came or went, only the way there is walked. That goes as long as all could be watched; events that were
+ * lost on the way make everything look as if it had told of something. */
 
 #define DEPTH_MAX 12
-#define BIRTH_PIDS_MAX 32
 #define DT_DIRECTORY 4
-/* All is looked at again after so long, whatever was told. */
-#define WALK_AGE_USEC (5 * USEC_PER_SEC)
+/* Where walks are so far apart that everybody's CPU time is due at each, it is read of so many parts in turn.
+ */
+#define CPU_PARTS 4
 
 struct walk {
     struct snapshot_reader *reader;
     struct snapshot *snapshot;
-    uint64_t real_offset_usec; /* CLOCK_REALTIME − CLOCK_BOOTTIME */
+    bool keep; /* what has not changed is not visited */
     unsigned workload_index;
     unsigned depth;
     int dir_fd;
     const char *path;
+    unsigned watch;   /* of this one, i + 1; 0: it has none */
     bool found_below; /* something in this subtree holds processes */
 };
 
@@ -41,50 +44,6 @@ struct walk {
 static bool is_gone(int error)
 {
     return error == -ENOENT || error == -ENODEV;
-}
-
-struct birth_walk {
-    const struct snapshot_reader *reader;
-    int dir_fd;
-    unsigned depth;
-    uint64_t birth_usec; /* UINT64_MAX: no process seen yet */
-};
-
-static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode);
-
-/* Start of the oldest process in this cgroup or below it (a pod's processes are all in its containers'
- * cgroups). kernfs keeps no creation time of a directory, and a directory may be used again. */
-static void read_birth(struct birth_walk *b)
-{
-    pid_t pids[BIRTH_PIDS_MAX];
-    bool more;
-    int n = cgroup_read_procs(b->dir_fd, pids, BIRTH_PIDS_MAX, &more);
-
-    for (int i = 0; i < n; i++) {
-        struct process_stat st;
-
-        if (process_read_stat(b->reader->root_fd, pids[i], &st) == 0)
-            b->birth_usec = u64_min(b->birth_usec, st.start_usec);
-    }
-    if (b->depth < DEPTH_MAX)
-        (void)file_each_entry(b->dir_fd, birth_visit, b);
-}
-
-static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
-{
-    struct birth_walk *above = user, below = *above;
-    _cleanup_close_ int fd = -1;
-
-    if (type != DT_DIRECTORY)
-        return 0;
-    fd = file_open_dir(above->dir_fd, name);
-    if (fd < 0)
-        return 0;
-    below.dir_fd = fd;
-    below.depth++;
-    read_birth(&below);
-    above->birth_usec = below.birth_usec;
-    return 0;
 }
 
 /* FNV-1a: two paths of the same cgroup are told apart, no more. */
@@ -117,69 +76,33 @@ static struct group_handle *handle_known(struct walk *w, uint64_t inode, const c
     return h && h->dir_fd >= 0 && h->path_hash == path_hash(path) ? h : NULL;
 }
 
-/* A life begins with the first process: age, CPU time and growth count from there. */
-static void begin_life(struct walk *w, struct group_handle *h, int dir_fd)
+/* Where it is in the snapshot that is being walked over again; NULL: nowhere yet. */
+static struct group *group_of(const struct walk *w, const struct group_handle *h)
 {
-    struct birth_walk b = {w->reader, dir_fd, w->depth, UINT64_MAX};
-    bool reused = h->birth_usec != 0;
-    uint64_t used = 0;
+    struct group *g = &w->snapshot->groups[h->group - 1];
 
-    read_birth(&b);
-    h->was_empty = b.birth_usec == UINT64_MAX; /* not seen: asked again at the next look */
-    handle_reborn(h, u64_min(b.birth_usec, w->snapshot->now_usec));
-    if (reused && cgroup_read_cpu_usec(dir_fd, &used) < 0)
-        used = 0;
-    h->cpu_base_usec = used;
+    return w->keep && h->group > 0 && h->group <= w->snapshot->group_count && g->id == h->id && g->pid == 0
+               ? g
+               : NULL;
 }
 
-/* How long it stood still: what waits for pages that are read from swap counts as a stall on memory only
- * where the kernel takes them for part of the working set, and as one on I/O always. */
-static void read_stalls(struct group_handle *h, int dir_fd, uint64_t now_usec)
+/* Behind the others, else where one is that seems to be none any more. */
+static struct group *place_for(struct walk *w)
 {
-    struct psi memory, io = {0};
+    struct snapshot *s = w->snapshot;
+    unsigned *next = &w->reader->group_next;
 
-    if (!handle_wants_stalls(h, now_usec) || psi_read_at(dir_fd, "memory.pressure", &memory) < 0)
-        return;
-    (void)!psi_read_at(dir_fd, "io.pressure", &io);
-    handle_note_stalls(h, now_usec, memory.full.total_usec, io.full.total_usec);
+    if (s->group_count < s->group_max)
+        return &s->groups[s->group_count];
+    for (; w->keep && *next < s->group_count; (*next)++)
+        if (!s->groups[*next].populated)
+            return &s->groups[*next];
+    return NULL;
 }
 
-static int read_stat(int dir_fd, struct memory_stat *ret)
-{
-    _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
-
-    return fd < 0 ? fd : memory_stat_pread(fd, ret);
-}
-
-/* What is read at each walk. */
-static void fill_memory(struct walk *w, struct group_handle *h, int dir_fd, const struct memory_stat *m,
-                        struct group *g)
-{
-    const struct snapshot *s = w->snapshot;
-    uint64_t cpu, swap;
-
-    g->anon = m->anon;
-    g->shmem = m->shmem;
-    g->kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
-    g->swap = 0;
-    if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
-        g->swap = memory_stat_only_swap(m, swap);
-    if (handle_is_aged(h, s->now_usec, g->frozen, g->owner_uid)) {
-        if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
-            handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
-        claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &h->claims);
-    }
-    g->claims = h->claims;
-    if (w->reader->wants_stalls)
-        read_stalls(h, dir_fd, s->now_usec);
-    handle_observe(h, s->now_usec, g);
-}
-
-static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const char *path,
+static void fill_group(struct walk *w, struct group_handle *h, struct group *g, int dir_fd, const char *path,
                        const struct memory_stat *m, bool frozen, uid_t owner_uid)
 {
-    struct group *g = &w->snapshot->groups[w->snapshot->group_count++];
-
     *g = (struct group){
         .id = h->id,
         .class_index = h->class_index,
@@ -189,8 +112,9 @@ static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const
         .populated = true,
         .frozen = frozen,
     };
+    h->group = (unsigned)(g - w->snapshot->groups) + 1;
     (void)text_copy(text_from(path), g->path, sizeof(g->path));
-    fill_memory(w, h, dir_fd, m, g);
+    group_read(w->reader, w->snapshot, h, dir_fd, m, g);
 }
 
 /* No place for it: what it is in stands for it. */
@@ -218,13 +142,16 @@ static void add_rest(struct walk *w, unsigned class_index)
 }
 
 static void add_group(struct walk *w, int dir_fd, const char *path, unsigned class_index,
-                      const struct cgroup_events *events, const struct cgroup_identity *who)
+                      const struct cgroup_events *events, const struct cgroup_identity *who, unsigned watch)
 {
     struct group_handle *h = handle_find(w->reader, who->id, 0);
     struct snapshot *s = w->snapshot;
     struct memory_stat m;
+    struct group *g;
     int r;
 
+    if (h)
+        h->watch = watch;
     if (!events->populated) { /* takes no handle that one with memory may need */
         if (h && !h->was_empty)
             handle_note_end(h, s);
@@ -232,24 +159,30 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
             h->seen = h->was_empty = true;
         return;
     }
-    r = read_stat(dir_fd, &m);
+    r = group_read_stat(dir_fd, &m);
     if (r < 0) { /* one that we knew went while we walked; else what cannot be read is not acted on */
-        w->reader->watched = false; /* the next walk looks again */
+        watches_look_again(w->reader, w->watch);
         s->groups_left_out += !h || !is_gone(r);
         if (h)
             h->seen = true;
         return;
     }
-    if (s->group_count >= s->group_max || (!h && !(h = handle_new(w, dir_fd, path, who->id)))) {
+    g = h ? group_of(w, h) : NULL;
+    if (!g)
+        g = place_for(w);
+    if (!g || (!h && !(h = handle_new(w, dir_fd, path, who->id)))) {
         add_rest(w, class_index);
         return;
     }
     h->seen = true;
+    h->watch = watch;
     h->class_index = class_index;
     h->workload_index = w->workload_index;
     if (h->was_empty)
-        begin_life(w, h, dir_fd);
-    fill_group(w, h, dir_fd, path, &m, events->frozen, who->owner_uid);
+        group_begin_life(w->reader, h, dir_fd, s->now_usec);
+    if (g == &s->groups[s->group_count])
+        s->group_count++;
+    fill_group(w, h, g, dir_fd, path, &m, events->frozen, who->owner_uid);
 }
 
 /* Not to be taken as a group of `other`: where people are logged in. */
@@ -284,9 +217,11 @@ static bool holds_protected(const struct snapshot_reader *r, const char *path)
  * not known. */
 static int leave_out(struct walk *w, int error)
 {
-    w->reader->watched = false;
-    if (is_gone(error))
+    if (is_gone(error)) {
+        watches_look_again(w->reader, w->watch);
         return 0;
+    }
+    w->reader->watched = false;
     w->snapshot->groups_left_out++;
     w->found_below = true;
     return 0;
@@ -294,38 +229,96 @@ static int leave_out(struct walk *w, int error)
 
 static int visit(struct walk *w, int dir_fd, const char *path, bool known);
 
-static int visit_child(void *user, const char *name, unsigned char type, uint64_t inode)
+/* A directory of which nothing was told is as before if it has as many in it as groups that were read in this
+ * walk: an id is never used again. */
+static bool is_same(const struct walk *w, const struct group_watch *x, const char *name)
 {
-    struct walk *w = user;
-    _uninitialized_ char path[GROUP_PATH_MAX];
-    const struct group_handle *h;
-    _cleanup_close_ int fd = -1;
+    struct stat st;
 
-    if (type != DT_DIRECTORY)
-        return 0;
+    return x->live > 0 && fstatat(w->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == x->id &&
+           st.st_nlink == x->live + 2U;
+}
+
+/* Nothing has changed in it: what is known of it and below stays. */
+static bool keep(struct walk *w, const char *name, uint64_t inode)
+{
+    struct group_watch *x = w->keep && w->reader->watched ? watches_find(w->reader, inode) : NULL;
+
+    if (!x || x->parent != w->watch || x->look || x->below || (x->check && !is_same(w, x, name)))
+        return false;
+    x->check = false;
+    x->state = WATCH_KEPT;
+    w->found_below = w->found_below || x->found;
+    return true;
+}
+
+static int visit_inside(struct walk *w, const char *name, uint64_t inode)
+{
+    _uninitialized_ char path[GROUP_PATH_MAX];
+    struct group_handle *h;
+    _cleanup_close_ int fd = -1;
+    int r;
+
     if (cgroup_path_join(path, w->path, name) < 0)
         return leave_out(w, -ENAMETOOLONG);
     h = handle_known(w, inode, path);
-    if (h)
-        return visit(w, h->dir_fd, path, true);
+    if (h) {
+        h->is_open = true;
+        r = visit(w, h->dir_fd, path, true);
+        h->is_open = false;
+        return r;
+    }
     fd = file_open_dir(w->dir_fd, name);
     if (fd < 0)
         return leave_out(w, fd);
     return visit(w, fd, path, false);
 }
 
-static int visit_children(struct walk *w, int dir_fd, const char *path, bool *ret_found)
+static int visit_child(void *user, const char *name, unsigned char type, uint64_t inode)
+{
+    struct walk *w = user;
+    bool found = w->found_below;
+    struct group_watch *x;
+    int r;
+
+    if (type != DT_DIRECTORY || keep(w, name, inode))
+        return 0;
+    w->found_below = false;
+    r = visit_inside(w, name, inode);
+    x = w->reader->watched ? watches_find(w->reader, inode) : NULL;
+    if (x) {
+        x->found = w->found_below;
+        x->look = w->watch != 0 && w->reader->watches[w->watch - 1].look; /* it may be what was not there */
+    }
+    w->found_below = w->found_below || found;
+    return r;
+}
+
+static int visit_children(struct walk *w, int dir_fd, const char *path, unsigned watch, bool *ret_found)
 {
     struct walk below = *w;
     int r;
 
     below.dir_fd = dir_fd;
     below.path = path;
+    below.watch = watch;
     below.depth = w->depth + 1;
     below.found_below = false;
     r = file_each_entry(dir_fd, visit_child, &below);
     *ret_found = below.found_below;
     return is_gone(r) ? 0 : r;
+}
+
+/* As a group it is not known any more, until it has been found to be one again. */
+static void forget_group(struct walk *w, uint64_t id)
+{
+    struct group_handle *h = w->keep ? handle_find(w->reader, id, 0) : NULL;
+    struct group *g = h ? group_of(w, h) : NULL;
+
+    if (h)
+        h->seen = false;
+    if (g)
+        g->populated = false;
 }
 
 /* A cgroup that a class matches: a group, or (Unit=process) its processes are. */
@@ -334,9 +327,12 @@ static int visit_matched(struct walk *w, int dir_fd, const char *path, unsigned 
     struct cgroup_identity who;
     struct cgroup_events events;
     int r = cgroup_read_identity(dir_fd, &who);
+    unsigned watch = 0;
+    bool is_new;
 
     if (r == 0) {
-        (void)watches_note(w->reader, who.id, dir_fd, WATCH_EVENTS);
+        forget_group(w, who.id);
+        watch = watches_note(w->reader, who.id, dir_fd, WATCH_EVENTS, w->watch, &is_new);
         r = cgroup_read_events(dir_fd, &events);
     }
     if (r < 0)
@@ -345,7 +341,7 @@ static int visit_matched(struct walk *w, int dir_fd, const char *path, unsigned 
     if (holds_protected(w->reader, path))
         return 0;
     if (w->reader->config->classes[class_index].unit == UNIT_CGROUP) {
-        add_group(w, dir_fd, path, class_index, &events, &who);
+        add_group(w, dir_fd, path, class_index, &events, &who, watch);
         return 0;
     }
     w->reader->watched = false; /* of processes nothing is told */
@@ -363,10 +359,11 @@ static int visit_leaf(struct walk *w, int dir_fd, const char *path, const struct
     unsigned other = w->reader->config->class_count - 1;
     struct cgroup_events events;
     int held = 1, r;
+    unsigned watch;
     bool more;
     pid_t pid;
 
-    (void)watches_note(w->reader, who->id, dir_fd, WATCH_EVENTS | WATCH_CHILDREN);
+    watch = watches_note(w->reader, who->id, dir_fd, WATCH_EVENTS | WATCH_CHILDREN, w->watch, &more);
     if (!known || !who->is_leaf)
         held = cgroup_read_procs(dir_fd, &pid, 1, &more);
     if (held == -EOPNOTSUPP) /* a threaded one: threads of processes that its parent holds */
@@ -380,7 +377,7 @@ static int visit_leaf(struct walk *w, int dir_fd, const char *path, const struct
         return 0;
     w->found_below = true;
     if (held > 0 && path[0] && !is_login(path) && !holds_protected(w->reader, path))
-        add_group(w, dir_fd, path, other, &events, who);
+        add_group(w, dir_fd, path, other, &events, who, watch);
     return 0;
 }
 
@@ -392,7 +389,8 @@ static int visit(struct walk *w, int dir_fd, const char *path, bool known)
     const struct config *c = w->reader->config;
     unsigned class_index = config_class_of(c, path);
     struct cgroup_identity who;
-    bool found = false;
+    bool found = false, is_new = false;
+    unsigned watch = 0;
     int r;
 
     if (is_protected(w->reader, path))
@@ -400,12 +398,15 @@ static int visit(struct walk *w, int dir_fd, const char *path, bool known)
     if (class_index + 1 < c->class_count)
         return visit_matched(w, dir_fd, path, class_index);
     r = cgroup_read_identity(dir_fd, &who);
-    if (r == 0 && watches_note(w->reader, who.id, dir_fd, WATCH_CHILDREN))
+    if (r == 0)
+        watch = watches_note(w->reader, who.id, dir_fd, WATCH_CHILDREN, w->watch, &is_new);
+    if (is_new)
         r = cgroup_read_identity(dir_fd, &who);
     if (r < 0)
         return leave_out(w, r);
+    forget_group(w, who.id);
     if (w->depth < DEPTH_MAX && !who.is_leaf) {
-        r = visit_children(w, dir_fd, path, &found);
+        r = visit_children(w, dir_fd, path, watch, &found);
         if (r < 0)
             return leave_out(w, r);
     }
@@ -419,13 +420,14 @@ static int walk_all(struct walk *w)
 {
     const struct snapshot_reader *r = w->reader;
     struct cgroup_identity root;
-    bool found;
+    bool found, is_new;
+    unsigned watch = 0;
     int e = 0;
 
     if (!r->isolate) {
         if (cgroup_read_identity(r->hierarchy->fd, &root) == 0)
-            (void)watches_note(w->reader, root.id, r->hierarchy->fd, WATCH_CHILDREN);
-        return visit_children(w, r->hierarchy->fd, "", &found);
+            watch = watches_note(w->reader, root.id, r->hierarchy->fd, WATCH_CHILDREN, 0, &is_new);
+        return visit_children(w, r->hierarchy->fd, "", watch, &found);
     }
     for (unsigned i = 0; i < r->workload_count && e == 0; i++) {
         if (r->workloads[i].id == 0)
@@ -433,10 +435,22 @@ static int walk_all(struct walk *w)
         w->workload_index = i;
         w->dir_fd = r->workloads[i].dir_fd;
         w->path = r->workloads[i].path;
+        w->watch = 0;
         w->found_below = false;
         e = visit(w, w->dir_fd, w->path, false);
     }
     return e;
+}
+
+static void end_walk(struct walk *w, int error)
+{
+    struct snapshot_reader *r = w->reader;
+    const struct snapshot *s = w->snapshot;
+
+    watches_end(r);
+    r->watched = r->watched && error == 0 && !r->processes && s->groups_left_out == 0;
+    r->walked_usec = s->now_usec;
+    r->walked_groups = s->group_count;
 }
 
 static int read_hierarchy(struct walk *w)
@@ -445,48 +459,143 @@ static int read_hierarchy(struct walk *w)
     struct snapshot *s = w->snapshot;
     int e;
 
+    w->keep = false;
     s->group_count = s->groups_left_out = s->rest_count = 0;
     handles_unsee(r);
     watches_begin(r);
     e = r->processes ? processes_of_host(r, s) : walk_all(w);
     handles_drop_unseen(r, s);
-    watches_end(r);
-    r->watched = r->watched && e == 0 && !r->processes && s->groups_left_out == 0;
-    r->walked_usec = s->now_usec;
-    r->walked_groups = s->group_count;
+    watches_settle(r);
+    end_walk(w, e);
+    r->walked_all = true;
+    r->turned_usec = s->now_usec;
     return e;
 }
 
-/* Only memory, of the groups of the last walk. False: all has to be looked at. */
-static bool read_same(struct walk *w)
+/* It holds processes and is no more than it was, as far as itself can tell. */
+static bool is_still_group(struct walk *w, const struct group_handle *h, struct group *g)
+{
+    struct cgroup_identity who;
+    struct cgroup_events events;
+
+    if (cgroup_read_identity(h->dir_fd, &who) < 0 || cgroup_read_events(h->dir_fd, &events) < 0 ||
+        !events.populated || (h->class_index + 1 >= w->reader->config->class_count && !who.is_leaf))
+        return false;
+    g->owner_uid = who.owner_uid;
+    g->frozen = events.frozen;
+    return true;
+}
+
+static bool read_known_one(struct walk *w, struct group_handle *h, struct group_watch *x, struct group *g)
+{
+    const struct snapshot *s = w->snapshot;
+    struct cgroup_identity who;
+    struct memory_stat m;
+
+    if (h->dir_fd < 0 || h->was_empty || x->look)
+        return false;
+    if (x->stale && !is_still_group(w, h, g))
+        return false;
+    if (group_read_stat(h->dir_fd, &m) < 0)
+        return false;
+    if (!x->stale && s->now_usec >= h->age_due_usec && cgroup_read_identity(h->dir_fd, &who) == 0)
+        g->owner_uid = who.owner_uid;
+    x->stale = false;
+    group_read(w->reader, s, h, h->dir_fd, &m, g);
+    return true;
+}
+
+/* The groups of the last walk: memory, and what was told of. What seems to be none any more is to be visited.
+ * False: all has to be looked at. */
+static bool read_known(struct walk *w)
 {
     struct snapshot_reader *r = w->reader;
     struct snapshot *s = w->snapshot;
 
-    if (r->reconfigured || s->group_count != r->walked_groups ||
-        s->now_usec >= u64_add_cap(r->walked_usec, WALK_AGE_USEC) || !watches_tell_same(r))
-        return false;
     for (unsigned i = 0; i < s->group_count; i++) {
         struct group *g = &s->groups[i];
         struct group_handle *h = handle_find(r, g->id, g->pid);
-        struct cgroup_identity who;
-        struct memory_stat m;
+        struct group_watch *x = h && h->watch != 0 ? &r->watches[h->watch - 1] : NULL;
 
-        if (!h || h->dir_fd < 0 || h->was_empty || read_stat(h->dir_fd, &m) < 0)
+        if (!x || x->id != g->id)
             return false;
-        if (s->now_usec >= h->age_due_usec && cgroup_read_identity(h->dir_fd, &who) == 0)
-            g->owner_uid = who.owner_uid;
-        fill_memory(w, h, h->dir_fd, &m, g);
+        if (read_known_one(w, h, x, g)) {
+            if (x->parent != 0)
+                r->watches[x->parent - 1].live++;
+        } else {
+            g->populated = h->seen = false;
+            x->look = true;
+        }
     }
+    return true;
+}
+
+/* Those that are still there, in the order in which they were. */
+static void drop_gone(struct walk *w)
+{
+    struct snapshot_reader *r = w->reader;
+    struct snapshot *s = w->snapshot;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < r->handle_max; i++) {
+        struct group_handle *h = &r->handles[i];
+
+        const struct group_watch *x = h->watch != 0 ? &r->watches[h->watch - 1] : NULL;
+
+        if (h->id == 0)
+            continue;
+        if (!x || x->id != h->id || x->state == WATCH_GONE)
+            h->seen = false;
+        else if (x->state == WATCH_KEPT)
+            h->seen = true;
+    }
+    for (unsigned i = 0; i < s->group_count; i++) {
+        struct group_handle *h = handle_find(r, s->groups[i].id, s->groups[i].pid);
+
+        if (!h || !h->seen || !s->groups[i].populated)
+            continue;
+        if (n != i)
+            s->groups[n] = s->groups[i];
+        h->group = ++n;
+    }
+    s->group_count = n;
+    handles_drop_unseen(r, s);
+}
+
+/* Only what was told of, and what has not been looked at for a while. False: all has to be. */
+static bool read_news(struct walk *w)
+{
+    struct snapshot_reader *r = w->reader;
+    struct snapshot *s = w->snapshot;
+    int e;
+
+    if (r->reconfigured || s->group_count != r->walked_groups || !watches_take_news(r, s->now_usec) ||
+        !read_known(w))
+        return false;
+    if (!watches_spread(r))
+        return true;
+    w->keep = true;
+    r->handle_next = r->group_next = 0;
+    e = walk_all(w);
+    if (e < 0 || s->groups_left_out > 0 || !r->watched) /* what was kept may be lost */
+        return false;
+    watches_settle(r);
+    drop_gone(w);
+    end_walk(w, e);
+    r->walked_all = false;
     return true;
 }
 
 int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
 {
-    struct walk w = {.reader = r, .snapshot = s, .real_offset_usec = claims_real_offset_usec(s->now_usec)};
+    struct walk w = {.reader = r, .snapshot = s};
 
+    r->real_offset_usec = claims_real_offset_usec(s->now_usec);
+    r->cpu_parts = u64_sub_floor(s->now_usec, r->read_usec) > GROUP_AGE_USEC / CPU_PARTS ? CPU_PARTS : 1;
+    r->cpu_turn++;
+    r->read_usec = s->now_usec;
     s->ended_count = 0;
     s->groups_usec = s->now_usec;
     s->groups_read = true;
-    return read_same(&w) ? 0 : read_hierarchy(&w);
+    return read_news(&w) ? 0 : read_hierarchy(&w);
 }

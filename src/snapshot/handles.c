@@ -58,7 +58,7 @@ static void drop_unseen_one(struct snapshot_reader *r)
     for (; r->handle_next < r->handle_max; r->handle_next++) {
         struct group_handle *h = &r->handles[r->handle_next];
 
-        if (h->id == 0 || h->seen)
+        if (h->id == 0 || h->seen || h->is_open)
             continue;
         handle_drop(r, h);
         return;

@@ -59,6 +59,8 @@ struct group_handle {
     uint64_t cpu_base_usec; /* what an earlier life of the cgroup had used */
     unsigned class_index;
     unsigned workload_index;
+    unsigned watch;                             /* its place among those, i + 1; 0: none */
+    unsigned group;                             /* in the snapshot, as of the last walk, i + 1 */
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
     bool stall_known;
@@ -68,6 +70,7 @@ struct group_handle {
     uint32_t memory_full_usec; /* totals */
     uint32_t io_full_usec;
     bool was_empty; /* its next process begins a new life */
+    bool is_open;   /* somebody lists its directory: it is not to be dropped */
     bool seen;
     bool frozen;            /* when it was last seen */
     uint64_t peak_bytes;    /* the most that was seen in this life, swap included */
@@ -88,8 +91,15 @@ struct group_watch {
     int events;  /* two watches; -1: it has none */
     int children;
     unsigned first; /* as of a handle */
-    unsigned next : 31;
-    unsigned seen : 1;
+    unsigned next;
+    unsigned parent;    /* of what it is in, i + 1; 0: nothing that is watched */
+    unsigned live : 24; /* groups that are in it itself, and were read in this walk */
+    unsigned state : 2; /* enum watch_state */
+    unsigned stale : 1; /* its cgroup.events may have become another */
+    unsigned look : 1;  /* it is to be visited: something in it came or went */
+    unsigned check : 1; /* as many are in it as before, or it is to be visited */
+    unsigned below : 1; /* one of the above is so of something below it */
+    unsigned found : 1; /* something in it or below holds processes */
 };
 
 struct snapshot_reader {
@@ -101,9 +111,10 @@ struct snapshot_reader {
     int vmstat_fd;
     const struct config *config;
     bool isolate;
-    bool has_swap;     /* as of the last look */
-    bool wants_stalls; /* of each group: set by the caller */
-    bool processes;    /* units are processes: host mode without a usable hierarchy */
+    bool has_swap;             /* as of the last look */
+    bool wants_stalls;         /* of each group: set by the caller */
+    bool processes;            /* units are processes: host mode without a usable hierarchy */
+    uint64_t real_offset_usec; /* CLOCK_REALTIME − CLOCK_BOOTTIME, as of this walk */
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
@@ -114,11 +125,20 @@ struct snapshot_reader {
     unsigned handle_next; /* where to look for one that this walk has not come across */
     int watch_fd;         /* -1: each walk looks at everything */
     bool watched;         /* all of what the last walk has come across */
-    uint64_t walked_usec; /* when that was */
+    uint64_t walked_usec; /* when more than memory was last looked at */
+    bool walked_all;      /* then everything */
     unsigned walked_groups;
+    unsigned group_next; /* where to look for a group of the snapshot that has gone */
+    uint64_t read_usec;  /* when groups were last read */
+    unsigned cpu_parts;  /* CPU time is read of a part of the groups: one of so many */
+    unsigned cpu_turn;
     struct group_watch *watches; /* as the handles, watch_max of them */
     unsigned watch_max;
     unsigned watch_free;
+    unsigned watch_count;
+    unsigned watch_top;   /* beyond it none was ever in use */
+    unsigned watch_turn;  /* the next one that is looked at though nothing was told */
+    uint64_t turned_usec; /* when that was last done */
 };
 
 int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,

@@ -2,12 +2,16 @@
  * of pauses made, and the decision kept. The tree is in memory (/dev/shm), so that this is our own time and
  * that of the system calls, without what a kernel needs to make the numbers up. One line a shape:
  *
- *     cycle groups=1000 shape=class first_us=… median_us=… p99_us=… per_group_ns=… cold_us=… target_us=10000
+ *     cycle groups=1000 shape=class first_us=… median_us=… p99_us=… per_group_ns=… churn_us=… worst_us=…
+ *         aged_us=… cold_us=… target_us=10000
  *
  * By the clock that the reader is given the cycles are 100 ms apart, as they are when something has to be
- * chosen or paused: so each of them has its share of what ages, and one in fifty looks at everything. `cold`
- * is the median of cycles 10 s apart, with nothing to go by but what is kept for good: births and
- * descriptors. So is each cycle between which a group came, went or froze, but for what has not aged yet. */
+ * chosen or paused: so each of them has its share of what ages, and of what is looked at though nothing was
+ * told. `first` is the cycle after the start: nothing is known. `churn` and `worst` are the median and the
+ * longest of 200 such cycles, before each of which one group in 200 has gone and as many have come. `aged` is
+ * the median of cycles 10 s apart; `cold` of the same, where the kernel has lost events in between (too many
+ * at once), so that nothing is known but births and descriptors. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -37,6 +41,8 @@
 #define STEP_USEC (100 * USEC_PER_MSEC)
 #define STEP_COLD_USEC (10 * USEC_PER_SEC)
 #define COLD_RUNS 20
+#define CHURN_PART 200
+#define EVENTS_LOST 20000
 
 enum shape {
     SHAPE_CLASS, /* a class matches every group: workload.slice/task-N */
@@ -158,26 +164,85 @@ static void put_node(enum shape shape)
     put("sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n");
 }
 
+static const char *slice_of(enum shape shape)
+{
+    return shape == SHAPE_PODS ? "kubepods.slice" : "workload.slice";
+}
+
+static void put_group(enum shape shape, unsigned i)
+{
+    char path[128];
+
+    if (shape == SHAPE_PODS) {
+        (void)snprintf(path, sizeof(path), "%s/pod-%05u.slice", slice_of(shape), i);
+        put_cgroup(path, 0, true);
+        (void)snprintf(path, sizeof(path), "%s/pod-%05u.slice/container.scope", slice_of(shape), i);
+    } else {
+        (void)snprintf(path, sizeof(path), "%s/task-%05u", slice_of(shape), i);
+    }
+    put_cgroup(path, 10000 + i, shape == SHAPE_PODS);
+}
+
+static void remove_cgroup(const char *path)
+{
+    char full[256];
+    struct dirent *e;
+    DIR *d;
+
+    (void)snprintf(full, sizeof(full), "%s/sys/fs/cgroup/%s", b.base, path);
+    d = opendir(full);
+    while (d && (e = readdir(d)) != NULL)
+        (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (!d || closedir(d) < 0 || rmdir(full) < 0)
+        fail(full);
+}
+
+/* As the kernel does it: it becomes empty, and then it is removed. */
+static void remove_group(enum shape shape, unsigned i)
+{
+    char path[128], file[256];
+
+    if (shape == SHAPE_PODS)
+        (void)snprintf(path, sizeof(path), "%s/pod-%05u.slice/container.scope", slice_of(shape), i);
+    else
+        (void)snprintf(path, sizeof(path), "%s/task-%05u", slice_of(shape), i);
+    (void)snprintf(file, sizeof(file), "sys/fs/cgroup/%s/cgroup.events", path);
+    put(file, "populated 0\nfrozen 0\n");
+    remove_cgroup(path);
+    if (shape != SHAPE_PODS)
+        return;
+    *strrchr(path, '/') = 0;
+    remove_cgroup(path);
+}
+
+/* More events than the kernel keeps, of two files in turn so that they are not taken for one. */
+static void lose_events(enum shape shape, unsigned first)
+{
+    char file[2][256];
+
+    for (unsigned i = 0; i < 2; i++)
+        (void)snprintf(file[i], sizeof(file[i]), "%s/sys/fs/cgroup/%s/%s-%05u%s/cgroup.events", b.base,
+                       slice_of(shape), shape == SHAPE_PODS ? "pod" : "task", first + i,
+                       shape == SHAPE_PODS ? ".slice/container.scope" : "");
+    for (unsigned i = 0; i < EVENTS_LOST; i++) {
+        int fd = open(file[i % 2], O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, "populated 1\n", 12) != 12)
+            fail(file[i % 2]);
+        (void)close(fd);
+    }
+}
+
 static void make_tree(enum shape shape, unsigned count)
 {
-    const char *slice = shape == SHAPE_PODS ? "kubepods.slice" : "workload.slice";
-    char path[128];
 
     (void)snprintf(b.base, sizeof(b.base), "/dev/shm/hr-bench-XXXXXX");
     if (!mkdtemp(b.base))
         fail(b.base);
     put_node(shape);
-    put_cgroup(slice, 0, true);
-    for (unsigned i = 0; i < count; i++) {
-        if (shape == SHAPE_PODS) {
-            (void)snprintf(path, sizeof(path), "%s/pod-%05u.slice", slice, i);
-            put_cgroup(path, 0, true);
-            (void)snprintf(path, sizeof(path), "%s/pod-%05u.slice/container.scope", slice, i);
-        } else {
-            (void)snprintf(path, sizeof(path), "%s/task-%05u", slice, i);
-        }
-        put_cgroup(path, 10000 + i, shape == SHAPE_PODS);
-    }
+    put_cgroup(slice_of(shape), 0, true);
+    for (unsigned i = 0; i < count; i++)
+        put_group(shape, i);
 }
 
 static void remove_tree(void)
@@ -265,6 +330,11 @@ static bool is_less(const void *x, const void *y, const void *user _unused_)
     return *(const uint64_t *)x < *(const uint64_t *)y;
 }
 
+static void sort_samples(unsigned runs)
+{
+    sort_array(b.samples, runs, sizeof(b.samples[0]), is_less, NULL);
+}
+
 static uint64_t timed(unsigned count, uint64_t step_usec)
 {
     uint64_t begin;
@@ -279,12 +349,29 @@ static void take_samples(unsigned count, unsigned runs, uint64_t step_usec)
 {
     for (unsigned i = 0; i < runs; i++)
         b.samples[i] = timed(count, step_usec);
-    sort_array(b.samples, runs, sizeof(b.samples[0]), is_less, NULL);
+    sort_samples(runs);
+}
+
+/* Returns the first group that is left. */
+static unsigned take_churn(enum shape shape, unsigned count)
+{
+    unsigned first = 0;
+
+    for (unsigned i = 0; i < RUNS_MAX; i++) {
+        for (unsigned n = 0; n < count / CHURN_PART; n++, first++) {
+            remove_group(shape, first);
+            put_group(shape, first + count);
+        }
+        b.samples[i] = timed(count, STEP_USEC);
+    }
+    sort_samples(RUNS_MAX);
+    return first;
 }
 
 static uint64_t run(enum shape shape, unsigned count, unsigned runs)
 {
-    uint64_t first, median, least, p99;
+    uint64_t first, median, least, p99, churn, worst, aged;
+    unsigned left;
 
     make_tree(shape, count);
     open_reader(shape);
@@ -295,13 +382,22 @@ static uint64_t run(enum shape shape, unsigned count, unsigned runs)
     median = b.samples[runs / 2];
     p99 = b.samples[runs * 99 / 100];
     take_samples(count, COLD_RUNS, STEP_COLD_USEC);
+    aged = b.samples[COLD_RUNS / 2];
+    left = take_churn(shape, count);
+    churn = b.samples[RUNS_MAX / 2];
+    worst = b.samples[RUNS_MAX - 1];
+    for (unsigned i = 0; i < COLD_RUNS; i++) {
+        lose_events(shape, left);
+        b.samples[i] = timed(count, STEP_COLD_USEC);
+    }
+    sort_samples(COLD_RUNS);
     close_reader();
     remove_tree();
     printf("cycle groups=%u shape=%s first_us=%ju least_us=%ju median_us=%ju p99_us=%ju per_group_ns=%ju "
-           "cold_us=%ju target_us=%u\n",
+           "churn_us=%ju worst_us=%ju aged_us=%ju cold_us=%ju target_us=%u\n",
            count, shape_names[shape], (uintmax_t)first, (uintmax_t)least, (uintmax_t)median, (uintmax_t)p99,
-           (uintmax_t)median * 1000 / count, (uintmax_t)b.samples[COLD_RUNS / 2],
-           count * TARGET_USEC_PER_GROUP);
+           (uintmax_t)median * 1000 / count, (uintmax_t)churn, (uintmax_t)worst, (uintmax_t)aged,
+           (uintmax_t)b.samples[COLD_RUNS / 2], count * TARGET_USEC_PER_GROUP);
     return median;
 }
 

@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "kernel/watch.h"
+#include "snapshot/watches.h"
+
 #define WORK "workload.slice"
 #define NOW (1000 * USEC_PER_SEC)
 #define WALK_USEC (100 * USEC_PER_MSEC)
@@ -29,7 +32,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* Whether the walk looked at everything. */
+/* Whether the walk looked at more than memory and what was told of groups. */
 static bool walk(struct tree *t, const char *expected)
 {
     now_usec += WALK_USEC;
@@ -49,7 +52,20 @@ static void begin(struct tree *t)
         tree_process(t, &processes[i]);
     assert_true(walk(t, BOTH));
     assert_true(t->reader.watched);
+    t->reader.turned_usec = UINT64_MAX; /* nothing is looked at that nobody told of */
     assert_false(walk(t, BOTH));
+}
+
+static void begin_full(struct tree *t, unsigned max)
+{
+    snapshot_reader_deinit(&t->reader);
+    assert_int_equal(snapshot_reader_init(&t->reader, t->f->fd, &t->hierarchy, &t->config, t->handles, max),
+                     0);
+    snapshot_reader_watch(&t->reader, t->watches, ARRAY_SIZE(t->watches));
+    t->reader.isolate = true;
+    (void)snapshot_reader_find_workloads(&t->reader);
+    t->s.group_max = max;
+    begin(t);
 }
 
 static void test_only_memory(void **state)
@@ -64,8 +80,6 @@ static void test_only_memory(void **state)
     assert_int_equal(tree_group(t, WORK "/a")->growth_bytes, 7 * MIB);
     assert_int_equal(tree_group(t, WORK "/a")->birth_usec, 5 * USEC_PER_SEC);
     assert_int_equal(t->s.groups_usec, now_usec);
-    now_usec += 5 * USEC_PER_SEC; /* whatever was told */
-    assert_true(walk(t, BOTH));
 }
 
 static void test_coming_and_going(void **state)
@@ -109,7 +123,7 @@ static void test_frozen(void **state)
 
     begin(t);
     tree_write(t, WORK "/a", "cgroup.events", "populated 1\nfrozen 1\n");
-    assert_true(walk(t, BOTH));
+    assert_false(walk(t, BOTH));
     assert_true(tree_group(t, WORK "/a")->frozen);
     assert_false(walk(t, BOTH));
     assert_true(tree_group(t, WORK "/a")->frozen);
@@ -183,6 +197,7 @@ static void test_cpu_share(void **state)
     assert_true(g->cpu_permyriad == GROUP_CPU_UNKNOWN);
     now_usec += GROUP_AGE_USEC - 2 * WALK_USEC; /* a second after the first walk */
     cpu(t, USEC_PER_SEC + USEC_PER_SEC / 4);
+    t->reader.read_usec = now_usec; /* as if there had been walks meanwhile: all that is due is read */
     assert_false(walk(t, BOTH));
     assert_int_equal(g->cpu_usec, USEC_PER_SEC + USEC_PER_SEC / 4);
     assert_int_equal(g->cpu_permyriad, PERMYRIAD / 4);
@@ -190,9 +205,9 @@ static void test_cpu_share(void **state)
     assert_false(walk(t, BOTH));
     assert_int_equal(g->cpu_permyriad, PERMYRIAD / 4); /* not yet again */
     tree_write(t, WORK "/a", "cgroup.events", "populated 1\nfrozen 1\n");
-    assert_true(walk(t, BOTH));
+    assert_false(walk(t, BOTH));
     tree_write(t, WORK "/a", "cgroup.events", "populated 1\nfrozen 0\n");
-    assert_true(walk(t, BOTH));
+    assert_false(walk(t, BOTH));
     g = tree_group(t, WORK "/a");
     assert_int_equal(g->cpu_usec,
                      3 * USEC_PER_SEC); /* read at once, and what it did before is not its share now */
@@ -221,14 +236,161 @@ static void test_claims_age(void **state)
     assert_int_equal(tree_group(t, WORK "/a")->owner_uid, 1234);
 }
 
+/* Walks that are seconds apart read a quarter's CPU time each. */
+static void test_cpu_in_turn(void **state)
+{
+    struct tree *t = *state;
+
+    cpu(t, USEC_PER_SEC);
+    begin(t);
+    cpu(t, 2 * USEC_PER_SEC);
+    for (unsigned i = 0; i < 4; i++) {
+        now_usec += USEC_PER_SEC;
+        (void)walk(t, BOTH);
+    }
+    assert_int_equal(tree_group(t, WORK "/a")->cpu_usec, 2 * USEC_PER_SEC);
+}
+
+/* The tree as it is now, and nobody was told how it came to be so. */
+static void lose_news(struct tree *t)
+{
+    watch_drain(t->reader.watch_fd);
+}
+
+/* How many walks a tenth of a second apart it takes until this is seen; 0: longer than it may. */
+static unsigned walks_until(struct tree *t, const char *before, const char *after)
+{
+    for (unsigned i = 1; i <= WATCH_AGE_USEC / WALK_USEC * 2; i++) {
+        now_usec += WALK_USEC;
+        assert_int_equal(tree_look(t, now_usec), 0);
+        assert_int_equal(snapshot_read_groups(&t->reader, &t->s), 0);
+        assert_false(t->reader.walked_all && t->reader.walked_usec == now_usec);
+        if (tree_has_groups(t, after))
+            return i * WALK_USEC <= WATCH_AGE_USEC + WATCH_AGE_USEC / 4 ? i : 0;
+        assert_true(tree_has_groups(t, before));
+    }
+    return 0;
+}
+
+/* What is told by nobody is seen all the same, and no walk looks at everything for that. */
+static void test_untold(void **state)
+{
+    struct tree *t = *state;
+
+    begin(t);
+    t->reader.turned_usec = now_usec;
+    tree_leaf(t, WORK "/inner.slice/c", "103\n", MIB);
+    lose_news(t);
+    assert_true(walks_until(t, BOTH, BOTH " " WORK "/inner.slice/c") > 1);
+    tree_remove(t, WORK "/inner.slice/c"); /* on plain files it can be read on */
+    lose_news(t);
+    assert_true(walks_until(t, BOTH " " WORK "/inner.slice/c", BOTH) > 0);
+    tree_populate(t, WORK "/a", false);
+    lose_news(t);
+    assert_true(walks_until(t, BOTH, WORK "/inner.slice/b") > 0);
+    tree_write(t, WORK "/empty", "cgroup.procs", "103\n");
+    tree_populate(t, WORK "/empty", true);
+    lose_news(t);
+    assert_true(walks_until(t, WORK "/inner.slice/b", WORK "/empty " WORK "/inner.slice/b") > 0);
+}
+
+/* More was told than the queue holds: all of it is seen by the next walk, which keeps what it knows. */
+static void test_overflow(void **state)
+{
+    struct tree *t = *state;
+
+    begin(t);
+    for (unsigned i = 0; i < 10000; i++) {
+        tree_populate(t, WORK "/a", true);
+        tree_populate(t, WORK "/inner.slice/b", true);
+    }
+    tree_leaf(t, WORK "/inner.slice/c", "103\n", MIB);
+    tree_leaf(t, WORK "/d", "103\n", MIB);
+    tree_write(t, WORK "/inner.slice/b", "cgroup.events", "populated 1\nfrozen 1\n");
+    tree_populate(t, WORK "/a", false);
+    assert_true(walk(t, WORK "/d " WORK "/inner.slice/b " WORK "/inner.slice/c"));
+    assert_false(t->reader.walked_all);
+    assert_true(tree_group(t, WORK "/inner.slice/b")->frozen);
+    assert_int_equal(t->s.ended_count, 1);
+    assert_false(walk(t, WORK "/d " WORK "/inner.slice/b " WORK "/inner.slice/c"));
+}
+
+/* One of the same name is another one: it has nothing of the one that was. Neither has it where the whole
+ * slice is another. */
+static void test_replaced(void **state)
+{
+    struct tree *t = *state;
+    uint64_t id;
+    int held;
+
+    begin(t);
+    id = tree_group(t, WORK "/a")->id;
+    held = cgroup_open(&t->hierarchy, WORK "/a"); /* so that its number is not given away again */
+    tree_remove(t, WORK "/a");
+    tree_leaf(t, WORK "/a", "103\n", 3 * MIB);
+    assert_true(walk(t, BOTH));
+    assert_true(tree_group(t, WORK "/a")->id != id);
+    assert_int_equal(tree_group(t, WORK "/a")->birth_usec, 7 * USEC_PER_SEC);
+    assert_int_equal(tree_group(t, WORK "/a")->anon, 3 * MIB);
+    assert_int_equal(t->s.ended_count, 1);
+    assert_int_equal(t->s.ended[0].id, id);
+    (void)close(held);
+    held = cgroup_open(&t->hierarchy, WORK "/inner.slice");
+    id = tree_group(t, WORK "/inner.slice/b")->id;
+    tree_remove(t, WORK "/inner.slice");
+    tree_slice(t, WORK "/inner.slice");
+    tree_leaf(t, WORK "/inner.slice/b", "103\n", 2 * MIB);
+    assert_true(walk(t, BOTH));
+    assert_true(tree_group(t, WORK "/inner.slice/b")->id != id);
+    assert_int_equal(t->s.ended_count, 1);
+    assert_false(walk(t, BOTH));
+    assert_false(t->reader.walked_all);
+    (void)close(held);
+}
+
+/* A place is free as soon as one has gone, also where there are no more places than groups. */
+static void test_full(void **state)
+{
+    struct tree *t = *state;
+
+    begin_full(t, 2);
+    for (unsigned i = 0; i < 4; i++) {
+        tree_remove(t, i % 2 ? WORK "/c" : WORK "/a");
+        tree_leaf(t, i % 2 ? WORK "/a" : WORK "/c", "103\n", MIB);
+        assert_true(walk(t, i % 2 ? BOTH : WORK "/c " WORK "/inner.slice/b"));
+        assert_int_equal(t->s.groups_left_out, 0);
+        assert_int_equal(tree_group(t, WORK "/inner.slice/b")->birth_usec, 6 * USEC_PER_SEC);
+        assert_false(t->reader.walked_all);
+    }
+}
+
+/* One that cannot be watched, as when there are no more watches to be had: then each walk looks at all. */
+static void test_too_few_watches(void **state)
+{
+    struct tree *t = *state;
+
+    begin(t);
+    t->reader.watch_free = 0;
+    tree_leaf(t, WORK "/c", "103\n", MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(walk(t, WORK "/a " WORK "/c " WORK "/inner.slice/b"));
+        assert_false(t->reader.watched);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tree_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_only_memory), TEST(test_coming_and_going), TEST(test_a_leaf_no_more),
-        TEST(test_frozen),      TEST(test_classes),          TEST(test_reconfigured),
-        TEST(test_no_watches),  TEST(test_cpu_share),        TEST(test_claims_age),
+        TEST(test_only_memory),     TEST(test_coming_and_going),
+        TEST(test_a_leaf_no_more),  TEST(test_frozen),
+        TEST(test_classes),         TEST(test_reconfigured),
+        TEST(test_no_watches),      TEST(test_cpu_share),
+        TEST(test_claims_age),      TEST(test_cpu_in_turn),
+        TEST(test_untold),          TEST(test_overflow),
+        TEST(test_replaced),        TEST(test_full),
+        TEST(test_too_few_watches),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,21 +247,36 @@ static inline int compare_paths(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Reads node and groups and holds the groups' paths, sorted and joined by blanks, against what is expected.
- */
-static inline void tree_expect_groups(struct tree *t, uint64_t now_usec, const char *expected)
+/* The groups' paths, sorted and joined by blanks. */
+static inline void tree_format_groups(const struct tree *t, char text[static 4096])
 {
     const char *paths[TREE_GROUPS_MAX];
-    char text[4096] = "";
     size_t n = 0;
 
-    assert_int_equal(tree_look(t, now_usec), 0);
-    assert_int_equal(snapshot_read_groups(&t->reader, &t->s), 0);
+    text[0] = 0;
     for (unsigned i = 0; i < t->s.group_count; i++)
         paths[i] = t->s.groups[i].path;
     qsort(paths, t->s.group_count, sizeof(paths[0]), compare_paths);
     for (unsigned i = 0; i < t->s.group_count; i++)
-        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "", paths[i]);
+        n += (size_t)snprintf(text + n, 4096 - n, "%s%s", i ? " " : "", paths[i]);
+}
+
+static inline bool tree_has_groups(const struct tree *t, const char *expected)
+{
+    char text[4096];
+
+    tree_format_groups(t, text);
+    return strcmp(text, expected) == 0;
+}
+
+/* Reads node and groups and holds the groups against what is expected. */
+static inline void tree_expect_groups(struct tree *t, uint64_t now_usec, const char *expected)
+{
+    char text[4096];
+
+    assert_int_equal(tree_look(t, now_usec), 0);
+    assert_int_equal(snapshot_read_groups(&t->reader, &t->s), 0);
+    tree_format_groups(t, text);
     assert_string_equal(text, expected);
 }
 

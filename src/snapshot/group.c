@@ -1,0 +1,119 @@
+#include "snapshot/group.h"
+
+#include "base/units.h"
+#include "kernel/file.h"
+#include "kernel/process.h"
+#include "kernel/psi.h"
+#include "snapshot/claims.h"
+#include "snapshot/handles.h"
+
+#define DEPTH_MAX 12
+#define BIRTH_PIDS_MAX 32
+#define DT_DIRECTORY 4
+
+struct birth_walk {
+    const struct snapshot_reader *reader;
+    int dir_fd;
+    unsigned depth;
+    uint64_t birth_usec; /* UINT64_MAX: no process seen yet */
+};
+
+static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode);
+
+/* Start of the oldest process in this cgroup or below it (a pod's processes are all in its containers'
+ * cgroups). kernfs keeps no creation time of a directory, and a directory may be used again. */
+static void read_birth(struct birth_walk *b)
+{
+    pid_t pids[BIRTH_PIDS_MAX];
+    bool more;
+    int n = cgroup_read_procs(b->dir_fd, pids, BIRTH_PIDS_MAX, &more);
+
+    for (int i = 0; i < n; i++) {
+        struct process_stat st;
+
+        if (process_read_stat(b->reader->root_fd, pids[i], &st) == 0)
+            b->birth_usec = u64_min(b->birth_usec, st.start_usec);
+    }
+    if (b->depth < DEPTH_MAX)
+        (void)file_each_entry(b->dir_fd, birth_visit, b);
+}
+
+static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
+{
+    struct birth_walk *above = user, below = *above;
+    _cleanup_close_ int fd = -1;
+
+    if (type != DT_DIRECTORY)
+        return 0;
+    fd = file_open_dir(above->dir_fd, name);
+    if (fd < 0)
+        return 0;
+    below.dir_fd = fd;
+    below.depth++;
+    read_birth(&below);
+    above->birth_usec = below.birth_usec;
+    return 0;
+}
+
+void group_begin_life(const struct snapshot_reader *r, struct group_handle *h, int dir_fd, uint64_t now_usec)
+{
+    struct birth_walk b = {r, dir_fd, 0, UINT64_MAX};
+    bool reused = h->birth_usec != 0;
+    uint64_t used = 0;
+
+    read_birth(&b);
+    h->was_empty = b.birth_usec == UINT64_MAX; /* not seen: asked again at the next look */
+    handle_reborn(h, u64_min(b.birth_usec, now_usec));
+    if (reused && cgroup_read_cpu_usec(dir_fd, &used) < 0)
+        used = 0;
+    h->cpu_base_usec = used;
+}
+
+/* How long it stood still: what waits for pages that are read from swap counts as a stall on memory only
+ * where the kernel takes them for part of the working set, and as one on I/O always. */
+static void read_stalls(struct group_handle *h, int dir_fd, uint64_t now_usec)
+{
+    struct psi memory, io = {0};
+
+    if (!handle_wants_stalls(h, now_usec) || psi_read_at(dir_fd, "memory.pressure", &memory) < 0)
+        return;
+    (void)!psi_read_at(dir_fd, "io.pressure", &io);
+    handle_note_stalls(h, now_usec, memory.full.total_usec, io.full.total_usec);
+}
+
+int group_read_stat(int dir_fd, struct memory_stat *ret)
+{
+    _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
+
+    return fd < 0 ? fd : memory_stat_pread(fd, ret);
+}
+
+/* To open cpu.stat costs more than all else that ages, and nobody's life hangs on it. */
+static bool is_turn(const struct snapshot_reader *r, const struct group_handle *h)
+{
+    return h->measured_usec == 0 || ((unsigned)(h - r->handles) + r->cpu_turn) % r->cpu_parts == 0;
+}
+
+void group_read(const struct snapshot_reader *r, const struct snapshot *s, struct group_handle *h, int dir_fd,
+                const struct memory_stat *m, struct group *g)
+{
+    uint64_t cpu, swap;
+
+    g->anon = m->anon;
+    g->shmem = m->shmem;
+    g->kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
+    g->swap = 0;
+    if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
+        g->swap = memory_stat_only_swap(m, swap);
+    if (handle_is_aged(h, s->now_usec, g->frozen, g->owner_uid)) {
+        if (!is_turn(r, h))
+            h->age_due_usec = s->now_usec; /* at the next walk, then */
+        else if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
+            handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
+        claims_read(dir_fd, r->real_offset_usec, g->owner_uid, &h->claims);
+    }
+    g->claims = h->claims;
+    if (r->wants_stalls)
+        read_stalls(h, dir_fd, s->now_usec);
+    handle_observe(h, s->now_usec, g);
+}
