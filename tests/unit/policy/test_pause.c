@@ -700,6 +700,82 @@ static void test_thrash_bound(void **state _unused_)
     assert_int_equal(t->state.bound_bytes, 0);
 }
 
+/* A raise of the bound that is felt is taken back, and the next one is twice as far away. */
+static void test_bound_raised_by_too_much(void **state _unused_)
+{
+    struct pauses *t = thrashing();
+
+    assert_string_equal(pauses_words(t), "-4 thrash");
+    t->r.felt = false;
+    t->r.thrash = 0;
+    t->state.bound_bytes = 8 * GIB;
+    for (unsigned i = 0; i < 4; i++)
+        t->groups[i].cpu_permyriad = PERMYRIAD;
+    wait_usec(t, 9 * USEC_PER_SEC);
+    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
+    assert_string_equal(pauses_words(t), "");
+    assert_int_equal(t->state.bound_usec, t->s.now_usec - 9 * USEC_PER_SEC); /* not raised yet */
+    t->r.paging_permyriad = 1999;
+    wait_usec(t, USEC_PER_SEC);
+    assert_string_equal(pauses_words(t), "");
+    assert_int_equal(t->state.bound_usec, t->s.now_usec - 10 * USEC_PER_SEC);
+    t->r.paging_permyriad = 2000;
+    assert_string_equal(pauses_words(t), "");
+    assert_int_equal(t->state.bound_usec, t->s.now_usec);
+    assert_int_equal(t->state.bound_step_usec, 20 * USEC_PER_SEC);
+    assert_int_equal(t->state.bound_bytes, 8 * GIB);
+}
+
+/* What the paused ones hold in memory takes the place of who would go on, until it is pushed out. */
+static void test_paused_memory_is_in_the_way(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+
+    for (unsigned i = 0; i < 3; i++)
+        pauses_add(t, CLASS_BATCH, 100 - i, 2 * GIB)->cpu_permyriad = PERMYRIAD;
+    for (unsigned i = 0; i < 3; i++)
+        pauses_paused(pauses_add(t, CLASS_BATCH, 50 - i, GIB), t, 0); /* too short to go on */
+    for (unsigned i = 0; i < 6; i++)
+        t->groups[i].claims = (struct group_claims){.has_request = true, .request_bytes = t->groups[i].anon};
+    t->r.used = 9 * GIB;
+    t->r.swap_left = t->r.swap = 20 * GIB;
+    pauses_room(t, 20 * GIB - GIB);
+    pauses_plan(t);
+    assert_int_equal(t->plan.in_the_way_bytes, GIB); /* more is used than has its place */
+    for (unsigned i = 3; i < 6; i++)
+        pauses_paused(&t->groups[i], t, 10);
+    t->state.bound_bytes = 8 * GIB - NODE_MARGIN;
+    t->state.bound_usec = t->s.now_usec;
+    assert_string_equal(pauses_words(t), ""); /* 6 and 1, beside 2 of the others */
+    assert_int_equal(t->plan.in_the_way_bytes, GIB + NODE_MARGIN);
+    t->groups[4].anon = t->groups[5].anon = GIB / 4;
+    t->groups[4].swap = t->groups[5].swap = GIB * 3 / 4;
+    assert_string_equal(pauses_words(t), "+4 fits");
+    t->groups[4].anon += GIB;
+    assert_string_equal(pauses_words(t), "");
+    t->state.bound_bytes = 0; /* no thrash lately: there is swap for it */
+    assert_string_equal(pauses_words(t), "+4 fits, +5 fits, +6 fits");
+    pauses_room(t, 21 * GIB);
+    t->s.group_count = 3;
+    pauses_plan(t);
+    assert_int_equal(t->plan.in_the_way_bytes, 0); /* nobody is paused */
+}
+
+/* Who did not grow because he was frozen is not taken for one that has come to his size. */
+static void test_resumed_has_not_settled(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+    struct group *g = pauses_add(t, CLASS_BATCH, 100, GIB);
+    struct standing st = {.request_bytes = GROUP_REQUEST_NONE, .age_usec = 100 * USEC_PER_SEC};
+    const struct expect_size size = {.bytes = 3 * GIB, .settled = true, .learned = true};
+
+    assert_int_equal(expect_growth_bytes(g, &st, &size), 0);
+    g->frozen_usec = t->s.now_usec - GROUP_GROWTH_USEC + 1;
+    assert_int_equal(expect_growth_bytes(g, &st, &size), 2 * GIB);
+    g->frozen_usec--;
+    assert_int_equal(expect_growth_bytes(g, &st, &size), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -729,6 +805,9 @@ int main(void)
         cmocka_unit_test(test_held_by_operator),
         cmocka_unit_test(test_thrash),
         cmocka_unit_test(test_thrash_bound),
+        cmocka_unit_test(test_bound_raised_by_too_much),
+        cmocka_unit_test(test_paused_memory_is_in_the_way),
+        cmocka_unit_test(test_resumed_has_not_settled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

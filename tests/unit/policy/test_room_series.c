@@ -351,6 +351,46 @@ static void test_waits_for_swap_are_paging(void **state)
     }
 }
 
+/* 100 MiB a look go to swap; what of it comes back is told of each look. */
+static void test_what_comes_back(void **state)
+{
+    struct series *t = *state;
+    struct workload *w = &t->s.workloads[0];
+
+    t->s.node.swap_effective = 8 * GIB;
+    w->refault_bytes = 100 * GIB; /* of before */
+    look(t, 500 * USEC_PER_MSEC);
+    for (unsigned i = 0; i < 40; i++) {
+        w->swap += 100 * MIB;
+        look(t, 500 * USEC_PER_MSEC);
+        assert_false(t->r.returns);
+    }
+    for (unsigned i = 0; i < 40; i++) { /* a fifth */
+        w->swap += 80 * MIB;
+        w->refault_bytes += 20 * MIB;
+        look(t, 500 * USEC_PER_MSEC);
+        assert_false(t->r.returns);
+    }
+    for (unsigned i = 0; i < 80; i++) {
+        w->swap += 70 * MIB;
+        w->refault_bytes += 30 * MIB;
+        look(t, 500 * USEC_PER_MSEC);
+    }
+    assert_true(t->r.returns);
+    w->swap = 0; /* an exit frees it: nothing is known of what it would have wanted */
+    look(t, 500 * USEC_PER_MSEC);
+    assert_true(t->r.returns);
+    t->r.returns = false;
+    w->id++; /* a new cgroup begins with nothing of its own */
+    w->refault_bytes = 0;
+    look(t, 500 * USEC_PER_MSEC);
+    for (unsigned i = 0; i < 100; i++) {
+        w->swap += 100 * MIB;
+        look(t, 500 * USEC_PER_MSEC);
+    }
+    assert_false(t->r.returns);
+}
+
 static void test_levels(void **state)
 {
     static const struct {
@@ -430,6 +470,7 @@ int main(void)
         cmocka_unit_test_setup(test_new_cgroup_has_no_history, setup),
         cmocka_unit_test_setup(test_host_has_one_source, setup),
         cmocka_unit_test_setup(test_waits_for_swap_are_paging, setup),
+        cmocka_unit_test_setup(test_what_comes_back, setup),
         cmocka_unit_test_setup(test_levels, setup),
         cmocka_unit_test_setup(test_replay, setup),
     };
