@@ -28,11 +28,11 @@
 /* A quarter as much as is new: to grow while others wait for their pages is slow. */
 #define BACK_SHARE 4
 
-/* So much of what goes to swap may come back before pushing out ahead of need is no gain: each page that does
- * has cost a write, a read and a wait. Told from at least so much, and of the last quarter of the limit. */
-#define RETURNS_SHARE 4
+/* Half of what goes to swap may come back before pushing out ahead of need is no gain: each page that does
+ * has cost a write, a read and a wait. Told from at least so much, and of the last that would fill the limit:
+ * where many end at once what is left comes back, and nothing goes. */
+#define RETURNS_SHARE 2
 #define RETURNS_LEAST_BYTES (16 * MIB)
-#define RETURNS_WINDOW_SHARE 4
 
 /* A domain at its limit is strained when somebody in it waits for memory most of the time, or all of it does
  * so for a fifth, or waits for what is read back from swap. */
@@ -170,7 +170,7 @@ static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
 
 static bool returns(struct room_state *st, uint64_t limit)
 {
-    if (st->out_bytes > u64_max(limit / RETURNS_WINDOW_SHARE, RETURNS_LEAST_BYTES)) {
+    if (st->out_bytes > u64_max(limit, RETURNS_LEAST_BYTES)) {
         st->out_bytes /= 2;
         st->back_bytes /= 2;
     }

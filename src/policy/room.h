@@ -12,7 +12,7 @@
  *
  *   paging    = max(PSI full of memory, PSI full of io × what was read from swap / all that was read)
  *
- *   returns   = what came back from swap ≥ 1/4 of what went there, of the last quarter of the limit or more
+ *   returns   = what came back from swap ≥ 1/2 of what went there, of as much as the limit lately
  *
  *   time left = (min(limit − used, MemAvailable) + effective swap) / growth; also what is felt lasts
  *

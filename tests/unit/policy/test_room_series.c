@@ -365,15 +365,15 @@ static void test_what_comes_back(void **state)
         look(t, 500 * USEC_PER_MSEC);
         assert_false(t->r.returns);
     }
-    for (unsigned i = 0; i < 40; i++) { /* a fifth */
-        w->swap += 80 * MIB;
-        w->refault_bytes += 20 * MIB;
+    for (unsigned i = 0; i < 400; i++) { /* two fifths */
+        w->swap += 60 * MIB;
+        w->refault_bytes += 40 * MIB;
         look(t, 500 * USEC_PER_MSEC);
         assert_false(t->r.returns);
     }
-    for (unsigned i = 0; i < 80; i++) {
-        w->swap += 70 * MIB;
-        w->refault_bytes += 30 * MIB;
+    for (unsigned i = 0; i < 400; i++) {
+        w->swap += 40 * MIB;
+        w->refault_bytes += 60 * MIB;
         look(t, 500 * USEC_PER_MSEC);
     }
     assert_true(t->r.returns);
@@ -384,7 +384,7 @@ static void test_what_comes_back(void **state)
     w->id++; /* a new cgroup begins with nothing of its own */
     w->refault_bytes = 0;
     look(t, 500 * USEC_PER_MSEC);
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 400; i++) {
         w->swap += 100 * MIB;
         look(t, 500 * USEC_PER_MSEC);
     }
