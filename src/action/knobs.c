@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
+#include "kernel/oom_score.h"
 #include "kernel/process.h"
 
 /* Protections are raised by us, limits lowered: only lowering a limit makes the writer reclaim. */
@@ -184,13 +185,14 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
     return change(k, l, &next, fd, current, now_usec);
 }
 
-/* What the kernel makes of a value: whole pages, which on some machines have 64 KiB. A value that it would
+/* What the kernel makes of a size: whole pages, which on some machines have 64 KiB. A value that it would
  * round would never read back as ours. */
-static uint64_t whole_pages(uint64_t value)
+static uint64_t whole_pages(const char *knob, uint64_t value)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    bool size = strncmp(knob, "memory.", 7) == 0 && strcmp(knob, "memory.oom.group") != 0;
 
-    return value == UINT64_MAX || page == 0 ? value : value / page * page;
+    return !size || value == UINT64_MAX || page == 0 ? value : value / page * page;
 }
 
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
@@ -202,7 +204,7 @@ int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t va
 
     if (r == 0 && k->dry_run)
         return 0;
-    value = whole_pages(value);
+    value = whole_pages(knob, value);
     l = r == 0 ? lease_find(k->table, id, knob) : NULL;
     if (l) {
         r = apply_again(k, l, value, fd, current, now_usec);
@@ -300,6 +302,126 @@ static int continue_process(struct knobs *k, struct lease *l)
     return release(k, l, r == 0 && stopped);
 }
 
+/* Of a process that is still the one it was; -ESRCH: it is not, or is gone. */
+static int read_score(const struct knobs *k, pid_t pid, uint64_t start_usec, uint64_t *ret_value)
+{
+    struct process_stat st;
+    int adj, r = process_read_stat(k->root_fd, pid, &st);
+
+    if (r == 0 && st.start_usec != start_usec)
+        r = -ESRCH;
+    if (r == 0)
+        r = oom_score_read_adj(k->root_fd, pid, &adj);
+    if (r < 0)
+        return r == -ENOENT ? -ESRCH : r;
+    *ret_value = (uint64_t)(adj + JOURNAL_SCORE_ZERO);
+    return 0;
+}
+
+static int write_score(const struct knobs *k, pid_t pid, uint64_t value)
+{
+    int r = oom_score_write_adj(k->root_fd, pid, (int)value - JOURNAL_SCORE_ZERO);
+
+    return r == -ENOENT ? -ESRCH : r;
+}
+
+static int restore_score(struct knobs *k, struct lease *l)
+{
+    uint64_t current;
+    int r = read_score(k, lease_score_pid(l), l->cgroup_id, &current);
+
+    if (r == 0 && is_ours(l, current) && current != l->was)
+        r = write_score(k, lease_score_pid(l), l->was);
+    if (r < 0 && r != -ESRCH)
+        return r;
+    return release(k, l, r == 0 && is_ours(l, current));
+}
+
+static int take_score(struct knobs *k, struct lease *next, const char *path)
+{
+    struct lease *l;
+    int r = text_copy(text_from(path), next->path, sizeof(next->path));
+
+    return r < 0 ? r : knobs_take(k, next, &l);
+}
+
+static const struct lease *lease_of_parent(struct knobs *k, pid_t parent, uint64_t value)
+{
+    char knob[JOURNAL_KNOB_MAX];
+
+    lease_score_knob(knob, parent);
+    for (unsigned i = 0; i < lease_table_size(k->table); i++) {
+        const struct lease *l = lease_at(k->table, i);
+
+        if (l->used && l->ours == value && strcmp(l->knob, knob) == 0)
+            return l;
+    }
+    return NULL;
+}
+
+/* What stands now, and whose it is, into *ret, and its lease. 0: it is gone. */
+static int score_look(struct knobs *k, pid_t pid, struct lease *ret, pid_t *ret_parent,
+                      struct lease **ret_lease)
+{
+    struct process_stat st;
+    int r = process_read_stat(k->root_fd, pid, &st);
+
+    *ret = (struct lease){.used = true};
+    if (r == 0)
+        r = read_score(k, pid, st.start_usec, &ret->was);
+    if (r < 0)
+        return r == -ENOENT || r == -ESRCH ? 0 : r;
+    ret->cgroup_id = st.start_usec;
+    lease_score_knob(ret->knob, pid);
+    *ret_parent = st.ppid;
+    *ret_lease = lease_find(k->table, ret->cgroup_id, ret->knob);
+    return 1;
+}
+
+int knobs_inherit_score(struct knobs *k, const char *path, pid_t pid)
+{
+    const struct lease *parent;
+    struct lease next, *l;
+    pid_t ppid;
+    int r = score_look(k, pid, &next, &ppid, &l);
+
+    if (r <= 0 || l)
+        return r < 0 ? r : 0;
+    parent = lease_of_parent(k, ppid, next.was);
+    if (!parent)
+        return 0;
+    next.ours = next.ours_before = next.was;
+    next.was = parent->was;
+    r = take_score(k, &next, path);
+    return r < 0 ? r : 1;
+}
+
+int knobs_apply_score(struct knobs *k, const char *path, pid_t pid, uint64_t value)
+{
+    struct lease next, *l;
+    pid_t ppid;
+    int r = score_look(k, pid, &next, &ppid, &l);
+
+    if (r <= 0)
+        return r;
+    if (l && !is_ours(l, next.was)) { /* somebody has a reason: from now on it is his */
+        knobs_forget(k, l);
+        k->drifts++;
+        return 0;
+    }
+    if (next.was == value)
+        return l ? 0 : knobs_inherit_score(k, path, pid);
+    next.ours = next.ours_before = value;
+    if (l) {
+        next.ours_before = l->ours;
+        next.was = l->was;
+    }
+    r = take_score(k, &next, path);
+    if (r == 0)
+        r = write_score(k, pid, value);
+    return r == 0 ? 1 : r == -ESRCH ? 0 : r;
+}
+
 int knobs_restore(struct knobs *k, struct lease *l)
 {
     _cleanup_close_ int fd = -1;
@@ -308,6 +430,8 @@ int knobs_restore(struct knobs *k, struct lease *l)
 
     if (lease_pid(l) > 0)
         return continue_process(k, l);
+    if (lease_score_pid(l) > 0)
+        return restore_score(k, l);
     r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
     if (r == -ENOENT || r == -ENODEV)
         return release(k, l, 0);
@@ -350,15 +474,15 @@ unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_fa
     while ((l = lease_next(k->table, l)))
         if (lease_is_pause(l))
             restore_one(k, l, &done);
-    for (unsigned i = JOURNAL_LEASES_MAX; i-- > 0;)
-        if (k->table->leases[i].used && !lease_is_pause(&k->table->leases[i]))
-            restore_one(k, &k->table->leases[i], &done);
+    for (unsigned i = lease_table_size(k->table); i-- > 0;)
+        if (lease_at(k->table, i)->used && !lease_is_pause(lease_at(k->table, i)))
+            restore_one(k, lease_at(k->table, i), &done);
     *ret_left = done.left;
     *ret_failed = done.failed;
     return done.restored;
 }
 
-static bool still_stands(const struct knobs *k, const struct lease *l)
+bool knobs_stands(const struct knobs *k, const struct lease *l)
 {
     _cleanup_close_ int fd = -1;
     uint64_t id, current;
@@ -366,6 +490,8 @@ static bool still_stands(const struct knobs *k, const struct lease *l)
 
     if (lease_pid(l) > 0)
         return open_process(k, l, &stopped, &fd) == 1 && stopped;
+    if (lease_score_pid(l) > 0)
+        return read_score(k, lease_score_pid(l), l->cgroup_id, &current) == 0 && is_ours(l, current);
     return open_and_read(k, l->path, l->knob, &id, &current, &fd) == 0 && id == l->cgroup_id &&
            is_ours(l, current);
 }
@@ -377,7 +503,7 @@ void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *
     struct lease *l = NULL;
 
     while ((l = lease_next(k->table, l))) {
-        if (still_stands(k, l) && wanted(user, l))
+        if (knobs_stands(k, l) && wanted(user, l))
             adopted++;
         else
             restored += knobs_restore(k, l) == 1;

@@ -1,0 +1,229 @@
+#include "action/qos.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "kernel/file.h"
+
+#define DEPTH_MAX 8
+#define FAMILY_MAX 16 /* generations that have been born since */
+#define DT_DIRECTORY 4
+
+_Static_assert(QOS_SCORE_ZERO == JOURNAL_SCORE_ZERO, "one way to write a score");
+
+struct applying {
+    struct knobs *knobs;
+    const struct qos_cgroup *cgroups;
+    unsigned count;
+    uint64_t now_usec;
+    struct qos_done *done;
+};
+
+void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        for (enum qos_knob k = 0; k < QOS_FILES; k++) {
+            struct qos_cgroup *g = &cgroups[i];
+            const struct lease *l =
+                g->files & QOS_KNOB_BIT(k) ? lease_find(table, g->id, qos_knob_name(k)) : NULL;
+
+            if (l && (g->now[k] == l->ours || g->now[k] == l->ours_before))
+                g->foreign[k] = l->was;
+        }
+}
+
+static void note_failure(struct applying *a, const char *path, enum qos_knob k, int error)
+{
+    if (error == -ENOENT || error == -ENODEV) /* it has ended meanwhile */
+        return;
+    if (a->done->failed++ > 0)
+        return;
+    a->done->error = error;
+    a->done->knob = k;
+    (void)snprintf(a->done->path, sizeof(a->done->path), "%s", path);
+}
+
+static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_knob k)
+{
+    int r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
+
+    if (r < 0)
+        note_failure(a, g->path, k, r);
+    else if (g->now[k] != g->plan[k].value)
+        a->done->written++;
+    else
+        a->done->stood++;
+}
+
+static bool is_protection(enum qos_knob k)
+{
+    return k <= QOS_MEMORY_LOW;
+}
+
+static void apply_protections(struct applying *a, unsigned i, bool rising)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    for (enum qos_knob k = 0; is_protection(k); k++)
+        if (qos_is_set(g, k) && (g->plan[k].value >= g->now[k]) == rising)
+            apply_knob(a, g, k);
+}
+
+static void apply_others(struct applying *a, unsigned i)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    for (enum qos_knob k = 0; k < QOS_FILES; k++)
+        if (!is_protection(k) && qos_is_set(g, k))
+            apply_knob(a, g, k);
+}
+
+/* ---- processes ---- */
+
+/* What is done to each process in a cgroup and below it. */
+struct process_walk {
+    struct applying *applying;
+    const char *path;
+    uint64_t score;
+    bool inherit; /* only what was born with it */
+    int dir_fd;
+    unsigned depth;
+    unsigned changed;
+};
+
+static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode);
+
+static int apply_score(void *user, pid_t pid)
+{
+    struct process_walk *w = user;
+    int r = w->inherit ? knobs_inherit_score(w->applying->knobs, w->path, pid)
+                       : knobs_apply_score(w->applying->knobs, w->path, pid, w->score);
+
+    if (r < 0)
+        note_failure(w->applying, w->path, QOS_SCORE, r);
+    else
+        w->changed += (unsigned)r;
+    return 0;
+}
+
+static void walk_processes(struct process_walk *w)
+{
+    (void)cgroup_each_proc(w->dir_fd, apply_score, w);
+    if (w->depth < DEPTH_MAX)
+        (void)file_each_entry(w->dir_fd, walk_below, w);
+}
+
+static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
+{
+    struct process_walk *above = user, below = *above;
+    _cleanup_close_ int fd = -1;
+
+    if (type != DT_DIRECTORY)
+        return 0;
+    fd = file_open_dir(above->dir_fd, name);
+    if (fd < 0)
+        return 0;
+    below.dir_fd = fd;
+    below.depth++;
+    walk_processes(&below);
+    above->changed = below.changed;
+    return 0;
+}
+
+/* Returns how many were changed, or got a lease. */
+static unsigned apply_scores(struct applying *a, const char *path, uint64_t score, bool inherit)
+{
+    struct process_walk w = {a, path, score, inherit, cgroup_open(a->knobs->hierarchy, path), 0, 0};
+
+    if (w.dir_fd < 0)
+        return 0;
+    walk_processes(&w);
+    close_fdp(&w.dir_fd);
+    return w.changed;
+}
+
+/* ---- the whole ---- */
+
+static bool is_planned(const struct applying *a, const struct lease *l)
+{
+    bool score = lease_score_pid(l) > 0;
+
+    for (unsigned i = 0; i < a->count; i++) {
+        const struct qos_cgroup *g = &a->cgroups[i];
+
+        if (score && qos_is_set(g, QOS_SCORE) && g->plan[QOS_SCORE].value == l->ours &&
+            strcmp(g->path, l->path) == 0)
+            return knobs_stands(a->knobs, l);
+        for (enum qos_knob k = 0; !score && g->id == l->cgroup_id && k < QOS_FILES; k++)
+            if (qos_is_set(g, k) && strcmp(qos_knob_name(k), l->knob) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* The latest first: what an earlier plan has raised from the root down comes down from the leaves up. Of
+ * processes that are gone, only the lease. */
+static void restore_unplanned(struct applying *a)
+{
+    struct knobs *k = a->knobs;
+
+    for (unsigned i = lease_table_size(k->table); i-- > 0;) {
+        struct lease *l = lease_at(k->table, i);
+        int r;
+
+        if (!l->used || is_planned(a, l))
+            continue;
+        r = knobs_restore(k, l);
+        if (r < 0)
+            note_failure(a, l->path, QOS_KNOBS, r);
+        else
+            a->done->restored += (unsigned)r;
+    }
+}
+
+void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec,
+               struct qos_done *ret)
+{
+    struct applying a = {k, cgroups, count, now_usec, ret};
+
+    *ret = (struct qos_done){0};
+    restore_unplanned(&a);
+    for (unsigned i = 0; i < count; i++)
+        apply_protections(&a, i, true);
+    for (unsigned i = 0; i < count; i++)
+        apply_others(&a, i);
+    for (unsigned i = count; i-- > 0;)
+        apply_protections(&a, i, false);
+    for (unsigned i = 0; i < count; i++)
+        if (qos_is_set(&cgroups[i], QOS_SCORE))
+            ret->scores += apply_scores(&a, cgroups[i].path, cgroups[i].plan[QOS_SCORE].value, false);
+}
+
+/* Once for each cgroup: what was born meanwhile has its parents' lease to go by. */
+static void adopt_children(struct knobs *k)
+{
+    struct qos_done nobody = {0};
+    struct applying a = {.knobs = k, .done = &nobody};
+
+    for (unsigned i = 0; i < lease_table_size(k->table); i++) {
+        const struct lease *l = lease_at(k->table, i);
+        bool again = false;
+
+        if (!l->used || lease_score_pid(l) == 0)
+            continue;
+        for (unsigned j = 0; j < i && !again; j++) {
+            const struct lease *other = lease_at(k->table, j);
+
+            again = other->used && lease_score_pid(other) > 0 && other->ours == l->ours &&
+                    strcmp(other->path, l->path) == 0;
+        }
+        for (unsigned n = 0; !again && n < FAMILY_MAX && apply_scores(&a, l->path, l->ours, true) > 0; n++)
+            ;
+    }
+}
+
+unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
+{
+    adopt_children(k);
+    return knobs_restore_all(k, ret_left, ret_failed);
+}
