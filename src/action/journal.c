@@ -22,7 +22,7 @@
 
 unsigned lease_table_size(const struct lease_table *t)
 {
-    return JOURNAL_LEASES_MAX + (t->more ? t->more_count : 0);
+    return JOURNAL_LEASES_MAX + t->more_top;
 }
 
 struct lease *lease_at(struct lease_table *t, unsigned i)
@@ -33,8 +33,7 @@ struct lease *lease_at(struct lease_table *t, unsigned i)
 static void table_clear(struct lease_table *t)
 {
     memset(t->leases, 0, sizeof(t->leases));
-    if (t->more)
-        memset(t->more, 0, t->more_count * sizeof(t->more[0]));
+    t->more_top = 0;
     t->last_sequence = 0;
 }
 
@@ -49,17 +48,21 @@ struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *
     return NULL;
 }
 
+static struct lease *place_find(struct lease_table *t)
+{
+    for (unsigned i = 0; i < lease_table_size(t); i++)
+        if (!lease_at(t, i)->used)
+            return lease_at(t, i);
+    return t->more && t->more_top < t->more_count ? &t->more[t->more_top++] : NULL;
+}
+
 struct lease *lease_add(struct lease_table *t)
 {
-    for (unsigned i = 0; i < lease_table_size(t); i++) {
-        struct lease *l = lease_at(t, i);
+    struct lease *l = place_find(t);
 
-        if (!l->used) {
-            *l = (struct lease){.used = true, .sequence = ++t->last_sequence};
-            return l;
-        }
-    }
-    return NULL;
+    if (l)
+        *l = (struct lease){.used = true, .sequence = ++t->last_sequence};
+    return l;
 }
 
 /* Two that are equally old stand in the order of the table. */

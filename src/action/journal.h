@@ -58,6 +58,7 @@ struct lease_table {
     struct lease leases[JOURNAL_LEASES_MAX];
     struct lease *more; /* storage of the caller for those beyond; NULL: there are none */
     unsigned more_count;
+    unsigned more_top; /* of them have ever been in use: no other has to be looked at */
     uint64_t last_sequence;
 };
 
@@ -98,8 +99,9 @@ int journal_rewrite(struct journal *j, struct lease_table *table);
 /* Grown so much since it was last written anew that this is worth doing again. */
 bool journal_is_long(const struct journal *j);
 
+/* All that may be in use are lease_at() of less than lease_table_size(). */
 unsigned lease_table_size(const struct lease_table *t);
-struct lease *lease_at(struct lease_table *t, unsigned i); /* i < lease_table_size() */
+struct lease *lease_at(struct lease_table *t, unsigned i);
 struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob);
 struct lease *lease_add(struct lease_table *t); /* NULL: full */
 /* The next one in use in the order in which they were taken; NULL for `after` gives the oldest. `after` may

@@ -19,17 +19,23 @@ struct applying {
     struct qos_done *done;
 };
 
+static void note_lease(const struct lease *l, struct qos_cgroup *g)
+{
+    for (enum qos_knob k = 0; k < QOS_FILES; k++)
+        if ((g->files & QOS_KNOB_BIT(k)) && strcmp(qos_knob_name(k), l->knob) == 0 &&
+            (g->now[k] == l->ours || g->now[k] == l->ours_before))
+            g->foreign[k] = l->was;
+}
+
 void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        for (enum qos_knob k = 0; k < QOS_FILES; k++) {
-            struct qos_cgroup *g = &cgroups[i];
-            const struct lease *l =
-                g->files & QOS_KNOB_BIT(k) ? lease_find(table, g->id, qos_knob_name(k)) : NULL;
+    for (unsigned n = 0; n < lease_table_size(table); n++) {
+        const struct lease *l = lease_at(table, n);
 
-            if (l && (g->now[k] == l->ours || g->now[k] == l->ours_before))
-                g->foreign[k] = l->was;
-        }
+        for (unsigned i = 0; l->used && i < count; i++)
+            if (cgroups[i].id == l->cgroup_id)
+                note_lease(l, &cgroups[i]);
+    }
 }
 
 static void note_failure(struct applying *a, const char *path, enum qos_knob k, int error)
