@@ -13,6 +13,7 @@ static const char *const reasons[QOS_WHY_COUNT] = {
     [QOS_WHY_CHILDREN] = "covers what is in it",
     [QOS_WHY_FACTOR] = "request + ThrottleFactor x (limit - request)",
     [QOS_WHY_LIMIT] = "Limit=",
+    [QOS_WHY_LIMIT_USED] = "Limit=, but not below what it uses now: the kernel would kill in it",
     [QOS_WHY_SWAP_SHARE] = "the part of it that its request is of memory",
     [QOS_WHY_NO_SWAP] = "its tier has no swap",
     [QOS_WHY_SWAP_MAX] = "SwapMax=",

@@ -15,9 +15,9 @@ const char *qos_knob_name(enum qos_knob k)
 const char *qos_why_name(enum qos_why w)
 {
     static const char *const names[QOS_WHY_COUNT] = {
-        "nothing", "request",  "request-cut",   "children",   "factor",   "limit",  "swap-share",
-        "no-swap", "swap-max", "oom-group",     "cpu-weight", "priority", "absent", "more",
-        "tighter", "kubelet",  "kubelet-above", "workload",   "unknown",
+        "nothing",    "request", "request-cut", "children",      "factor",     "limit",    "limit-used",
+        "swap-share", "no-swap", "swap-max",    "oom-group",     "cpu-weight", "priority", "absent",
+        "more",       "tighter", "kubelet",     "kubelet-above", "workload",   "unknown",
     };
 
     return (size_t)w < ARRAY_SIZE(names) ? names[w] : "?";

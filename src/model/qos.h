@@ -37,6 +37,7 @@ enum qos_why {
     QOS_WHY_CHILDREN,
     QOS_WHY_FACTOR,
     QOS_WHY_LIMIT,
+    QOS_WHY_LIMIT_USED, /* not below what it uses now */
     QOS_WHY_SWAP_SHARE,
     QOS_WHY_NO_SWAP,
     QOS_WHY_SWAP_MAX,
@@ -80,6 +81,7 @@ struct qos_cgroup {
     struct kube_place kube;
     uint64_t request_bytes;      /* 0: none */
     uint64_t limit_bytes;        /* UINT64_MAX: none; of a container its memory.max */
+    uint64_t current_bytes;      /* memory.current; 0: not known */
     unsigned files;              /* QOS_KNOB_BITs of what is there */
     uint64_t now[QOS_KNOBS];     /* what stands there */
     uint64_t foreign[QOS_KNOBS]; /* what others want there: the value before ours, where ours stands */

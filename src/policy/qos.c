@@ -5,6 +5,7 @@
 #include "base/units.h"
 
 #define GUARANTEED_GAP 50 /* memory.min stays this part of the limit below it */
+#define USED_MARGIN 64    /* part of the limit that a group which is over it may still grow by */
 #define SCORE_PROTECTED (-999)
 
 struct planning {
@@ -174,6 +175,19 @@ static void plan_high(const struct planning *p, const struct class_config *class
         lower_to(g, QOS_MEMORY_HIGH, high, QOS_WHY_FACTOR);
 }
 
+/* A memory.max below what is used makes the kernel kill at once, so it comes down to the limit step by step.
+ */
+static void plan_max(struct qos_cgroup *g, uint64_t page)
+{
+    uint64_t limit = whole_pages(g->limit_bytes, page);
+    uint64_t used = u64_add_cap(g->current_bytes, u64_max(limit / USED_MARGIN, page));
+
+    if (g->current_bytes <= limit)
+        lower_to(g, QOS_MEMORY_MAX, limit, QOS_WHY_LIMIT);
+    else
+        lower_to(g, QOS_MEMORY_MAX, whole_pages(used, page), QOS_WHY_LIMIT_USED); /* UINT64_MAX: none */
+}
+
 /* What only we set: of a container these are its runtime's and the kubelet's. */
 static void plan_own(const struct class_config *class, struct qos_cgroup *g, uint64_t page)
 {
@@ -181,8 +195,7 @@ static void plan_own(const struct class_config *class, struct qos_cgroup *g, uin
         leave(g, QOS_SCORE, QOS_WHY_KUBELET);
         return;
     }
-    if (g->limit_bytes != UINT64_MAX)
-        lower_to(g, QOS_MEMORY_MAX, whole_pages(g->limit_bytes, page), QOS_WHY_LIMIT);
+    plan_max(g, page);
     if (class->oom_group && !g->work.inner)
         raise_to(g, QOS_OOM_GROUP, 1, QOS_WHY_OOM_GROUP);
     if (class->cpu_weight > 0)

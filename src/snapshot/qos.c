@@ -181,6 +181,8 @@ static void add_group(struct walk *w, struct frame *f)
     g->request_known = true;
     g->request_bytes = amount_bytes(&class->request, total, 0);
     g->limit_bytes = amount_bytes(&class->limit, total, UINT64_MAX);
+    if (file_read_u64_at(f->dir_fd, "memory.current", &g->current_bytes) < 0)
+        g->current_bytes = 0;
     (void)read_score(w, f, g);
 }
 

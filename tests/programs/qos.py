@@ -234,6 +234,7 @@ def classes_are_applied_and_put_back(p):
     tree = node(p)
     config = p.config(CLASSES)
     before = tree.knobs()
+    expect("headroom qos apply" in p.cli(tree, "--config", config, "check")[1], "check does not say that it is not applied")
     out, _ = qos(p, tree, config, "plan")
     for line in (r"^workload.slice$", r"^    memory.low +0B? -> 200.0M +covers what is in it$",
                  r"^workload.slice/task-1 \(batch, burstable, request 100.0M, limit 300.0M\)$",
@@ -244,6 +245,8 @@ def classes_are_applied_and_put_back(p):
     expect(tree.knobs() == before and not os.path.exists(tree.path("run/headroom")), "a plan has changed something")
     out, _ = qos(p, tree, config, "apply")
     expect("oom_score_adj of 4 processes" in out, out)
+    out = p.cli(tree, "--config", config, "check")[1]
+    expect("headroom qos apply" not in out and "has been applied" in out, out)
     expect(tree.read("sys/fs/cgroup/workload.slice/memory.min") == str(196 * MIB), "memory.min of the slice")
     expect([tree.read(f"proc/{pid}/oom_score_adj") for pid in (101, 102, 103, 111)] == ["700", "700", "-999", "700"], "scores")
     # Born since: put back to what its parent had.

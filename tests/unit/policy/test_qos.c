@@ -416,6 +416,30 @@ static void test_others_are_tighter_or_protect_more(void **state _unused_)
     assert_set(g, QOS_MEMORY_HIGH, 860 * MIB, QOS_WHY_FACTOR);
 }
 
+/* Set below what is used, it would have the kernel kill in the group. */
+static void test_limit_of_one_that_uses_more(void **state _unused_)
+{
+    struct qos_cgroup *g = slice_with(QOS_BURSTABLE, 500 * MIB, 1024 * MIB);
+
+    g->current_bytes = 1024 * MIB;
+    plan();
+    assert_set(g, QOS_MEMORY_MAX, 1024 * MIB, QOS_WHY_LIMIT);
+    g->current_bytes++;
+    plan();
+    assert_set(g, QOS_MEMORY_MAX, 1040 * MIB, QOS_WHY_LIMIT_USED);
+    g->current_bytes = 3 * GIB;
+    plan();
+    assert_set(g, QOS_MEMORY_MAX, 3 * GIB + 16 * MIB, QOS_WHY_LIMIT_USED);
+    assert_set(g, QOS_MEMORY_HIGH, page_floor((5000 + 524 * 9) * MIB / 10), QOS_WHY_FACTOR);
+    g->foreign[QOS_MEMORY_MAX] = 2 * GIB;
+    plan();
+    assert_left(g, QOS_MEMORY_MAX, QOS_WHY_TIGHTER);
+    g->foreign[QOS_MEMORY_MAX] = NONE;
+    g->current_bytes = NONE;
+    plan();
+    assert_left(g, QOS_MEMORY_MAX, QOS_WHY_NOTHING);
+}
+
 static void test_absent_files(void **state _unused_)
 {
     struct qos_cgroup *g = slice_with(QOS_BURSTABLE, 500 * MIB, 1000 * MIB);
@@ -532,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup(test_factor_of_the_class, setup),
         cmocka_unit_test_setup(test_high_never_below_min, setup),
         cmocka_unit_test_setup(test_others_are_tighter_or_protect_more, setup),
+        cmocka_unit_test_setup(test_limit_of_one_that_uses_more, setup),
         cmocka_unit_test_setup(test_absent_files, setup),
         cmocka_unit_test_setup(test_the_workloads_brake_is_not_ours, setup),
         cmocka_unit_test_setup(test_oom_group_of_leaves_only, setup),

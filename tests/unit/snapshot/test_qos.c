@@ -74,6 +74,10 @@ static void test_groups_of_classes(void **state)
     assert_int_equal(cgroups[1].request_bytes, GIB);
     assert_int_equal(cgroups[1].limit_bytes, 2 * GIB);
     assert_true(cgroups[1].request_known);
+    assert_int_equal(cgroups[1].current_bytes, 0);
+    tree_write_u64(t, WORK "/a", "memory.current", GIB);
+    expect(t, "- " WORK ", 0 " WORK "/a*");
+    assert_int_equal(cgroups[1].current_bytes, GIB);
     assert_int_equal(cgroups[1].now[QOS_MEMORY_LOW], 4096);
     assert_int_equal(cgroups[1].foreign[QOS_MEMORY_HIGH], UINT64_MAX);
     assert_int_equal(cgroups[1].now[QOS_SCORE], QOS_SCORE_ZERO + 600);
