@@ -63,7 +63,7 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
         k->fight_since_usec = now_usec;
         k->fight_count = 0;
     }
-    return k->fight_count >= KNOBS_FIGHT_MAX;
+    return !k->insist && k->fight_count >= KNOBS_FIGHT_MAX;
 }
 
 /* 1: handed over, 0: it stands, or negative errno. */

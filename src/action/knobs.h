@@ -33,6 +33,7 @@ struct knobs {
     int root_fd;  /* whose /proc tells who a pid is */
     bool signals; /* may let processes run again by pid: not in a recorded tree */
     bool dry_run;
+    bool insist;     /* an operator asks for it, once: whoever overwrites us is overwritten, however often */
     uint64_t drifts; /* values of ours that somebody else replaced */
     uint64_t failures;
     int last_error;

@@ -161,18 +161,21 @@ static int plan(struct qos_command *c, const struct cli_options *o)
 
 /* ---- apply ---- */
 
-static int say_done(const struct qos_done *d, bool json)
+static int say_done(const struct qos_done *d, unsigned drifts, bool json)
 {
     const char *what = d->knob < QOS_KNOBS ? qos_knob_name(d->knob) : "an earlier value";
 
     if (json)
         (void)printf(
-            "{\"written\": %u, \"stood\": %u, \"restored\": %u, \"processes\": %u, \"failed\": %u}\n",
-            d->written, d->stood, d->restored, d->scores, d->failed);
+            "{\"written\": %u, \"stood\": %u, \"restored\": %u, \"processes\": %u, \"overwritten\": %u, "
+            "\"failed\": %u}\n",
+            d->written, d->stood, d->restored, d->scores, drifts, d->failed);
     else
         (void)printf(
             "%u knobs set, %u stood, oom_score_adj of %u processes, %u of an earlier plan put back\n",
             d->written, d->stood, d->scores, d->restored);
+    if (!json && drifts > 0)
+        (void)printf("%u had been overwritten by somebody else since the last time\n", drifts);
     if (d->failed > 0)
         (void)fprintf(stderr, "headroom qos apply: %u failed, the first was %s of %s: %s\n", d->failed, what,
                       d->path, strerror(-d->error));
@@ -198,9 +201,10 @@ static int apply_plan(struct qos_command *c, const struct cli_options *o)
         return c->verdict == QOS_EXCESS ? say_excess(c) : CLI_FAILURE;
     }
     knobs = knobs_of(&c->knobs, &journal, &c->table);
+    knobs.insist = true;
     qos_apply(&knobs, cgroups, c->tree.count, clock_now_usec(), &done);
     journal_close(&journal);
-    return say_done(&done, o->json);
+    return say_done(&done, (unsigned)knobs.drifts, o->json);
 }
 
 /* One at a time: two would take each other's values for a third one's. */

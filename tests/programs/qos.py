@@ -179,7 +179,7 @@ def pods_are_applied_and_put_back(p):
         times.append((tree.driver, round((time.monotonic() - began) * 1000)))
         done = json.loads(out)
         wanted = sum(len(planned(c)) for c in cgroups.values())
-        expect(done == {"written": wanted, "stood": 0, "restored": 0, "processes": 0, "failed": 0}, f"{done} {wanted}")
+        expect(done == {"written": wanted, "stood": 0, "restored": 0, "processes": 0, "overwritten": 0, "failed": 0}, f"{done} {wanted}")
         for path, c in cgroups.items():
             for knob, value in planned(c).items():
                 expect(tree.read(f"sys/fs/cgroup/{path}/{knob}") == str(value), f"{path} {knob}")
@@ -192,7 +192,7 @@ def pods_are_applied_and_put_back(p):
         shutil.rmtree(tree.path(f"sys/fs/cgroup/{gone}"))
         tree.add_pod(112)
         done = json.loads(qos(p, tree, config, "apply", "--json")[0])
-        expect(done == {"written": 4, "stood": wanted - 4, "restored": 0, "processes": 0, "failed": 0}, f"{done} {wanted}")
+        expect(done == {"written": 4, "stood": wanted - 4, "restored": 0, "processes": 0, "overwritten": 0, "failed": 0}, f"{done} {wanted}")
         out = json.loads(p.cli(tree, "undo", "--json")[1])
         expect(out["failed"] == 0 and out["restored"] >= wanted - 4, out)
         after = tree.knobs()
@@ -281,6 +281,29 @@ def what_is_not_asked_for_any_more(p):
     expect(tree.read("proc/101/oom_score_adj") == "0", "score")
 
 
+def what_others_have_overwritten(p):
+    """As a daemon-reload does: all of it, at once. What they hold tighter stays, and is theirs from then on."""
+    tree = Kubernetes(p.base, "systemd", 30, swap=8 * GIB)
+    config = tree.config(p)
+    cgroups, _ = plan(p, tree, config)
+    qos(p, tree, config, "apply")
+    tight = None
+    for path, c in cgroups.items():
+        if "memory.high" in planned(c):
+            tight = tight or path
+            tree.write(f"sys/fs/cgroup/{path}/memory.high", f"{5 * MIB}\n" if path == tight else "max\n")
+    done = json.loads(qos(p, tree, config, "apply", "--json")[0])
+    wanted = sum("memory.high" in planned(c) for c in cgroups.values()) - 1
+    expect(wanted > 20 and done["written"] == done["overwritten"] == wanted and done["failed"] == 0, f"{done} {wanted}")
+    again, _ = plan(p, tree, config)
+    expect(knobs(again[tight])["memory.high"] == {"knob": "memory.high", "why": "tighter", "set": False, "now": 5 * MIB},
+           again[tight])
+    qos(p, tree, config, "undo")
+    for path, c in cgroups.items():
+        if "memory.high" in planned(c):
+            expect(tree.read(f"sys/fs/cgroup/{path}/memory.high") == (str(5 * MIB) if path == tight else "max"), path)
+
+
 def too_much_is_refused(p):
     tree = node(p)
     before = tree.knobs()
@@ -340,5 +363,5 @@ def beside_a_daemon(p):
 
 
 TESTS = [pods_are_planned, pods_are_planned_with_the_kubelets, pods_are_applied_and_put_back,
-         classes_are_applied_and_put_back, what_is_not_asked_for_any_more, too_much_is_refused, nothing_to_plan,
+         classes_are_applied_and_put_back, what_is_not_asked_for_any_more, what_others_have_overwritten, too_much_is_refused, nothing_to_plan,
          names_are_only_believed_where_root_made_them, beside_a_daemon]
