@@ -84,6 +84,11 @@ struct lease *lease_next(struct lease_table *t, const struct lease *after)
     return next;
 }
 
+bool lease_is_ours(const struct lease *l, uint64_t value)
+{
+    return value == l->ours || value == l->ours_before;
+}
+
 static bool begins_with(const char *knob, const char *prefix)
 {
     return strncmp(knob, prefix, strlen(prefix)) == 0;

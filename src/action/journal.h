@@ -108,6 +108,7 @@ struct lease *lease_add(struct lease_table *t); /* NULL: full */
  * have been released meanwhile. NULL: no more. */
 struct lease *lease_next(struct lease_table *t, const struct lease *after);
 
+bool lease_is_ours(const struct lease *l, uint64_t value);
 /* A lease that is a pause: was 0, ours 1. */
 bool lease_is_pause(const struct lease *l);
 /* The process that the knob of a pause by SIGSTOP names; 0: it is another knob. */

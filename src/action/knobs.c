@@ -4,11 +4,11 @@
 #include <signal.h>
 #include <string.h>
 
+#include "action/score.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
-#include "kernel/oom_score.h"
 #include "kernel/process.h"
 
 /* Protections are raised by us, limits lowered: only lowering a limit makes the writer reclaim. */
@@ -35,11 +35,6 @@ static int open_and_read(const struct knobs *k, const char *path, const char *kn
     return 0;
 }
 
-static bool is_ours(const struct lease *l, uint64_t value)
-{
-    return value == l->ours || value == l->ours_before;
-}
-
 int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_state *ret)
 {
     struct knob_state s = {0};
@@ -50,7 +45,7 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
     if (r < 0)
         return r;
     l = lease_find(k->table, s.id, knob);
-    s.ours = l && is_ours(l, s.value);
+    s.ours = l && lease_is_ours(l, s.value);
     s.foreign = s.ours ? l->was : s.value;
     *ret = s;
     return 0;
@@ -170,16 +165,16 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
         l->pending_until_usec = 0;
     if (current == l->ours && value == l->ours)
         return 0;
-    if (l->pending_until_usec != 0 && (is_ours(l, current) || current == l->was))
+    if (l->pending_until_usec != 0 && (lease_is_ours(l, current) || current == l->was))
         return wait_or_repeat(k, l, fd, current, now_usec);
-    if (!is_ours(l, current)) {
+    if (!lease_is_ours(l, current)) {
         if (is_fight(k, now_usec))
             return 0;
         k->drifts++;
         k->fight_count++;
         next.was = current;
     }
-    next.ours_before = is_ours(l, current) ? current : l->ours;
+    next.ours_before = lease_is_ours(l, current) ? current : l->ours;
     next.ours = value;
     next.pending_until_usec = 0;
     return change(k, l, &next, fd, current, now_usec);
@@ -302,126 +297,6 @@ static int continue_process(struct knobs *k, struct lease *l)
     return release(k, l, r == 0 && stopped);
 }
 
-/* Of a process that is still the one it was; -ESRCH: it is not, or is gone. */
-static int read_score(const struct knobs *k, pid_t pid, uint64_t start_usec, uint64_t *ret_value)
-{
-    struct process_stat st;
-    int adj, r = process_read_stat(k->root_fd, pid, &st);
-
-    if (r == 0 && st.start_usec != start_usec)
-        r = -ESRCH;
-    if (r == 0)
-        r = oom_score_read_adj(k->root_fd, pid, &adj);
-    if (r < 0)
-        return r == -ENOENT ? -ESRCH : r;
-    *ret_value = (uint64_t)(adj + JOURNAL_SCORE_ZERO);
-    return 0;
-}
-
-static int write_score(const struct knobs *k, pid_t pid, uint64_t value)
-{
-    int r = oom_score_write_adj(k->root_fd, pid, (int)value - JOURNAL_SCORE_ZERO);
-
-    return r == -ENOENT ? -ESRCH : r;
-}
-
-static int restore_score(struct knobs *k, struct lease *l)
-{
-    uint64_t current;
-    int r = read_score(k, lease_score_pid(l), l->cgroup_id, &current);
-
-    if (r == 0 && is_ours(l, current) && current != l->was)
-        r = write_score(k, lease_score_pid(l), l->was);
-    if (r < 0 && r != -ESRCH)
-        return r;
-    return release(k, l, r == 0 && is_ours(l, current));
-}
-
-static int take_score(struct knobs *k, struct lease *next, const char *path)
-{
-    struct lease *l;
-    int r = text_copy(text_from(path), next->path, sizeof(next->path));
-
-    return r < 0 ? r : knobs_take(k, next, &l);
-}
-
-static const struct lease *lease_of_parent(struct knobs *k, pid_t parent, uint64_t value)
-{
-    char knob[JOURNAL_KNOB_MAX];
-
-    lease_score_knob(knob, parent);
-    for (unsigned i = 0; i < lease_table_size(k->table); i++) {
-        const struct lease *l = lease_at(k->table, i);
-
-        if (l->used && l->ours == value && strcmp(l->knob, knob) == 0)
-            return l;
-    }
-    return NULL;
-}
-
-/* What stands now, and whose it is, into *ret, and its lease. 0: it is gone. */
-static int score_look(struct knobs *k, pid_t pid, struct lease *ret, pid_t *ret_parent,
-                      struct lease **ret_lease)
-{
-    struct process_stat st;
-    int r = process_read_stat(k->root_fd, pid, &st);
-
-    *ret = (struct lease){.used = true};
-    if (r == 0)
-        r = read_score(k, pid, st.start_usec, &ret->was);
-    if (r < 0)
-        return r == -ENOENT || r == -ESRCH ? 0 : r;
-    ret->cgroup_id = st.start_usec;
-    lease_score_knob(ret->knob, pid);
-    *ret_parent = st.ppid;
-    *ret_lease = lease_find(k->table, ret->cgroup_id, ret->knob);
-    return 1;
-}
-
-int knobs_inherit_score(struct knobs *k, const char *path, pid_t pid)
-{
-    const struct lease *parent;
-    struct lease next, *l;
-    pid_t ppid;
-    int r = score_look(k, pid, &next, &ppid, &l);
-
-    if (r <= 0 || l)
-        return r < 0 ? r : 0;
-    parent = lease_of_parent(k, ppid, next.was);
-    if (!parent)
-        return 0;
-    next.ours = next.ours_before = next.was;
-    next.was = parent->was;
-    r = take_score(k, &next, path);
-    return r < 0 ? r : 1;
-}
-
-int knobs_apply_score(struct knobs *k, const char *path, pid_t pid, uint64_t value)
-{
-    struct lease next, *l;
-    pid_t ppid;
-    int r = score_look(k, pid, &next, &ppid, &l);
-
-    if (r <= 0)
-        return r;
-    if (l && !is_ours(l, next.was)) { /* somebody has a reason: from now on it is his */
-        knobs_forget(k, l);
-        k->drifts++;
-        return 0;
-    }
-    if (next.was == value)
-        return l ? 0 : knobs_inherit_score(k, path, pid);
-    next.ours = next.ours_before = value;
-    if (l) {
-        next.ours_before = l->ours;
-        next.was = l->was;
-    }
-    r = take_score(k, &next, path);
-    if (r == 0)
-        r = write_score(k, pid, value);
-    return r == 0 ? 1 : r == -ESRCH ? 0 : r;
-}
-
 int knobs_restore(struct knobs *k, struct lease *l)
 {
     _cleanup_close_ int fd = -1;
@@ -431,13 +306,13 @@ int knobs_restore(struct knobs *k, struct lease *l)
     if (lease_pid(l) > 0)
         return continue_process(k, l);
     if (lease_score_pid(l) > 0)
-        return restore_score(k, l);
+        return score_restore(k, l);
     r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
     if (r == -ENOENT || r == -ENODEV)
         return release(k, l, 0);
     if (r < 0)
         return r;
-    if (id != l->cgroup_id || !is_ours(l, current))
+    if (id != l->cgroup_id || !lease_is_ours(l, current))
         return release(k, l, 0);
     if (current != l->was) {
         r = write_value(k, fd, l, current, l->was);
@@ -491,9 +366,9 @@ bool knobs_stands(const struct knobs *k, const struct lease *l)
     if (lease_pid(l) > 0)
         return open_process(k, l, &stopped, &fd) == 1 && stopped;
     if (lease_score_pid(l) > 0)
-        return read_score(k, lease_score_pid(l), l->cgroup_id, &current) == 0 && is_ours(l, current);
+        return score_stands(k, l);
     return open_and_read(k, l->path, l->knob, &id, &current, &fd) == 0 && id == l->cgroup_id &&
-           is_ours(l, current);
+           lease_is_ours(l, current);
 }
 
 void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,

@@ -56,14 +56,6 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value,
                 uint64_t now_usec) _nodiscard_;
 
-/* The same for oom_score_adj of a process, plus JOURNAL_SCORE_ZERO; its lease goes by pid and start time. One
- * that somebody has changed since is his. 1: something was changed or written down, 0: nothing is to be done,
- * or it is gone. */
-int knobs_apply_score(struct knobs *k, const char *path, pid_t pid, uint64_t value) _nodiscard_;
-/* A process that was born with ours, as a child of one that has it from us, gets a lease of what its parent
- * had. Results as above. */
-int knobs_inherit_score(struct knobs *k, const char *path, pid_t pid) _nodiscard_;
-
 /* Whether it is the same cgroup, or process, still, and the value ours. */
 bool knobs_stands(const struct knobs *k, const struct lease *l);
 

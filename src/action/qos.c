@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "action/score.h"
 #include "kernel/file.h"
 
 #define DEPTH_MAX 8
@@ -102,8 +103,8 @@ static int walk_below(void *user, const char *name, unsigned char type, uint64_t
 static int apply_score(void *user, pid_t pid)
 {
     struct process_walk *w = user;
-    int r = w->inherit ? knobs_inherit_score(w->applying->knobs, w->path, pid)
-                       : knobs_apply_score(w->applying->knobs, w->path, pid, w->score);
+    int r = w->inherit ? score_inherit(w->applying->knobs, w->path, pid)
+                       : score_apply(w->applying->knobs, w->path, pid, w->score);
 
     if (r < 0)
         note_failure(w->applying, w->path, QOS_SCORE, r);

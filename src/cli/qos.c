@@ -62,6 +62,12 @@ static void find_workloads(struct qos_command *c)
         why = "the cgroup v2 hierarchy has no memory controller";
     else if (snapshot_reader_find_workloads(&c->reader) == 0)
         why = "there is no workload: set Workload= in [Node]";
+    else if (!c->knobs.hierarchy.real_root && c->config.mode == MODE_AUTO) {
+        why = "the hierarchy's root is a cgroup of the host (a container); set Mode=isolate to use the part "
+              "that "
+              "is ours";
+        c->reader.workload_count = 0;
+    }
     if (why)
         (void)fprintf(stderr, "headroom qos: nothing is planned: %s\n", why);
 }

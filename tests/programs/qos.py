@@ -328,9 +328,22 @@ def nothing_to_plan(p):
     expect(tree.knobs() == before, "something was set")
     code, _, err = p.run(p.headroom, "--sysroot", Tree(p.base, cgroup=False).root, "qos", "plan")
     expect(code == 1 and "no cgroup v2 hierarchy" in err, f"exit {code}: {err}")
+    tree.write("sys/fs/cgroup/cgroup.type", "domain\n")
+    expect("a container" in qos(p, tree, p.config(CLASSES), "plan")[1], "nothing is said of a container")
     for argv in (["qos"], ["qos", "plans"], ["qos", "plan", "x"]):
         code, _, err = p.run(p.headroom, *argv)
         expect(code == 2 and "qos apply" in err, f"{argv}: exit {code}: {err}")
+
+
+def names_of_any_bytes(p):
+    tree = node(p)
+    cgroup(tree, "workload.slice/task-\udcff", [101])
+    out, _ = qos(p, tree, p.config(CLASSES), "plan", "--json")
+    expect(sum(c["path"] is None for c in json.loads(out)["cgroups"]) == 1, out)
+    out = json.loads(qos(p, tree, p.config(CLASSES), "apply", "--json")[0])
+    expect(out["failed"] == 0 and tree.read("sys/fs/cgroup/workload.slice/task-\udcff/memory.high") == str(280 * MIB), out)
+    out = json.loads(qos(p, tree, p.config(CLASSES), "undo", "--json")[0])
+    expect(out["failed"] == 0 and tree.read("sys/fs/cgroup/workload.slice/task-\udcff/memory.high") == "max", out)
 
 
 def names_are_only_believed_where_root_made_them(p):
@@ -364,4 +377,4 @@ def beside_a_daemon(p):
 
 TESTS = [pods_are_planned, pods_are_planned_with_the_kubelets, pods_are_applied_and_put_back,
          classes_are_applied_and_put_back, what_is_not_asked_for_any_more, what_others_have_overwritten, too_much_is_refused, nothing_to_plan,
-         names_are_only_believed_where_root_made_them, beside_a_daemon]
+         names_of_any_bytes, names_are_only_believed_where_root_made_them, beside_a_daemon]
