@@ -335,6 +335,22 @@ def nothing_to_plan(p):
         expect(code == 2 and "qos apply" in err, f"{argv}: exit {code}: {err}")
 
 
+def recorded_trees(p):
+    """What three kernels really show, with swap on zram."""
+    fixtures = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
+    config = p.config(NODE.format("workload.slice") + "[Class batch]\nMatch=workload.slice/*\nQoS=burstable\nRequest=20M\n"
+                      "Limit=200M\nRetriable=yes\n")
+    for name in ("linux-6.1", "linux-6.12", "linux-7.2"):
+        code, out, err = p.run(p.headroom, "--sysroot", os.path.join(fixtures, name), "--config", config, "qos", "plan", "--json")
+        expect(code == 0 and not err, f"{name}: exit {code}: {err}")
+        cgroups = {c["path"]: c for c in json.loads(out)["cgroups"]}
+        expect(planned(cgroups["workload.slice"])["memory.low"] == 40 * MIB, cgroups["workload.slice"])
+        for task in ("task-1", "task-2"):
+            got = planned(cgroups[f"workload.slice/{task}"])
+            expect(set(got) == {"memory.low", "memory.high", "memory.max", "memory.swap.max", "memory.oom.group", "oom_score_adj"},
+                   f"{name}: {got}")
+
+
 def names_of_any_bytes(p):
     tree = node(p)
     cgroup(tree, "workload.slice/task-\udcff", [101])
@@ -376,5 +392,6 @@ def beside_a_daemon(p):
 
 
 TESTS = [pods_are_planned, pods_are_planned_with_the_kubelets, pods_are_applied_and_put_back,
-         classes_are_applied_and_put_back, what_is_not_asked_for_any_more, what_others_have_overwritten, too_much_is_refused, nothing_to_plan,
-         names_of_any_bytes, names_are_only_believed_where_root_made_them, beside_a_daemon]
+         classes_are_applied_and_put_back, what_is_not_asked_for_any_more, what_others_have_overwritten,
+         too_much_is_refused, nothing_to_plan, recorded_trees, names_of_any_bytes,
+         names_are_only_believed_where_root_made_them, beside_a_daemon]
