@@ -22,7 +22,7 @@
 
 struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid)
 {
-    for (unsigned i = 0; i < PAUSES_MAX; i++)
+    for (unsigned i = 0; i < PAUSES_MAX && p->count > 0; i++)
         if (p->entries[i].used && p->entries[i].id == id && p->entries[i].pid == pid)
             return &p->entries[i];
     return NULL;
@@ -30,11 +30,13 @@ struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid)
 
 unsigned pauser_count(const struct pauser *p)
 {
-    unsigned n = 0;
+    return p->count;
+}
 
-    for (unsigned i = 0; i < PAUSES_MAX; i++)
-        n += p->entries[i].used;
-    return n;
+static void entry_end(struct pauser *p, struct pause_entry *e)
+{
+    p->count -= e->used;
+    e->used = false;
 }
 
 static struct pause_entry *find_free(struct pauser *p)
@@ -60,7 +62,7 @@ static void forget(struct pauser *p, struct pause_entry *e)
 
     if (l)
         knobs_forget(p->knobs, l);
-    e->used = false;
+    entry_end(p, e);
 }
 
 bool pauser_yields(const struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec)
@@ -288,6 +290,7 @@ int pauser_pause(struct pauser *p, const struct group *g, enum pause_why why, ui
     };
     memcpy(e->path, g->path, sizeof(e->path));
     memcpy(e->comm, g->comm, sizeof(e->comm));
+    p->count++;
     p->paused++;
     return 0;
 }
@@ -317,7 +320,7 @@ int pauser_resume(struct pauser *p, struct pause_entry *e)
         return r;
     }
     p->resumed += r == 1;
-    e->used = false;
+    entry_end(p, e);
     return r;
 }
 
@@ -441,7 +444,7 @@ unsigned pauser_reload(struct pauser *p)
         if (!e->used || lease_of(p, e))
             continue;
         let_run(p, e);
-        e->used = false;
+        entry_end(p, e);
         forgotten++;
     }
     return forgotten;
@@ -510,6 +513,7 @@ unsigned pauser_adopt(struct pauser *p, const struct config *c, uint64_t now_use
             .since_usec = u64_sub_floor(now_usec, PAUSES_MAX - adopted),
         };
         memcpy(e->path, l->path, sizeof(e->path));
+        p->count++;
         note_held(p, e);
         adopted++;
     }

@@ -53,6 +53,7 @@ struct pauser {
     struct knobs *knobs; /* for the leases and their journal */
     bool signals;        /* may signal processes by pid: not in a recorded tree; as in *knobs */
     struct pause_entry entries[PAUSES_MAX];
+    unsigned count; /* of those in use: mostly 0, and asked for at each look */
     struct pause_yield yields[PAUSE_YIELDS_MAX];
     unsigned yield_next;
     uint64_t paused; /* since start; not those that were adopted */

@@ -10,6 +10,8 @@
 
 /* Longest word compared by text_distance: keys of the configuration have under 32 characters. */
 #define DISTANCE_MAX 64
+/* So many digits never exceed 64 bits. */
+#define DIGITS_SAFE 19
 
 static bool is_blank(char c)
 {
@@ -29,13 +31,6 @@ static struct text text_skip(struct text t, size_t n)
 struct text text_from(const char *string)
 {
     return (struct text){string, string ? strlen(string) : 0};
-}
-
-bool text_equal(struct text t, const char *string)
-{
-    size_t length = strlen(string);
-
-    return t.length == length && (length == 0 || memcmp(t.at, string, length) == 0);
 }
 
 bool text_next_line(struct text *rest, struct text *ret_line)
@@ -95,10 +90,16 @@ int text_parse_u64(struct text t, uint64_t *ret)
         return -EINVAL;
 
     for (size_t i = 0; i < t.length; i++) {
-        if (!is_digit(t.at[i]))
+        unsigned digit = (unsigned char)t.at[i] - (unsigned)'0';
+
+        if (digit > 9)
             return -EINVAL; /* also after an overflow: "99999999999999999999x" is no number at all */
+        if (i < DIGITS_SAFE) {
+            value = value * 10 + digit;
+            continue;
+        }
         over |= __builtin_mul_overflow(value, UINT64_C(10), &value);
-        over |= __builtin_add_overflow(value, (uint64_t)(t.at[i] - '0'), &value);
+        over |= __builtin_add_overflow(value, (uint64_t)digit, &value);
     }
     if (over)
         return -ERANGE;
@@ -185,20 +186,123 @@ unsigned text_distance(struct text a, struct text b)
     return row[b.length];
 }
 
-/* The kernel writes keys in the order of its own tables, as ours are; so the search goes on after the last
- * match
- * (*next) and mostly succeeds at once. */
-static size_t find_key(const struct text_key *keys, size_t count, struct text name, size_t *next)
+/* How a line of keys is written. */
+struct key_format {
+    char end;           /* of a key */
+    const char *unit;   /* behind the number */
+    size_t digits_safe; /* so many never exceed 64 bits, in that unit */
+    uint64_t scale;
+};
+
+/* What a parse of such lines looks for. It is done at every look, and of memory.stat for every group. The
+ * kernel writes keys in the order of its own tables, as ours are; so the search goes on after the last match,
+ * and mostly succeeds at once. */
+struct search {
+    const struct text_key *keys;
+    size_t count;
+    size_t next;    /* the key after the last one that was found */
+    uint64_t marks; /* a bit for each key, some of them shared: most names that are not wanted have none */
+    uint64_t all;   /* the bits of *seen */
+};
+
+static uint64_t mark_of(const char *name, size_t length)
 {
-    for (size_t n = 0, i = *next; n < count; n++, i++) {
-        if (i >= count)
+    return UINT64_C(1) << ((unsigned char)name[0] * 3U + (unsigned char)name[length - 1] * 5U +
+                           length * 11U) %
+                              64;
+}
+
+static struct search search_begin(const struct text_key *keys, size_t count)
+{
+    struct search s = {.keys = keys, .count = count};
+
+    s.all = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+    for (size_t i = 0; i < count; i++)
+        if (keys[i].length > 0)
+            s.marks |= mark_of(keys[i].name, keys[i].length);
+    return s;
+}
+
+/* The place of a key that was not seen yet; count: it is none. */
+static size_t find_key(struct search *s, struct text name, uint64_t seen)
+{
+    if (name.length == 0 || (s->marks & mark_of(name.at, name.length)) == 0)
+        return s->count;
+    for (size_t n = 0, i = s->next; n < s->count; n++, i++) {
+        if (i >= s->count)
             i = 0;
-        if (keys[i].length == name.length && memcmp(keys[i].name, name.at, name.length) == 0) {
-            *next = i + 1;
+        if (s->keys[i].length == name.length && (seen & UINT64_C(1) << i) == 0 &&
+            memcmp(s->keys[i].name, name.at, name.length) == 0) {
+            s->next = i + 1;
             return i;
         }
     }
-    return count;
+    return s->count;
+}
+
+/* The usual line, of the key that is expected next and as the kernel writes it: in one pass. False: look
+ * closer. */
+static bool take_usual(const struct search *s, const struct key_format *f, uint64_t seen, struct text *rest,
+                       uint64_t *ret_value)
+{
+    const struct text_key *key = &s->keys[s->next];
+    const char *at = rest->at, *stop = rest->at + rest->length, *digits;
+    uint64_t value = 0;
+
+    if (s->next >= s->count || (seen & UINT64_C(1) << s->next) != 0 || rest->length <= key->length ||
+        at[key->length] != f->end || at[0] != key->name[0] || memcmp(at, key->name, key->length) != 0)
+        return false;
+    at += key->length + 1;
+    while (at < stop && *at == ' ')
+        at++;
+    for (digits = at; at < stop && is_digit(*at); at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    if (at == digits || (size_t)(at - digits) > f->digits_safe)
+        return false;
+    for (const char *unit = f->unit; *unit; unit++, at++)
+        if (at == stop || *at != *unit)
+            return false;
+    if (at < stop && *at++ != '\n')
+        return false;
+    *ret_value = value * f->scale;
+    *rest = text_skip(*rest, (size_t)(at - rest->at));
+    return true;
+}
+
+static int parse_flat(struct text rest, uint64_t *ret)
+{
+    struct text word;
+
+    return text_next_word(&rest, &word) && text_parse_u64(word, ret) == 0 && !text_next_word(&rest, &word)
+               ? 0
+               : -EBADMSG;
+}
+
+static int parse_kib(struct text rest, uint64_t *ret)
+{
+    struct text word;
+    uint64_t kib;
+
+    if (!text_next_word(&rest, &word) || text_parse_u64(word, &kib) < 0 || !text_next_word(&rest, &word) ||
+        !text_equal(word, "kB") || text_next_word(&rest, &word))
+        return -EBADMSG;
+    return __builtin_mul_overflow(kib, UINT64_C(1024), ret) ? -EBADMSG : 0;
+}
+
+/* Any line, its name off the front of it. */
+static bool take_name(const struct key_format *f, struct text *line, struct text *ret_name)
+{
+    size_t length = 0;
+
+    if (f->end == ' ')
+        return text_next_word(line, ret_name);
+    while (length < line->length && line->at[length] != f->end)
+        length++;
+    if (length == line->length)
+        return false;
+    *ret_name = (struct text){line->at, length};
+    *line = text_skip(*line, length + 1);
+    return true;
 }
 
 static void store(void *base, const struct text_key *key, uint64_t value)
@@ -206,53 +310,41 @@ static void store(void *base, const struct text_key *key, uint64_t value)
     memcpy((char *)base + key->offset, &value, sizeof(value));
 }
 
-int text_parse_keyed(struct text t, const struct text_key *keys, size_t count, void *base, uint64_t *seen)
+static int parse_lines(struct text t, const struct text_key *keys, size_t count, const struct key_format *f,
+                       void *base, uint64_t *seen)
 {
-    struct text line, name, number;
-    uint64_t all = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
-    size_t next = 0;
+    struct search s = search_begin(keys, count);
+    struct text line, name;
+    uint64_t value;
 
-    while ((*seen & all) != all && text_next_line(&t, &line)) { /* memory.stat goes on for forty lines more */
-        uint64_t value;
-        size_t i;
+    while ((*seen & s.all) != s.all && t.length > 0) { /* memory.stat goes on for forty lines more */
+        size_t i = s.next;
 
-        if (!text_next_word(&line, &name))
-            continue;
-        i = find_key(keys, count, name, &next);
-        if (i == count || (*seen & UINT64_C(1) << i))
-            continue;
-        if (!text_next_word(&line, &number) || text_parse_u64(number, &value) < 0 ||
-            text_next_word(&line, &number))
-            return -EBADMSG;
+        if (take_usual(&s, f, *seen, &t, &value)) {
+            s.next++;
+        } else {
+            (void)text_next_line(&t, &line);
+            if (!take_name(f, &line, &name) || (i = find_key(&s, name, *seen)) == count)
+                continue;
+            if ((f->end == ' ' ? parse_flat(line, &value) : parse_kib(line, &value)) < 0)
+                return -EBADMSG;
+        }
         store(base, &keys[i], value);
         *seen |= UINT64_C(1) << i;
     }
     return 0;
 }
 
+int text_parse_keyed(struct text t, const struct text_key *keys, size_t count, void *base, uint64_t *seen)
+{
+    static const struct key_format flat = {' ', "", DIGITS_SAFE, 1};
+
+    return parse_lines(t, keys, count, &flat, base, seen);
+}
+
 int text_parse_keyed_kib(struct text t, const struct text_key *keys, size_t count, void *base, uint64_t *seen)
 {
-    struct text line, word;
-    size_t next = 0;
+    static const struct key_format kib = {':', " kB", DIGITS_SAFE - 4, 1024};
 
-    while (text_next_line(&t, &line)) {
-        const char *colon = line.length > 0 ? memchr(line.at, ':', line.length) : NULL;
-        uint64_t value;
-        size_t i, length;
-
-        if (!colon)
-            continue;
-        length = (size_t)(colon - line.at);
-        i = find_key(keys, count, (struct text){line.at, length}, &next);
-        if (i == count || (*seen & UINT64_C(1) << i))
-            continue;
-        line = text_skip(line, length + 1);
-        if (!text_next_word(&line, &word) || text_parse_u64(word, &value) < 0 ||
-            !text_next_word(&line, &word) || !text_equal(word, "kB") || text_next_word(&line, &word) ||
-            __builtin_mul_overflow(value, UINT64_C(1024), &value))
-            return -EBADMSG;
-        store(base, &keys[i], value);
-        *seen |= UINT64_C(1) << i;
-    }
-    return 0;
+    return parse_lines(t, keys, count, &kib, base, seen);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/macros.h"
 
@@ -14,7 +15,14 @@ struct text {
 };
 
 struct text text_from(const char *string);
-bool text_equal(struct text t, const char *string);
+
+/* Here, so that nothing is counted where the string is a constant. */
+static inline bool text_equal(struct text t, const char *string)
+{
+    size_t length = strlen(string);
+
+    return t.length == length && (length == 0 || memcmp(t.at, string, length) == 0);
+}
 
 /* Takes the next line (without its newline; a last line without one counts) or word (blanks are space and
  * tab) off the front of *rest. False when nothing is left. A line may be empty, a word never is. */

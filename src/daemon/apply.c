@@ -48,8 +48,7 @@ static int choose_mode(struct daemon *d, char *ret_text, size_t size)
     memcpy(reason, d->mode_reason, sizeof(reason));
     memcpy(before, r->workloads, sizeof(before));
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        r->workloads[i] =
-            (struct workload_handle){.dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1};
+        workload_handle_init(&r->workloads[i]);
     r->workload_count = 0;
     e = mode_choose(d);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)

@@ -13,6 +13,8 @@
 
 #define KILL_POLL_USEC (10 * USEC_PER_MSEC)
 #define SETTLE_USEC (300 * USEC_PER_MSEC)
+/* Where memory.high holds the others and the limit is not reached yet, there is time to be right. */
+#define SETTLE_BRAKED_USEC (1500 * USEC_PER_MSEC)
 #define LOOK_FAILED_USEC USEC_PER_SEC
 #define LOOK_FAILED_SAY_USEC (30 * USEC_PER_SEC)
 #define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
@@ -109,21 +111,25 @@ static void finish(struct daemon *d)
 }
 
 /* An empty cgroup has given back its private memory, but shared memory goes with the last reference to it,
- * some time later (seen on 7.2: 20 ms after the last process of a group with 700 MiB of it), and MemAvailable
- * follows counters that are gathered per CPU. Until that is so, or has had its time, nobody else is looked
- * for. */
+ * some time later (seen on 7.2: 20 ms after the last process of a group with 700 MiB of it, and over 300 ms
+ * where a busy machine kept the kernel's worker waiting), and MemAvailable follows counters that are gathered
+ * per CPU. Until that is so, or has had its time, nobody else is looked for. */
 static bool is_settling(struct daemon *d, uint64_t now)
 {
     const struct decision *e = &d->decision;
     uint64_t shmem = 0;
+    bool braked, shared;
 
     for (unsigned i = 0; i < e->victim_count; i++)
         shmem = u64_add_cap(shmem, e->victims[i].shmem_bytes);
-    if (d->settle_until_usec == 0)
-        d->settle_until_usec = now + SETTLE_USEC;
-    return now < d->settle_until_usec && read_and_judge(d) == 0 && d->room.need > 0 &&
-           (d->room.by_available ||
-            (shmem > e->expected_bytes && u64_sub_floor(e->room.used, d->room.used) < shmem / 2));
+    if (d->settle_since_usec == 0)
+        d->settle_since_usec = now;
+    if (now >= d->settle_since_usec + SETTLE_BRAKED_USEC || read_and_judge(d) < 0 || d->room.need == 0)
+        return false;
+    braked = d->snapshot.isolate && d->room.room > 0;
+    shared = shmem > e->expected_bytes && u64_sub_floor(e->room.used, d->room.used) < shmem / 2;
+    return (shared && braked) ||
+           (now < d->settle_since_usec + SETTLE_USEC && (shared || d->room.by_available));
 }
 
 static void check_victims(struct daemon *d)
@@ -136,7 +142,7 @@ static void check_victims(struct daemon *d)
         loop_timer_arm(d->kill_timer, now + KILL_POLL_USEC);
         return;
     }
-    d->settle_until_usec = 0;
+    d->settle_since_usec = 0;
     finish(d);
 }
 
@@ -188,8 +194,10 @@ static bool record(struct daemon *d, struct decision *e, bool acts)
 int cycle_read_groups(struct daemon *d)
 {
     uint64_t begin = clock_now_usec();
-    int r = snapshot_read_groups(&d->reader, &d->snapshot);
+    int r;
 
+    d->reader.wants_stalls = d->room.strained && pausing_possible(d);
+    r = snapshot_read_groups(&d->reader, &d->snapshot);
     if (r < 0) {
         say_look_failed(d, r);
         return r;

@@ -105,6 +105,7 @@ struct daemon {
     unsigned group_max; /* MaxGroups: as long are the arrays of groups */
     struct group *groups;
     struct group_handle *handles;
+    struct group_watch *watches; /* two for each group: of it, and of what it is in */
 
     struct room_state room_state;
     struct room room;
@@ -160,7 +161,7 @@ struct daemon {
     struct killer killer;
     struct decision decision;   /* the one that is being taken, or whose action is under way */
     bool deciding;              /* its action is under way */
-    uint64_t settle_until_usec; /* its victims are gone, and their memory has until then to come back; 0: not
+    uint64_t settle_since_usec; /* its victims are gone, and their memory is waited for since then; 0: not
                                    yet */
     struct victim_state victim_state;
     struct victim_scratch scratch;

@@ -139,6 +139,14 @@ void isolate_note_above_limit(struct daemon *d)
     }
 }
 
+/* Where `value` was just read in the file, and is ours and wanted, there is nothing to be done. */
+static bool stands(struct daemon *d, uint64_t id, const char *knob, uint64_t value, uint64_t wanted)
+{
+    const struct lease *l = value == wanted ? lease_find(&d->leases, id, knob) : NULL;
+
+    return l && l->ours == wanted && l->pending_until_usec == 0;
+}
+
 static void apply_high(struct daemon *d, unsigned i)
 {
     const struct workload *w = &d->snapshot.workloads[i];
@@ -156,6 +164,8 @@ static void apply_high(struct daemon *d, unsigned i)
         (wanted > before ? wanted - before : before - wanted) < wanted / HIGH_MOVE_SHARE)
         wanted = before;
     d->high_wanted[i] = wanted;
+    if (stands(d, w->id, high_knob, w->high, wanted))
+        return;
     r = knobs_apply(&d->knobs, w->path, high_knob, wanted, d->snapshot.now_usec);
     if (r < 0 && r != -ENOENT && r != -ENODEV)
         report_warning(d, "%s/%s cannot be set: %s; the timer and PSI guard it without a brake", w->path,
@@ -193,7 +203,7 @@ static void apply_low(struct daemon *d, const char *path)
     struct knob_state s;
     int r = knobs_read(&d->knobs, path, low_knob, &s);
 
-    if (r == 0 && s.foreign < reserve)
+    if (r == 0 && s.foreign < reserve && !stands(d, s.id, low_knob, s.value, reserve))
         r = knobs_apply(&d->knobs, path, low_knob, reserve, d->snapshot.now_usec);
     if (r < 0 && r != -ENOENT && r != -ENODEV)
         report_warning(d, "%s/%s cannot be set: %s; it is not protected from reclaim", path, low_knob,

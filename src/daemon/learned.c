@@ -76,23 +76,24 @@ void learned_load(struct daemon *d)
 
 void learned_save(struct daemon *d)
 {
-    char storage[LEARNED_MAX];
+    _uninitialized_ char storage[LEARNED_MAX];
     _cleanup_close_ int fd = -1;
     struct buffer b;
     uint64_t seen = 0;
 
-    if (d->dry_run || d->runtime_fd < 0)
+    for (unsigned i = 0; i < d->config.class_count; i++)
+        seen += d->pause_state.peaks[i].seen;
+    if (d->dry_run || d->runtime_fd < 0 || seen == d->learned_seen)
         return;
     buffer_init(&b, storage, sizeof(storage));
     for (unsigned i = 0; i < d->config.class_count; i++) {
         const struct expect_peak *p = &d->pause_state.peaks[i];
 
-        seen += p->seen;
         if (p->seen > 0)
             buffer_appendf(&b, "peak class=%s bytes=%ju deviation=%ju seen=%u\n", d->config.classes[i].name,
                            (uintmax_t)p->bytes, (uintmax_t)p->deviation, p->seen);
     }
-    if (b.length == 0 || seen == d->learned_seen)
+    if (b.length == 0)
         return;
     d->learned_seen = seen;
     fd =

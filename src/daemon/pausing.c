@@ -113,12 +113,13 @@ static void let_go_unseen(struct daemon *d, struct pause_entry *e, uint64_t now)
 void pausing_check(struct daemon *d)
 {
     uint64_t now = clock_now_usec();
-    bool unconfirmed[PAUSES_MAX];
+    _uninitialized_ bool unconfirmed[PAUSES_MAX];
 
+    if (pauser_count(&d->pauser) == 0)
+        return;
     for (unsigned i = 0; i < PAUSES_MAX; i++)
         unconfirmed[i] = d->pauser.entries[i].used && d->pauser.entries[i].confirmed_usec == 0;
-    if (pauser_count(&d->pauser) > 0)
-        (void)pauser_check(&d->pauser, now);
+    (void)pauser_check(&d->pauser, now);
     for (unsigned i = 0; i < PAUSES_MAX; i++) {
         struct pause_entry *e = &d->pauser.entries[i];
 
@@ -227,7 +228,9 @@ static void kill_overdue(struct daemon *d, const struct trigger *t, struct group
 {
     begin_record(d, t, DECISION_KILL);
     note_target(d, g, RESUME_WHY_LIMIT);
-    if (pausing_held(d, clock_now_usec()) || !cycle_kill(d, &d->pause_decision))
+    if (pausing_held(d, clock_now_usec()) ||
+        victim_is_limited(&d->config, &d->victim_state, &d->room, d->snapshot.now_usec) ||
+        !cycle_kill(d, &d->pause_decision))
         (void)resume_one(d, g); /* whatever comes of it: no longer than PauseLimit */
 }
 
@@ -314,11 +317,11 @@ bool pausing_covers(const struct daemon *d)
 
         under_way = e->used && e->confirmed_usec == 0 && now < e->since_usec + 2 * d->pause_state.fast_usec;
     }
-    /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or it has ended (what
-     * is felt is forgotten later), the others go on, slowly at worst. */
-    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC && d->pause_state.thrash_usec != 0 &&
-        (now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC ||
-         r->stall_permyriad < PAUSE_STALL_PERMYRIAD))
+    /* A stall on swapped-out memory: as long as somebody is paused for it now and then, or fewer would do no
+     * more, or it has ended (what is felt is forgotten later), the others go on, slowly at worst. */
+    if (r->felt && r->time_left_usec > PAUSE_THRASH_USEC &&
+        (d->pause_state.crowded == CROWD_NO || r->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+         (d->pause_state.thrash_usec != 0 && now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC)))
         return true;
     rungs[ACTION_RECLAIM] = reclaiming_rung(d);
     rungs[ACTION_PAUSE] = (struct ladder_rung){

@@ -114,14 +114,28 @@ static uint64_t left_before_the_brake(const struct daemon *d)
     return left;
 }
 
-/* What has to be free ahead of the limit is twice the margin and a quarter of a second of growth. */
+/* After a thrash those that go on are those that have their place in memory, and what is in it is not pushed
+ * out for what is not expected: by how much all that is does not fit. Else UINT64_MAX: who has not shown that
+ * he wants his pages back may well do without some. */
+static uint64_t expected_short(const struct daemon *d)
+{
+    int64_t spare = d->pause_plan.spare_memory_bytes;
+
+    if (d->pause_state.bound_bytes == 0 || !pausing_possible(d) ||
+        u64_sub_floor(d->snapshot.now_usec, d->snapshot.groups_usec) > RECLAIM_FRESH_USEC)
+        return UINT64_MAX;
+    return spare >= 0 ? 0 : (uint64_t)-spare;
+}
+
+/* What has to be free ahead of the limit is the margin and a quarter of a second of growth; then as much
+ * again is pushed out. More would take memory from those who use it. */
 static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead)
 {
     uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
     uint64_t left = left_before_the_brake(d);
 
     *ret_ahead = ahead;
-    return left >= 2 * ahead ? 0 : u64_min(3 * ahead - left, REQUEST_BYTES);
+    return left >= ahead ? 0 : u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), expected_short(d));
 }
 
 void reclaiming_step(struct daemon *d, const struct trigger *t)
@@ -147,7 +161,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
     uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
-    uint64_t left = u64_sub_floor(left_before_the_brake(d), 2 * ahead);
+    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead);
 
     if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead ||
         d->room.trend < TREND_LEAST_BYTES)

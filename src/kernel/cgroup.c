@@ -311,7 +311,7 @@ int cgroup_events_parse(const char *buf, size_t length, struct cgroup_events *re
 
 int cgroup_read_events(int cgroup_fd, struct cgroup_events *ret)
 {
-    char buf[256];
+    _uninitialized_ char buf[256];
     ssize_t n = file_read_record_at(cgroup_fd, "cgroup.events", buf, sizeof(buf));
 
     return n < 0 ? (int)n : cgroup_events_parse(buf, (size_t)n, ret);

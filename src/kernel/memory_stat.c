@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "kernel/file.h"
 
 struct memory_stat_scratch {
@@ -32,6 +33,9 @@ static const struct text_key keys[] = {
     KEY("zswap", stat.zswap),
     KEY("file_dirty", stat.file_dirty),
     KEY("file_writeback", stat.file_writeback),
+    KEY("swapcached", stat.swapcached),
+    KEY("inactive_anon", stat.inactive_anon),
+    KEY("active_anon", stat.active_anon),
     KEY("inactive_file", stat.inactive_file),
     KEY("active_file", stat.active_file),
     KEY("unevictable", stat.unevictable),
@@ -66,6 +70,19 @@ int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
     }
     *ret = s.stat;
     return 0;
+}
+
+/* On the lists of anonymous memory, but in nobody's page tables: in the swap cache alone. */
+static uint64_t unmapped(const struct memory_stat *m)
+{
+    uint64_t listed = u64_add_cap(m->inactive_anon, m->active_anon);
+
+    return u64_min(u64_sub_floor(listed, u64_add_cap(m->anon, m->shmem)), m->swapcached);
+}
+
+uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_current)
+{
+    return u64_sub_floor(swap_current, m->swapcached - unmapped(m));
 }
 
 int memory_stat_pread(int fd, struct memory_stat *ret)

@@ -15,7 +15,10 @@ struct memory_stat {
     uint64_t sock;
     uint64_t shmem;
     uint64_t file_dirty;
-    uint64_t file_writeback;
+    uint64_t file_writeback; /* pages on their way to swap, too */
+    uint64_t swapcached;     /* in memory, and still with a place in swap */
+    uint64_t inactive_anon;
+    uint64_t active_anon;
     uint64_t inactive_file;
     uint64_t active_file;
     uint64_t unevictable;
@@ -30,3 +33,7 @@ struct memory_stat {
 int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret) _nodiscard_;
 int memory_stat_pread(int fd, struct memory_stat *ret) _nodiscard_;
 int memory_stat_read_at(int dir_fd, struct memory_stat *ret) _nodiscard_;
+/* Of what has a place in swap (memory.swap.current), what is not in `anon` or `shmem` as well: a page that
+ * was read back keeps its place for as long as it is clean, and counts in both. A page on its way out is on
+ * the LRU lists and in the swap cache, but in `anon` no more. */
+uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_current);

@@ -107,7 +107,7 @@ int psi_parse(const char *buf, size_t length, struct psi *ret)
 
 int psi_pread(int fd, struct psi *ret)
 {
-    char buf[512];
+    _uninitialized_ char buf[512];
     ssize_t n = file_pread_record(fd, buf, sizeof(buf));
 
     return n < 0 ? (int)n : psi_parse(buf, (size_t)n, ret);

@@ -12,6 +12,7 @@
 
 #define RATIO_EMPTY 2 /* of zram, while there is too little in it to tell */
 #define RATIO_MAX 4
+#define WASTE_SHARE 8
 /* The pool keeps pages that are partly used: of less than this its ratio says nothing (seen: 0.2 when nearly
  * all had been freed). */
 #define RATIO_LEAST_BYTES (16 * MIB)
@@ -93,6 +94,7 @@ int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas)
             return -EBADMSG;
 
     areas->zram_stored = u64_add_cap(areas->zram_stored, values[0]);
+    areas->zram_compressed = u64_add_cap(areas->zram_compressed, values[1]);
     areas->zram_pool = u64_add_cap(areas->zram_pool, values[2]);
     return 0;
 }
@@ -156,11 +158,13 @@ uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_
 {
     uint64_t disk = u64_sub_floor(areas->disk_size, areas->disk_used);
     uint64_t zram = u64_sub_floor(areas->zram_size, areas->zram_used);
-    uint64_t whole = u64_mul_div(resident_bytes, RATIO_EMPTY, 1);
+    uint64_t taken = u64_add_cap(areas->zram_compressed, areas->zram_compressed / WASTE_SHARE);
+    uint64_t place = u64_add_cap(resident_bytes, u64_sub_floor(areas->zram_pool, taken));
+    uint64_t whole = u64_mul_div(place, RATIO_EMPTY, 1);
 
-    if (areas->zram_pool > 0 && areas->zram_stored >= RATIO_LEAST_BYTES)
-        whole = u64_mul_div(resident_bytes, areas->zram_stored, areas->zram_pool);
-    whole = u64_min(whole, u64_mul_div(resident_bytes, RATIO_MAX, 1));
+    if (taken > 0 && areas->zram_stored >= RATIO_LEAST_BYTES)
+        whole = u64_mul_div(place, areas->zram_stored, taken);
+    whole = u64_min(whole, u64_mul_div(place, RATIO_MAX, 1));
     return u64_add_cap(disk, u64_min(zram, u64_sub_floor(whole, resident_bytes)));
 }
 

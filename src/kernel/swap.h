@@ -14,7 +14,8 @@ struct swap_areas {
     uint64_t zram_used;
     uint64_t
         zram_pool; /* memory that zram's pages take now (mm_stat: mem_used_total), over all its devices */
-    uint64_t zram_stored; /* what is stored in it, uncompressed (orig_data_size) */
+    uint64_t zram_stored;     /* what is stored in it, uncompressed (orig_data_size) */
+    uint64_t zram_compressed; /* what that takes (compr_data_size), but for the allocator's waste */
 };
 
 /* <root>/proc/swaps (sizes there are KiB) and <root>/sys/block/zramN/mm_stat. No swap at all is success with
@@ -25,9 +26,11 @@ int swap_parse_swaps(const char *buf, size_t length, struct swap_areas *ret) _no
 int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas) _nodiscard_;
 
 /* By how many bytes more can be held than without swap: free disk swap, plus of zram the lesser of its free
- * size and resident_bytes × (r − 1), where resident_bytes is what there is to swap out (anonymous and shared
- * memory) and r its compression so far (1 to 4; taken as 2 while it is empty): a page in zram still takes 1/r
- * of its size from memory, so that what frees its place holds r times as much. */
+ * size and (resident_bytes + holes) × r − resident_bytes, where resident_bytes is what there is to swap out
+ * (anonymous and shared memory), holes what its pool has free (it keeps much of what pages left that have
+ * gone) and r its compression so far (1 to 4, with an eighth for the allocator's waste; taken as 2 while it
+ * is empty): a page in zram still takes 1/r of its size from memory, so that what frees its place holds r
+ * times as much. */
 uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_bytes);
 
 /* What zswap's pool may take of this much memory (<root>/sys/module/zswap/parameters); 0: it is off, or not

@@ -24,6 +24,10 @@ struct node {
     uint64_t swap_effective; /* what can still be swapped out for good (zram bounded by what it can hold) */
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;
+    /* Totals of what is read only while something is in swap; else 0. */
+    uint64_t io_full_usec;  /* /proc/pressure/io; of a host only */
+    uint64_t read_bytes;    /* from block devices */
+    uint64_t swap_in_bytes; /* of them, from swap */
 };
 
 /* One guarded subtree of work. */
@@ -42,10 +46,11 @@ struct workload {
     uint64_t high;         /* memory.high as it stands; UINT64_MAX: none */
     uint64_t foreign_high; /* the tightest memory.high that others set for it; UINT64_MAX: none */
     uint64_t max;          /* the least memory.max of it and its ancestors; UINT64_MAX: none */
-    uint64_t swap;         /* memory.swap.current; 0 where the node has no swap */
+    uint64_t swap;         /* in swap, and not in memory as well; 0 where the node has no swap */
     uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
     uint64_t psi_some_usec;
     uint64_t psi_full_usec;
+    uint64_t io_full_usec;  /* of io.pressure; 0 while nothing is in swap */
     uint64_t refault_bytes; /* anon: swapped out and wanted back; since ever */
 };
 
@@ -80,29 +85,39 @@ struct group {
     uint32_t owner_uid; /* who owns the cgroup's directory (of a process: whose it is) */
     struct group_claims claims;
     unsigned lineage_kills; /* how often its task was killed before */
-    uint64_t birth_usec;    /* start of its oldest process */
-    uint64_t cpu_usec;      /* used since its birth */
-    uint64_t paused_usec;   /* frozen since its birth */
+    bool populated;
+    bool frozen;              /* really, whoever did it */
+    bool paused;              /* by us (asked for, or so) */
+    bool held;                /* paused by an operator: it goes on when he says so */
+    bool failed_pause;        /* could not be paused lately, or somebody else thawed it: left alone for now */
+    bool dying;               /* killed by us and not yet empty, or stuck so */
+    bool stuck;               /* killed, and past KillDeadline */
+    bool stall_known;         /* the next two are read only where asked for */
+    uint16_t stall_permyriad; /* of the last GROUP_STALL_USEC or a little more, in which all of it waited for
+                                 memory */
+    uint16_t io_stall_permyriad; /* or for block devices */
+    uint64_t pause_since_usec;   /* of a paused one */
+    uint64_t birth_usec;         /* start of its oldest process */
+    uint64_t cpu_usec;           /* used since its birth, as of at most GROUP_AGE_USEC ago */
+    uint64_t paused_usec;        /* frozen since its birth */
     uint64_t anon;
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
-    uint64_t cpu_recent_usec; /* used since the last walk */
-    uint64_t rate;            /* bytes per second over the last GROUP_RATE_USEC or a little more */
-    bool populated;
-    bool frozen;       /* really, whoever did it */
-    bool paused;       /* by us (asked for, or so) */
-    bool held;         /* paused by an operator: it goes on when he says so */
-    bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
-    uint64_t pause_since_usec; /* of a paused one */
-    bool dying;                /* killed by us and not yet empty, or stuck so */
-    bool stuck;                /* killed, and past KillDeadline */
+    uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was read; GROUP_CPU_UNKNOWN:
+                               once only, since its birth or since it was let go on */
+    uint64_t rate;          /* bytes per second over the last GROUP_RATE_USEC or a little more */
 };
 
 #define GROUP_GROWTH_USEC UINT64_C(5000000)
 #define GROUP_RATE_USEC UINT64_C(1000000)
+#define GROUP_STALL_USEC UINT64_C(400000)
+/* What changes slowly (CPU time, what a group says of itself) is read again after half of this to all of it:
+ * not all groups' at the same walk. */
+#define GROUP_AGE_USEC UINT64_C(1000000)
+#define GROUP_CPU_UNKNOWN UINT64_MAX
 
 #define SNAPSHOT_WORKLOADS_MAX CONFIG_PATHS_MAX
 #define SNAPSHOT_ENDED_MAX 64
@@ -142,8 +157,7 @@ struct snapshot {
     struct group_rest rests[SNAPSHOT_RESTS_MAX];
     unsigned rest_count;
     bool groups_read;
-    uint64_t groups_usec;      /* when they were read */
-    uint64_t groups_span_usec; /* since the time before; 0: the first time */
+    uint64_t groups_usec; /* when they were read */
     struct group_end ended[SNAPSHOT_ENDED_MAX];
     unsigned ended_count;
 };

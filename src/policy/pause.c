@@ -1,28 +1,26 @@
 #include "policy/pause.h"
 
-#include <string.h>
-
 #include "base/macros.h"
-#include "base/sort.h"
 #include "base/units.h"
-#include "policy/claims.h"
-#include "policy/limit.h"
+#include "policy/planner.h"
 
 #define IDLE_USEC (3 * USEC_PER_SEC)
 #define IDLE_CPU_PERMYRIAD 500
 #define QUIET_STALL_PERMYRIAD 500
 #define STEADY_USEC (3 * USEC_PER_SEC)
 #define STEADY_LEFT_USEC (30 * USEC_PER_SEC)
-/* The bound of a thrash is raised by a twentieth each time this has gone by without one, and then forgotten.
- */
+/* The bound of a thrash is raised by a twentieth each time this has gone by without one, and forgotten after
+ * BOUND_STEPS. Each time that more was too much again the steps are twice as long. */
 #define BOUND_STEP_USEC (10 * USEC_PER_SEC)
+#define BOUND_STEP_MOST_USEC (160 * USEC_PER_SEC)
+#define BOUND_STEPS 6
+/* Later than this it is another load. */
+#define BOUND_AGAIN_USEC (600 * USEC_PER_SEC)
 /* So long those that fit are waited for to have their pages back. */
 #define SETTLE_USEC (30 * USEC_PER_SEC)
-#define BOUND_FORGET_USEC (60 * USEC_PER_SEC)
 #define PAUSE_FAST_USEC (30 * USEC_PER_MSEC)
 /* Smaller ones go past the first in the queue for so long; then what comes free is kept for it. */
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
-#define NEWBORN_USEC EXPECT_NEWBORN_USEC
 /* Numbers that waver around what fits are not followed each time. */
 #define DWELL_USEC (500 * USEC_PER_MSEC)
 /* To pause who is expected to grow by less than this brings nothing. */
@@ -30,27 +28,9 @@
 /* One that goes on because somebody waits for it is not paused again at once, short of a need. */
 #define GRANT_USEC (10 * USEC_PER_SEC)
 
-struct planner {
-    const struct config *config;
-    const struct snapshot *snapshot;
-    const struct room *room;
-    struct pause_state *state;
-    struct pause_row *rows;
-    unsigned count;
-    struct candidate *candidates;
-    struct pause_plan *plan;
-    bool resume_only;
-    bool queue; /* somebody waits for room: who comes anew waits behind him */
-    int64_t spare;
-    uint64_t running_bytes; /* held by the running ones */
-    uint64_t cpu_usec;      /* used by them since the last walk */
-    unsigned running;
-    unsigned running_of[CONFIG_CLASSES_MAX];
-};
-
 void pause_state_init(struct pause_state *state)
 {
-    *state = (struct pause_state){.fast_usec = PAUSE_FAST_USEC};
+    *state = (struct pause_state){.fast_usec = PAUSE_FAST_USEC, .bound_step_usec = BOUND_STEP_USEC};
 }
 
 void pause_note_confirmed(struct pause_state *state, uint64_t usec)
@@ -66,163 +46,6 @@ bool level_allows(const struct config *c, enum level level, enum action action, 
            priority < CONFIG_PRIORITY_PROTECTED;
 }
 
-static bool is_granted(const struct planner *p, const struct group *g)
-{
-    return g->id == p->state->granted_id && p->snapshot->now_usec < p->state->granted_until_usec &&
-           p->room->level < LEVEL_CRITICAL;
-}
-
-static void fill_rows(struct planner *p)
-{
-    const struct snapshot *s = p->snapshot;
-    bool one_owner = claims_one_owner(s);
-    struct expect_size size[CONFIG_CLASSES_MAX];
-    enum level level = p->room->level;
-
-    for (unsigned i = 0; i < p->config->class_count; i++)
-        expect_class(s, i, &p->state->peaks[i], &size[i]);
-    for (unsigned i = 0; i < s->group_count; i++)
-        p->queue |= s->groups[i].paused && !s->groups[i].held && !s->groups[i].dying;
-    if (p->queue && level < LEVEL_MEDIUM)
-        level = LEVEL_MEDIUM;
-    for (unsigned i = 0; i < s->group_count; i++) {
-        const struct group *g = &s->groups[i];
-        const struct class_config *class = &p->config->classes[g->class_index];
-        struct pause_row *row = &p->rows[i];
-        struct standing st;
-
-        claims_resolve(p->config, s, g, one_owner, &st);
-        *row = (struct pause_row){
-            .held_bytes = expect_held_bytes(g),
-            .expected_bytes = expect_growth_bytes(g, &st, &size[g->class_index]),
-            .birth_usec = g->birth_usec,
-            .id = g->id,
-            .index = i,
-            .priority = st.priority,
-            .class_index = g->class_index,
-            .paused = g->paused && !g->dying,
-            .running = g->populated && !g->paused && !g->frozen && !g->dying,
-            .retriable = st.retriable && !st.omit,
-            .stays = g->held,
-        };
-        if (row->running && expect_runaway(p->config, s, p->room->limit, g, &st)) {
-            row->expected_bytes = 0;
-            row->stays = true;
-        }
-        row->pausable = row->running && !p->resume_only && !is_granted(p, g) && !g->failed_pause &&
-                        !g->claims.no_pause && (class->actions & ACTION_BIT(ACTION_PAUSE)) != 0 &&
-                        level_allows(p->config, level, ACTION_PAUSE, st.priority);
-        row->newborn = u64_sub_floor(s->now_usec, g->birth_usec) < NEWBORN_USEC;
-        row->pausable &= row->newborn || level_allows(p->config, p->room->level, ACTION_PAUSE, st.priority);
-        p->candidates[i] = (struct candidate){
-            .id = g->id,
-            .pid = g->pid,
-            .group_index = i,
-            .class_index = g->class_index,
-            .priority = st.priority,
-            .retriable = st.retriable,
-            .over_request = st.over_request,
-            .request_bytes = st.request_bytes,
-            .last = st.last,
-            .progress_usec = st.progress_usec,
-            .growth_bytes = g->growth_bytes,
-            .verdict = (class->actions & ACTION_BIT(ACTION_PAUSE)) == 0 || g->claims.no_pause
-                           ? VERDICT_ACTIONS
-                           : VERDICT_NOT_NEEDED,
-        };
-    }
-    p->count = s->group_count;
-}
-
-/* So that what a whole plan moves cannot overflow. */
-static int64_t signed_of(uint64_t v)
-{
-    return (int64_t)u64_min(v, INT64_MAX / (4 * PAUSE_PLAN_MAX));
-}
-
-static void sum_up(struct planner *p)
-{
-    p->spare = p->room->room > INT64_MAX / 2   ? INT64_MAX / 2
-               : p->room->room < INT64_MIN / 2 ? INT64_MIN / 2
-                                               : p->room->room;
-    p->spare -= signed_of(limit_margin(p->room->limit));
-    /* Swap that is felt still takes what grows: of the stall plan_thrash takes care, one by one. */
-    p->spare += signed_of(p->room->swap_left - p->room->swap);
-    for (unsigned i = 0; i < p->count; i++) {
-        const struct pause_row *row = &p->rows[i];
-
-        p->plan->paused += row->paused;
-        if (!row->running)
-            continue;
-        p->running++;
-        p->running_of[row->class_index]++;
-        p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
-        p->cpu_usec = u64_add_cap(p->cpu_usec, p->snapshot->groups[row->index].cpu_recent_usec);
-        p->spare -= signed_of(row->expected_bytes);
-        if (p->spare < INT64_MIN / 2)
-            p->spare = INT64_MIN / 2;
-    }
-    p->plan->spare_bytes = p->spare;
-    p->plan->running = p->running;
-}
-
-/* In the order in which they are paused: lowest priority first, then the newest. */
-static bool goes_first(const void *va, const void *vb, const void *user _unused_)
-{
-    const struct pause_row *a = va, *b = vb;
-
-    if (a->priority != b->priority)
-        return a->priority < b->priority;
-    if (a->birth_usec != b->birth_usec)
-        return a->birth_usec > b->birth_usec;
-    return a->id != b->id ? a->id > b->id : a->index > b->index;
-}
-
-static void leave(struct planner *p, struct pause_row *row)
-{
-    row->running = false;
-    p->running--;
-    p->running_of[row->class_index]--;
-    p->running_bytes = u64_sub_floor(p->running_bytes, row->held_bytes);
-    p->spare += signed_of(row->expected_bytes);
-}
-
-static void enter(struct planner *p, struct pause_row *row)
-{
-    row->running = true;
-    p->running++;
-    p->running_of[row->class_index]++;
-    p->running_bytes = u64_add_cap(p->running_bytes, row->held_bytes);
-    p->spare -= signed_of(row->expected_bytes);
-}
-
-static void add_step(struct planner *p, struct pause_row *row, enum pause_act act, enum pause_why why)
-{
-    if (p->plan->count >= PAUSE_PLAN_MAX)
-        return;
-    p->plan->steps[p->plan->count++] = (struct pause_step){.act = act, .why = why, .group_index = row->index};
-    p->candidates[row->index].verdict = VERDICT_CHOSEN;
-    row->stays = true;
-    if (act == PAUSE_ACT_PAUSE) {
-        leave(p, row);
-        return;
-    }
-    row->paused = false;
-    if (act == PAUSE_ACT_RESUME)
-        enter(p, row);
-}
-
-static bool may_pause(const struct planner *p, const struct pause_row *row)
-{
-    return row->running && row->pausable && !row->stays && p->running > 1 &&
-           p->running_of[row->class_index] > p->config->classes[row->class_index].min_running;
-}
-
-static uint64_t paused_since(const struct planner *p, const struct pause_row *row)
-{
-    return p->snapshot->groups[row->index].pause_since_usec;
-}
-
 /* ---- pausing ---- */
 
 static enum pause_why why_pause(const struct planner *p, const struct pause_row *row)
@@ -236,8 +59,8 @@ static enum pause_why why_pause(const struct planner *p, const struct pause_row 
 static void plan_growth(struct planner *p)
 {
     for (unsigned i = 0; i < p->count && p->spare < 0; i++)
-        if (may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes >= GROWTH_LEAST_BYTES)
-            add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
+        if (planner_may_pause(p, &p->rows[i]) && p->rows[i].expected_bytes >= GROWTH_LEAST_BYTES)
+            planner_add(p, &p->rows[i], PAUSE_ACT_PAUSE, why_pause(p, &p->rows[i]));
 }
 
 /* What is paused holds so much that the only one that runs does not fit: somebody who fits when it stands
@@ -257,11 +80,11 @@ static void plan_exchange(struct planner *p)
         if (!row->paused || row->stays || row->priority < only->priority ||
             (row->class_index != only->class_index &&
              p->config->classes[only->class_index].min_running > 0) ||
-            u64_add_cap(paused_since(p, row), DWELL_USEC) > p->snapshot->now_usec ||
+            u64_add_cap(planner_paused_since(p, row), DWELL_USEC) > p->snapshot->now_usec ||
             p->spare + signed_of(only->expected_bytes) < signed_of(row->expected_bytes))
             continue;
-        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
-        add_step(p, only, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
+        planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+        planner_add(p, only, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
         return;
     }
 }
@@ -275,38 +98,61 @@ static void queue_up(struct planner *p)
         if (!row->newborn || !row->running || !row->pausable || row->stays)
             continue;
         row->queued = true;
-        leave(p, row);
+        planner_leave(p, row);
     }
 }
 
-/* What the running ones may hold so that all of it has its place in memory: who of them stalls then only
- * waits for his pages to come back, and for those of the paused to go. */
-static uint64_t resident_most(const struct planner *p)
+/* Not to be reached again soon. More than one pause within a step is the same thrash. */
+static void set_bound(struct planner *p, uint64_t bytes)
 {
-    return u64_sub_floor(p->room->limit, limit_margin(p->room->limit));
+    struct pause_state *st = p->state;
+    uint64_t now = p->snapshot->now_usec, since = u64_sub_floor(now, st->thrash_usec);
+
+    if (st->thrash_usec == 0 || since >= BOUND_AGAIN_USEC)
+        st->bound_step_usec = BOUND_STEP_USEC;
+    else if (since >= st->bound_step_usec)
+        st->bound_step_usec = u64_min(2 * st->bound_step_usec, BOUND_STEP_MOST_USEC);
+    st->bound_bytes = bytes;
+    st->bound_usec = st->thrash_usec = now;
 }
 
-/* A stall that PSI shows, on swapped-out memory at once, on anything else (page cache that is wanted back,
- * the brake) after ThrottleDeadline: one by one, each given the time to be felt. */
+/* Fewer would do more: as many as have their place. */
+static void plan_crowd(struct planner *p)
+{
+    struct pause_state *st = p->state;
+
+    st->crowded = crowd_judge(&st->crowd, p->snapshot, p->room, p->rows, p->count, planner_place_bytes(p));
+    for (unsigned i = 0; i < p->count && st->crowded == CROWD_YES && p->wanted_bytes > planner_place_bytes(p);
+         i++) {
+        if (!planner_may_pause(p, &p->rows[i]))
+            continue;
+        set_bound(p, planner_place_bytes(p));
+        planner_add(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
+    }
+}
+
+/* A stall that PSI shows, on swapped-out memory at once where it cannot be told whether fewer would do more,
+ * on anything else (page cache that is wanted back, the brake) after ThrottleDeadline: one by one, each given
+ * the time to be felt. */
 static void plan_thrash(struct planner *p)
 {
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec;
+    bool thrash = p->room->thrash > 0 && st->crowded == CROWD_UNKNOWN;
 
-    if ((p->room->thrash == 0 && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
+    if ((!thrash && !p->room->throttled) || p->room->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
         (st->thrash_usec != 0 && now < st->thrash_usec + PAUSE_THRASH_USEC))
         return;
-    if (p->room->thrash > 0 && p->running_bytes <= resident_most(p)) {
+    if (thrash && p->wanted_bytes <= planner_place_bytes(p)) {
         if (now < st->bound_usec + SETTLE_USEC)
             st->thrash_usec = now;
         return;
     }
     for (unsigned i = 0; i < p->count; i++) {
-        if (!may_pause(p, &p->rows[i]))
+        if (!planner_may_pause(p, &p->rows[i]))
             continue;
-        st->bound_bytes = p->running_bytes;
-        st->bound_usec = st->thrash_usec = now;
-        add_step(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
+        set_bound(p, p->wanted_bytes);
+        planner_add(p, &p->rows[i], PAUSE_ACT_PAUSE, PAUSE_WHY_THRASH);
         return;
     }
 }
@@ -318,9 +164,9 @@ static void age_bound(struct planner *p)
 
     if (st->bound_bytes == 0)
         return;
-    if (p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD && p->running_bytes < st->bound_bytes)
+    if (p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD && p->wanted_bytes < st->bound_bytes)
         st->bound_usec = p->snapshot->now_usec; /* not over yet */
-    else if (age >= BOUND_FORGET_USEC)
+    else if (age >= BOUND_STEPS * st->bound_step_usec)
         st->bound_bytes = 0;
 }
 
@@ -336,17 +182,17 @@ static void grant(struct planner *p, const struct pause_row *row)
 static bool within_bound(const struct planner *p, const struct pause_row *row)
 {
     const struct pause_state *st = p->state;
-    uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / BOUND_STEP_USEC;
+    uint64_t steps = u64_sub_floor(p->snapshot->now_usec, st->bound_usec) / st->bound_step_usec;
     uint64_t share = u64_min(9500 + steps * 500, 2 * PERMYRIAD);
 
     return st->bound_bytes == 0 ||
-           u64_add_cap(p->running_bytes, row->held_bytes + row->expected_bytes) <=
-               u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), resident_most(p));
+           u64_add_cap(p->wanted_bytes, comes_to(row)) <=
+               u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), planner_place_bytes(p));
 }
 
 static bool is_stalled(const struct planner *p)
 {
-    return p->room->stall_permyriad >= QUIET_STALL_PERMYRIAD;
+    return p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD;
 }
 
 /* The next one to go on: highest priority, then oldest. */
@@ -365,7 +211,7 @@ static struct pause_row *longest_paused(struct planner *p)
 
     for (unsigned i = p->count; i-- > 0;)
         if (p->rows[i].paused && !p->rows[i].stays &&
-            (!longest || paused_since(p, &p->rows[i]) < paused_since(p, longest)))
+            (!longest || planner_paused_since(p, &p->rows[i]) < planner_paused_since(p, longest)))
             longest = &p->rows[i];
     return longest;
 }
@@ -374,10 +220,10 @@ static struct pause_row *longest_paused(struct planner *p)
  * place now. */
 static bool fits_resident(const struct planner *p, const struct pause_row *row)
 {
-    uint64_t comes = row->held_bytes + row->expected_bytes;
+    uint64_t comes = comes_to(row);
 
-    return u64_add_cap(p->running_bytes, comes) <= resident_most(p) &&
-           u64_sub_floor(resident_most(p), p->room->used) >= comes;
+    return u64_add_cap(p->wanted_bytes, comes) <= planner_place_bytes(p) &&
+           u64_sub_floor(planner_place_bytes(p), p->room->used) >= comes;
 }
 
 /* Where swapping is felt, or was lately, what fits into memory does not make it worse. */
@@ -387,15 +233,14 @@ static bool fits(const struct planner *p, const struct pause_row *row)
 
     return p->spare >= signed_of(row->expected_bytes) &&
            (stalls ? fits_resident(p, row) : within_bound(p, row)) &&
-           u64_add_cap(paused_since(p, row), DWELL_USEC) <= p->snapshot->now_usec;
+           u64_add_cap(planner_paused_since(p, row), DWELL_USEC) <= p->snapshot->now_usec;
 }
 
 static bool stands_still(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
     struct pause_state *st = p->state;
-    bool idle = s->groups_span_usec > 0 && !is_stalled(p) &&
-                p->cpu_usec < u64_mul_div(s->groups_span_usec, IDLE_CPU_PERMYRIAD, PERMYRIAD);
+    bool idle = !is_stalled(p) && p->cpu_permyriad < IDLE_CPU_PERMYRIAD;
 
     if (!idle)
         st->idle_since_usec = 0;
@@ -429,14 +274,16 @@ static void plan_fitting(struct planner *p, bool resume)
         bool open = row->priority >= least;
 
         if (row->queued) {
+            bool bounded = !within_bound(p, row);
+
             row->queued = false;
-            enter(p, row);
-            if ((!open || p->spare < 0) && may_pause(p, row))
-                add_step(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
+            planner_enter(p, row);
+            if ((!open || bounded || p->spare < 0) && planner_may_pause(p, row))
+                planner_add(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
         } else if (row->paused && !row->stays) {
             if (resume && open && fits(p, row))
-                add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
-            else if (u64_add_cap(paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
+                planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
+            else if (u64_add_cap(planner_paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
                 least = row->priority + 1;
             else
                 least = least > row->priority ? least : row->priority;
@@ -450,11 +297,11 @@ static void plan_resume(struct planner *p)
     struct pause_row *row = p->running > 0 && still ? longest_paused(p) : next_paused(p);
 
     if (row && (p->running == 0 || still)) {
-        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
+        planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_IDLE);
         p->state->idle_since_usec = p->state->steady_since_usec = 0;
         grant(p, row);
     } else if (row && steady) {
-        add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
+        planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_CALM);
         p->state->steady_since_usec = 0;
     }
 }
@@ -489,16 +336,16 @@ static void plan_limits(struct planner *p)
             continue;
         other = p->spare >= signed_of(row->expected_bytes) ? NULL : newest_for(p, row);
         if (other) {
-            add_step(p, other, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
-            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+            planner_add(p, other, PAUSE_ACT_PAUSE, PAUSE_WHY_TURN);
+            planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
             grant(p, row);
         } else if (p->spare >= signed_of(row->expected_bytes) || !row->retriable || p->running == 0 ||
                    (class->actions & ACTION_BIT(ACTION_KILL)) == 0 ||
                    !level_allows(p->config, p->room->level, ACTION_KILL, row->priority)) {
-            add_step(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
+            planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
             grant(p, row);
         } else {
-            add_step(p, row, PAUSE_ACT_KILL, RESUME_WHY_LIMIT);
+            planner_add(p, row, PAUSE_ACT_KILL, RESUME_WHY_LIMIT);
         }
     }
 }
@@ -519,19 +366,19 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
     bool quiet; /* who goes on must not take the place of who has just been paused */
 
     ret->count = ret->paused = ret->running = 0;
-    fill_rows(&p);
-    sum_up(&p);
-    sort_array(p.rows, p.count, sizeof(*p.rows), goes_first, NULL);
+    planner_begin(&p);
     age_bound(&p);
     plan_limits(&p);
     plan_growth(&p);
     plan_exchange(&p);
+    plan_crowd(&p);
     plan_thrash(&p);
     quiet = ret->count == 0 || ret->steps[ret->count - 1].act != PAUSE_ACT_PAUSE;
     queue_up(&p);
     if (quiet)
         plan_resume(&p);
     plan_fitting(&p, quiet && (r->level != LEVEL_CRITICAL || r->felt));
+    ret->spare_memory_bytes = p.spare - signed_of(r->swap_left);
     ret->short_bytes = p.spare < 0 ? (uint64_t)-p.spare : 0;
 }
 
@@ -557,15 +404,10 @@ void pause_find_heads(const struct config *c, const struct snapshot *s, const st
     for (enum level l = r->level > LEVEL_MEDIUM ? r->level : LEVEL_MEDIUM; l <= LEVEL_CRITICAL && !stalls;
          l++) {
         short_of.level = l;
-        p.running = 0;
-        p.running_bytes = p.cpu_usec = 0;
-        memset(p.running_of, 0, sizeof(p.running_of));
-        fill_rows(&p);
-        sum_up(&p);
-        sort_array(p.rows, p.count, sizeof(*p.rows), goes_first, NULL);
+        planner_begin(&p);
         for (unsigned i = 0; i < p.count && !grows; i++) {
             row = &p.rows[i];
-            if (!may_pause(&p, row))
+            if (!planner_may_pause(&p, row))
                 continue;
             if (!stalls)
                 stalls = row;

@@ -1,7 +1,9 @@
 /* Who is paused and who goes on: admission control after the fact. Pure.
  *
  *   expected(g)  = what g is still expected to grow by: its request, else the learned peak of its class, less
- *                  what it holds; beyond that, and where nothing is known, its rate × EXPECT_HORIZON_USEC
+ *                  what it holds; beyond that, and where nothing is known, its rate × EXPECT_HORIZON_USEC;
+ *                  where swap slows all growth down, and nothing is known, at least what it grew by in the
+ *                  last GROUP_GROWTH_USEC
  *   spare        = room − least margin − Σ expected(g) over the running groups
  *
  * From the level on that allows it (medium, unless the configuration says otherwise) the newest running group
@@ -11,9 +13,11 @@
  * waits, newcomers wait behind him at every level. Where the only one running does not fit for what the
  * paused hold, one of them that does goes on in its place.
  *
- * Where swapping is felt (PSI), what has to fit is the working set: the newest is paused every
- * PAUSE_THRASH_USEC for as long as the stall lasts, and what the running ones held together when it was felt
- * is remembered as the bound that is not to be reached again soon.
+ * Where there is swap to grow into, but fewer groups would get more done (policy/crowd), the newest ones are
+ * paused until the others have their place in memory, and more than that is not to be reached again soon,
+ * neither by those who go on nor by newcomers.
+ * Where that cannot be told, and swapping is felt (PSI), the newest is paused every PAUSE_THRASH_USEC for as
+ * long as the stall lasts, and what the running ones held together is remembered as the bound.
  *
  * Never the last running group of the domain; never more of a class than leaves MinRunning= of it. A paused
  * group goes on whatever was expected when nobody else runs, when the running ones stand still without a
@@ -28,6 +32,7 @@
 #include "model/config.h"
 #include "model/decision.h"
 #include "model/snapshot.h"
+#include "policy/crowd.h"
 #include "policy/expect.h"
 
 #define PAUSE_THRASH_USEC UINT64_C(1500000)
@@ -39,7 +44,10 @@ struct pause_state {
     struct expect_peak peaks[CONFIG_CLASSES_MAX];
     uint64_t bound_bytes; /* what the running ones held when swapping was felt; 0: it was not, lately */
     uint64_t bound_usec;
-    uint64_t thrash_usec;       /* of the last pause for a stall */
+    uint64_t bound_step_usec; /* in which it is raised once */
+    uint64_t thrash_usec;     /* of the last pause for a stall */
+    struct crowd_state crowd;
+    enum crowd crowded;         /* what was judged last */
     uint64_t idle_since_usec;   /* the running ones stand still; 0: they do not */
     uint64_t steady_since_usec; /* calm, and nothing grows; 0: not so */
     uint64_t granted_id;        /* goes on because somebody waits for it */
@@ -51,6 +59,7 @@ struct pause_state {
 struct pause_row {
     uint64_t held_bytes;     /* swap included */
     uint64_t expected_bytes; /* still to come */
+    uint64_t certain_bytes;  /* of it, what is told from more than that it grew */
     uint64_t birth_usec;
     uint64_t id;
     unsigned index;
@@ -86,8 +95,9 @@ struct pause_step {
 struct pause_plan {
     struct pause_step steps[PAUSE_PLAN_MAX];
     unsigned count;
-    int64_t spare_bytes;  /* before the plan; negative: more is expected than fits */
-    uint64_t short_bytes; /* what of that is left when all have been paused who may be */
+    int64_t spare_bytes;        /* before the plan; negative: more is expected than fits */
+    int64_t spare_memory_bytes; /* the same without swap, and when the plan is done */
+    uint64_t short_bytes;       /* what of that is left when all have been paused who may be */
     unsigned running;
     unsigned paused;
 };

@@ -28,6 +28,12 @@
 /* A quarter as much as is new: to grow while others wait for their pages is slow. */
 #define BACK_SHARE 4
 
+/* A domain at its limit is strained when somebody in it waits for memory most of the time, or all of it does
+ * so for a fifth, or waits for what is read back from swap. */
+#define STRAINED_SOME_PERMYRIAD 5000
+#define STRAINED_FULL_PERMYRIAD 2000
+#define STRAINED_USED_PERMYRIAD 8000
+
 #define LEVEL_LOW_PERMYRIAD 8000
 #define LEVEL_MEDIUM_PERMYRIAD 9000
 #define LEVEL_HYSTERESIS_PERMYRIAD 300
@@ -86,25 +92,50 @@ static uint64_t domain_swap(const struct snapshot *s)
     return u64_min(s->node.swap_effective, own);
 }
 
+static struct room_psi psi_of(const struct snapshot *s, unsigned i)
+{
+    const struct workload *w = &s->workloads[i];
+
+    if (!s->isolate)
+        return (struct room_psi){1, s->node.psi_some_usec, s->node.psi_full_usec, s->node.io_full_usec};
+    return (struct room_psi){w->id, w->psi_some_usec, w->psi_full_usec, w->io_full_usec};
+}
+
 /* How long the domain stood still since the window began: of several workloads the one that did so longest.
  * Each is compared with its own total: the greatest total may be that of one that stalled long ago. A new
- * cgroup, also one of an old name, begins with this window. */
-static uint64_t domain_stall(struct room_state *st, const struct snapshot *s)
+ * cgroup, also one of an old name, begins with this window; so does I/O, which is read only while something
+ * is in swap. */
+static struct room_psi domain_stall(struct room_state *st, const struct snapshot *s)
 {
     unsigned count = s->isolate ? s->workload_count : 1;
-    uint64_t most = 0;
+    struct room_psi most = {0};
 
     for (unsigned i = 0; i < count; i++) {
-        const struct room_psi now = {
-            .id = s->isolate ? s->workloads[i].id : 1,
-            .full_usec = s->isolate ? s->workloads[i].psi_full_usec : s->node.psi_full_usec,
-        };
+        const struct room_psi now = psi_of(s, i), *then = &st->psi[i];
 
-        if (now.id != 0 && now.id == st->psi[i].id)
-            most = u64_max(most, u64_sub_floor(now.full_usec, st->psi[i].full_usec));
+        if (now.id != 0 && now.id == then->id) {
+            most.some_usec = u64_max(most.some_usec, u64_sub_floor(now.some_usec, then->some_usec));
+            most.full_usec = u64_max(most.full_usec, u64_sub_floor(now.full_usec, then->full_usec));
+            if (then->io_full_usec != 0)
+                most.io_full_usec =
+                    u64_max(most.io_full_usec, u64_sub_floor(now.io_full_usec, then->io_full_usec));
+        }
         st->psi[i] = now;
     }
     return most;
+}
+
+/* How much of what was read since the window began came back from swap: for so much of it one waits for
+ * memory. */
+static unsigned paging_share(struct room_state *st, const struct node *n)
+{
+    uint64_t read = u64_sub_floor(n->read_bytes, st->read_bytes);
+    uint64_t swap_in = u64_sub_floor(n->swap_in_bytes, st->swap_in_bytes);
+    bool known = st->read_bytes != 0 && n->read_bytes != 0;
+
+    st->read_bytes = n->read_bytes;
+    st->swap_in_bytes = n->swap_in_bytes;
+    return known && read > 0 ? (unsigned)u64_mul_div(u64_min(swap_in, read), PERMYRIAD, read) : 0;
 }
 
 /* What came back from swap since the window began. */
@@ -194,10 +225,12 @@ static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t use
 static void felt_update(struct room_state *st, const struct snapshot *s)
 {
     uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share;
+    struct room_psi stall;
     bool back;
 
     if (st->psi_usec == 0) {
         (void)domain_stall(st, s);
+        (void)paging_share(st, &s->node);
         (void)domain_refaults(st, s);
         st->held = domain_held(s);
         st->psi_usec = now_usec;
@@ -205,8 +238,13 @@ static void felt_update(struct room_state *st, const struct snapshot *s)
     }
     if (elapsed < FELT_WINDOW_USEC)
         return;
-    share = u64_mul_div(domain_stall(st, s), PERMYRIAD, elapsed);
+    stall = domain_stall(st, s);
+    share = u64_mul_div(stall.full_usec, PERMYRIAD, elapsed);
     st->stall_permyriad = (unsigned)u64_min(share, PERMYRIAD);
+    st->some_permyriad = (unsigned)u64_min(u64_mul_div(stall.some_usec, PERMYRIAD, elapsed), PERMYRIAD);
+    st->paging_share_permyriad = paging_share(st, &s->node);
+    st->paging_permyriad = (unsigned)u64_min(
+        u64_max(share, u64_mul_div(stall.io_full_usec, st->paging_share_permyriad, elapsed)), PERMYRIAD);
     st->refaulted = domain_refaults(st, s);
     back = comes_back(st, s);
     if (share < FELT_PERMYRIAD)
@@ -264,6 +302,8 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
     enum level up, down, soon = level_of_trend(r);
 
     share = budget == 0 ? PERMYRIAD : u64_min(u64_mul_div(r->used, PERMYRIAD, budget), PERMYRIAD);
+    if (r->strained)
+        soon = level_max(soon, LEVEL_MEDIUM);
     up = level_max(level_of(share, r->need, 0), soon);
     down = level_max(level_of(share, r->need, LEVEL_HYSTERESIS_PERMYRIAD), soon);
     if (up >= st->level) {
@@ -274,6 +314,20 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
         st->level = down;
         st->level_since_usec = now_usec;
     }
+}
+
+/* A stall may outlast the shortage that it came from: with memory left there is no need. */
+static bool is_short_of_memory(const struct room *r)
+{
+    return r->used >= u64_mul_div(r->limit, STRAINED_USED_PERMYRIAD, PERMYRIAD);
+}
+
+/* There is swap to grow into, but no memory, and that slows it down. Whether it does so more than fewer of
+ * them would be slowed down is for the policy of pausing to say. */
+static bool is_strained(const struct room_state *st, const struct room *r)
+{
+    return r->swap_left > 0 && is_short_of_memory(r) &&
+           (st->some_permyriad >= STRAINED_SOME_PERMYRIAD || st->paging_permyriad >= STRAINED_FULL_PERMYRIAD);
 }
 
 static int64_t add_room(int64_t room, uint64_t swap)
@@ -305,9 +359,12 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.trend = st->trend;
     r.felt = st->felt;
     r.stall_permyriad = st->stall_permyriad;
-    r.thrash = r.felt && swap > 0 ? st->refaulted : 0;
+    r.paging_permyriad = st->paging_permyriad;
+    r.paging_share_permyriad = st->paging_share_permyriad;
+    r.thrash = r.felt && swap > 0 && is_short_of_memory(&r) ? st->refaulted : 0;
     r.swap = r.felt ? 0 : swap;
     r.swap_left = swap;
+    r.strained = is_strained(st, &r);
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);
     r.margin = u64_min(u64_max(margin, limit_margin(r.limit)), u64_max(r.limit / 16, limit_margin(r.limit)));

@@ -10,6 +10,8 @@
  *
  *   need      = max(0, reaction margin − room, anonymous refaults of the last window while felt)
  *
+ *   paging    = max(PSI full of memory, PSI full of io × what was read from swap / all that was read)
+ *
  *   time left = (min(limit − used, MemAvailable) + effective swap) / growth; also what is felt lasts
  *
  * The second term of `used` is what makes shared memory that was charged elsewhere, kernel memory of nobody
@@ -23,10 +25,12 @@
 #include "model/decision.h"
 #include "model/snapshot.h"
 
-/* PSI `full` of one source (a workload, or the host) when the window of "felt" began. */
+/* PSI of one source (a workload, or the host) when the window of "felt" began. */
 struct room_psi {
     uint64_t id; /* of the cgroup; 0: it was not there */
+    uint64_t some_usec;
     uint64_t full_usec;
+    uint64_t io_full_usec;
 };
 
 struct room_state {
@@ -43,7 +47,12 @@ struct room_state {
     uint64_t refault_bytes[SNAPSHOT_WORKLOADS_MAX];
     uint64_t refaulted;       /* in the last window of `felt` */
     unsigned stall_permyriad; /* the same for PSI full */
-    uint64_t psi_usec;        /* when that window began; 0: not yet */
+    unsigned some_permyriad;
+    unsigned paging_permyriad;
+    unsigned paging_share_permyriad;
+    uint64_t read_bytes; /* of the node, when that window began */
+    uint64_t swap_in_bytes;
+    uint64_t psi_usec; /* when that window began; 0: not yet */
     struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
     uint64_t held;               /* in memory and in swap, when that window began */
     uint64_t held_growth;        /* by so much it grew in a window; halves with each that has less */

@@ -457,13 +457,9 @@ static void hear_offers(struct choice *ch)
 
 /* ---- what stops a kill ---- */
 
-/* KillLimit as a bucket that fills up within a minute. Beyond it a kill needs half of the margin to be gone.
- */
-static bool is_limited(const struct choice *ch)
+bool victim_is_limited(const struct config *c, struct victim_state *st, const struct room *r, uint64_t now)
 {
-    struct victim_state *st = ch->state;
-    const struct room *r = &ch->decision->room;
-    uint64_t full = (uint64_t)ch->config->kill_limit_per_minute * PERMYRIAD, now = ch->snapshot->now_usec;
+    uint64_t full = (uint64_t)c->kill_limit_per_minute * PERMYRIAD;
 
     if (st->tokens_usec == 0)
         st->tokens_permyriad = full;
@@ -517,7 +513,7 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
     }
     note_growth(&ch);
     d->reason = d->victim_count > 0 ? DECISION_KILL : DECISION_NO_CANDIDATE;
-    if (d->victim_count > 0 && is_limited(&ch)) {
+    if (d->victim_count > 0 && victim_is_limited(c, state, &d->room, s->now_usec)) {
         d->reason = DECISION_KILL_LIMIT;
         let_off(&ch);
     }

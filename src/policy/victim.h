@@ -61,6 +61,10 @@ struct victim_scratch {
 void victim_choose(const struct config *c, const struct snapshot *s, struct victim_state *state,
                    struct victim_scratch *scratch, struct decision *d);
 
+/* Whether KillLimit allows no kill now: it is a bucket that fills up within a minute, and beyond it half of
+ * the margin must be gone. */
+bool victim_is_limited(const struct config *c, struct victim_state *state, const struct room *r,
+                       uint64_t now_usec);
 /* The outcome of a kill: learns what shmem gives back, counts the task's kills, and notices that killing is
  * no use. */
 void victim_note_outcome(const struct decision *d, struct victim_state *state);

@@ -3,23 +3,29 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/memory_stat.h"
 #include "kernel/process.h"
+#include "kernel/psi.h"
 #include "snapshot/claims.h"
 #include "snapshot/handles.h"
 #include "snapshot/processes.h"
 #include "snapshot/reader.h"
 #include "snapshot/spared.h"
+#include "snapshot/watches.h"
 
-/* The groups of the domain. The hierarchy is walked anew each time (a directory read gives names and ids in
- * one go). What costs most is opening: so a group that is known by its id keeps its directory and memory.stat
- * open, and what only says of a slice that there is something in it is read where nothing was found below.
- * The birth, too, is remembered. */
+/* The groups of the domain. A walk over the hierarchy costs most by what it opens. So a group that is known
+ * by its id keeps its directory open; what only says of a slice that there is something in it is read where
+ * nothing was found below; the birth is remembered, and for a while what changes slowly. And as long as the
+ * kernel has not told that anything came, went, became empty, froze or went on (watches.c), only memory is
+ * read again, of the same groups. */
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
 #define DT_DIRECTORY 4
+/* All is looked at again after so long, whatever was told. */
+#define WALK_AGE_USEC (5 * USEC_PER_SEC)
 
 struct walk {
     struct snapshot_reader *reader;
@@ -127,32 +133,16 @@ static void begin_life(struct walk *w, struct group_handle *h, int dir_fd)
     h->cpu_base_usec = used;
 }
 
-static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const char *path,
-                       const struct memory_stat *m, bool frozen, uid_t owner_uid)
+/* How long it stood still: what waits for pages that are read from swap counts as a stall on memory only
+ * where the kernel takes them for part of the working set, and as one on I/O always. */
+static void read_stalls(struct group_handle *h, int dir_fd, uint64_t now_usec)
 {
-    struct snapshot *s = w->snapshot;
-    struct group *g = &s->groups[s->group_count++];
-    uint64_t cpu = 0, swap = 0;
+    struct psi memory, io = {0};
 
-    *g = (struct group){
-        .id = h->id,
-        .class_index = h->class_index,
-        .workload_index = h->workload_index,
-        .birth_usec = h->birth_usec,
-        .owner_uid = owner_uid,
-        .anon = m->anon,
-        .shmem = m->shmem,
-        .kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock),
-        .populated = true,
-        .frozen = frozen,
-    };
-    (void)text_copy(text_from(path), g->path, sizeof(g->path));
-    if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
-        g->cpu_usec = u64_sub_floor(cpu, h->cpu_base_usec);
-    if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
-        g->swap = swap;
-    claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &g->claims);
-    handle_observe(h, s->now_usec, g);
+    if (!handle_wants_stalls(h, now_usec) || psi_read_at(dir_fd, "memory.pressure", &memory) < 0)
+        return;
+    (void)!psi_read_at(dir_fd, "io.pressure", &io);
+    handle_note_stalls(h, now_usec, memory.full.total_usec, io.full.total_usec);
 }
 
 static int read_stat(int dir_fd, struct memory_stat *ret)
@@ -160,6 +150,48 @@ static int read_stat(int dir_fd, struct memory_stat *ret)
     _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
 
     return fd < 0 ? fd : memory_stat_pread(fd, ret);
+}
+
+/* What is read at each walk. */
+static void fill_memory(struct walk *w, struct group_handle *h, int dir_fd, const struct memory_stat *m,
+                        struct group *g)
+{
+    const struct snapshot *s = w->snapshot;
+    uint64_t cpu, swap;
+
+    g->anon = m->anon;
+    g->shmem = m->shmem;
+    g->kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
+    g->swap = 0;
+    if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
+        g->swap = memory_stat_only_swap(m, swap);
+    if (handle_is_aged(h, s->now_usec, g->frozen, g->owner_uid)) {
+        if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
+            handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
+        claims_read(dir_fd, w->real_offset_usec, g->owner_uid, &h->claims);
+    }
+    g->claims = h->claims;
+    if (w->reader->wants_stalls)
+        read_stalls(h, dir_fd, s->now_usec);
+    handle_observe(h, s->now_usec, g);
+}
+
+static void fill_group(struct walk *w, struct group_handle *h, int dir_fd, const char *path,
+                       const struct memory_stat *m, bool frozen, uid_t owner_uid)
+{
+    struct group *g = &w->snapshot->groups[w->snapshot->group_count++];
+
+    *g = (struct group){
+        .id = h->id,
+        .class_index = h->class_index,
+        .workload_index = h->workload_index,
+        .birth_usec = h->birth_usec,
+        .owner_uid = owner_uid,
+        .populated = true,
+        .frozen = frozen,
+    };
+    (void)text_copy(text_from(path), g->path, sizeof(g->path));
+    fill_memory(w, h, dir_fd, m, g);
 }
 
 /* No place for it: what it is in stands for it. */
@@ -203,6 +235,7 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
     }
     r = read_stat(dir_fd, &m);
     if (r < 0) { /* one that we knew went while we walked; else what cannot be read is not acted on */
+        w->reader->watched = false; /* the next walk looks again */
         s->groups_left_out += !h || !is_gone(r);
         if (h)
             h->seen = true;
@@ -224,6 +257,7 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
  * not known. */
 static int leave_out(struct walk *w, int error)
 {
+    w->reader->watched = false;
     if (is_gone(error))
         return 0;
     w->snapshot->groups_left_out++;
@@ -272,19 +306,24 @@ static int visit_matched(struct walk *w, int dir_fd, const char *path, unsigned 
 {
     struct cgroup_identity who;
     struct cgroup_events events;
-    int r = cgroup_read_events(dir_fd, &events);
+    int r = cgroup_read_identity(dir_fd, &who);
 
+    if (r == 0) {
+        (void)watches_note(w->reader, who.id, dir_fd, WATCH_EVENTS);
+        r = cgroup_read_events(dir_fd, &events);
+    }
     if (r < 0)
         return leave_out(w, r);
     w->found_below = w->found_below || events.populated;
     if (spared_is_inside(w->reader, path))
         return 0;
-    if (w->reader->config->classes[class_index].unit != UNIT_CGROUP) {
-        if (events.populated)
-            processes_of_cgroup(w->reader, w->snapshot, class_index, w->workload_index, dir_fd, path);
-    } else if (cgroup_read_identity(dir_fd, &who) == 0) {
+    if (w->reader->config->classes[class_index].unit == UNIT_CGROUP) {
         add_group(w, dir_fd, path, class_index, &events, &who);
+        return 0;
     }
+    w->reader->watched = false; /* of processes nothing is told */
+    if (events.populated)
+        processes_of_cgroup(w->reader, w->snapshot, class_index, w->workload_index, dir_fd, path);
     return 0;
 }
 
@@ -300,6 +339,7 @@ static int visit_leaf(struct walk *w, int dir_fd, const char *path, const struct
     bool more;
     pid_t pid;
 
+    (void)watches_note(w->reader, who->id, dir_fd, WATCH_EVENTS | WATCH_CHILDREN);
     if (!known || !who->is_leaf)
         held = cgroup_read_procs(dir_fd, &pid, 1, &more);
     if (held == -EOPNOTSUPP) /* a threaded one: threads of processes that its parent holds */
@@ -333,6 +373,8 @@ static int visit(struct walk *w, int dir_fd, const char *path, bool known)
     if (class_index + 1 < c->class_count)
         return visit_matched(w, dir_fd, path, class_index);
     r = cgroup_read_identity(dir_fd, &who);
+    if (r == 0 && watches_note(w->reader, who.id, dir_fd, WATCH_CHILDREN))
+        r = cgroup_read_identity(dir_fd, &who);
     if (r < 0)
         return leave_out(w, r);
     if (w->depth < DEPTH_MAX && !who.is_leaf) {
@@ -346,36 +388,78 @@ static int visit(struct walk *w, int dir_fd, const char *path, bool known)
     return 0;
 }
 
-static int read_hierarchy(struct snapshot_reader *r, struct snapshot *s)
+static int walk_all(struct walk *w)
 {
-    struct walk w = {.reader = r, .snapshot = s, .real_offset_usec = claims_real_offset_usec(s->now_usec)};
+    const struct snapshot_reader *r = w->reader;
+    struct cgroup_identity root;
     bool found;
     int e = 0;
 
-    if (!r->isolate)
-        return visit_children(&w, r->hierarchy->fd, "", &found);
+    if (!r->isolate) {
+        if (cgroup_read_identity(r->hierarchy->fd, &root) == 0)
+            (void)watches_note(w->reader, root.id, r->hierarchy->fd, WATCH_CHILDREN);
+        return visit_children(w, r->hierarchy->fd, "", &found);
+    }
     for (unsigned i = 0; i < r->workload_count && e == 0; i++) {
         if (r->workloads[i].id == 0)
             continue;
-        w.workload_index = i;
-        w.dir_fd = r->workloads[i].dir_fd;
-        w.path = r->workloads[i].path;
-        w.found_below = false;
-        e = visit(&w, w.dir_fd, w.path, false);
+        w->workload_index = i;
+        w->dir_fd = r->workloads[i].dir_fd;
+        w->path = r->workloads[i].path;
+        w->found_below = false;
+        e = visit(w, w->dir_fd, w->path, false);
     }
     return e;
 }
 
-int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
+static int read_hierarchy(struct walk *w)
 {
+    struct snapshot_reader *r = w->reader;
+    struct snapshot *s = w->snapshot;
     int e;
 
-    s->group_count = s->groups_left_out = s->ended_count = s->rest_count = 0;
-    s->groups_span_usec = s->groups_usec == 0 ? 0 : u64_sub_floor(s->now_usec, s->groups_usec);
+    s->group_count = s->groups_left_out = s->rest_count = 0;
+    handles_unsee(r);
+    watches_begin(r);
+    e = r->processes ? processes_of_host(r, s) : walk_all(w);
+    handles_drop_unseen(r, s);
+    watches_end(r);
+    r->watched = r->watched && e == 0 && !r->processes && s->groups_left_out == 0;
+    r->walked_usec = s->now_usec;
+    r->walked_groups = s->group_count;
+    return e;
+}
+
+/* Only memory, of the groups of the last walk. False: all has to be looked at. */
+static bool read_same(struct walk *w)
+{
+    struct snapshot_reader *r = w->reader;
+    struct snapshot *s = w->snapshot;
+
+    if (r->reconfigured || s->group_count != r->walked_groups ||
+        s->now_usec >= u64_add_cap(r->walked_usec, WALK_AGE_USEC) || !watches_tell_same(r))
+        return false;
+    for (unsigned i = 0; i < s->group_count; i++) {
+        struct group *g = &s->groups[i];
+        struct group_handle *h = handle_find(r, g->id, g->pid);
+        struct cgroup_identity who;
+        struct memory_stat m;
+
+        if (!h || h->dir_fd < 0 || h->was_empty || read_stat(h->dir_fd, &m) < 0)
+            return false;
+        if (s->now_usec >= h->age_due_usec && cgroup_read_identity(h->dir_fd, &who) == 0)
+            g->owner_uid = who.owner_uid;
+        fill_memory(w, h, h->dir_fd, &m, g);
+    }
+    return true;
+}
+
+int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
+{
+    struct walk w = {.reader = r, .snapshot = s, .real_offset_usec = claims_real_offset_usec(s->now_usec)};
+
+    s->ended_count = 0;
     s->groups_usec = s->now_usec;
     s->groups_read = true;
-    handles_unsee(r);
-    e = r->processes ? processes_of_host(r, s) : read_hierarchy(r, s);
-    handles_drop_unseen(r, s);
-    return e;
+    return read_same(&w) ? 0 : read_hierarchy(&w);
 }

@@ -6,6 +6,8 @@
 
 /* A newcomer's first pages come in a burst: its rate is not told from less than this. */
 #define RATE_LEAST_USEC (300 * USEC_PER_MSEC)
+/* Nor is anybody's share of a CPU told from less than this: the kernel gathers CPU time in ticks. */
+#define CPU_LEAST_USEC (200 * USEC_PER_MSEC)
 
 /* The table is its own hash table: `first` of the place that an id belongs into begins the chain of the
  * handles that do, wherever they are. Ids of cgroups are handed out one after the other, start times of
@@ -118,7 +120,11 @@ void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s)
 void handle_reborn(struct group_handle *h, uint64_t birth_usec)
 {
     h->birth_usec = birth_usec;
-    h->peak_bytes = h->paused_usec = h->frozen_usec = h->cpu_usec = h->seen_usec = 0;
+    h->peak_bytes = h->paused_usec = h->frozen_usec = h->seen_usec = 0;
+    h->cpu_usec = h->measured_usec = h->age_due_usec = 0;
+    h->stall_msec = 0;
+    h->stall_known = false;
+    h->cpu_permyriad = GROUP_CPU_UNKNOWN;
     memset(h->samples, 0, sizeof(h->samples));
     h->sample_next = 0;
 }
@@ -175,18 +181,81 @@ static uint64_t rate_of(const struct group_handle *h, uint64_t now_usec, uint64_
     return u64_mul_div(bytes, USEC_PER_SEC, u64_max(u64_sub_floor(now_usec, h->birth_usec), RATE_LEAST_USEC));
 }
 
+/* Readings further apart than this do not tell of now. */
+#define STALL_STALE_USEC (3 * USEC_PER_SEC)
+
+static uint64_t stall_age_usec(const struct group_handle *h, uint64_t now_usec)
+{
+    return h->stall_msec == 0 ? UINT64_MAX
+                              : (uint32_t)(now_usec / USEC_PER_MSEC - h->stall_msec) * USEC_PER_MSEC;
+}
+
+static uint16_t share_of(uint32_t stalled_usec, uint64_t elapsed_usec)
+{
+    return (uint16_t)u64_min(u64_mul_div(stalled_usec, PERMYRIAD, u64_max(elapsed_usec, 1)), PERMYRIAD);
+}
+
+bool handle_wants_stalls(const struct group_handle *h, uint64_t now_usec)
+{
+    return stall_age_usec(h, now_usec) >= GROUP_STALL_USEC;
+}
+
+void handle_note_stalls(struct group_handle *h, uint64_t now_usec, uint64_t memory_full_usec,
+                        uint64_t io_full_usec)
+{
+    uint64_t elapsed = stall_age_usec(h, now_usec);
+
+    h->stall_known = elapsed <= STALL_STALE_USEC;
+    h->stall_permyriad = share_of((uint32_t)memory_full_usec - h->memory_full_usec, elapsed);
+    h->io_stall_permyriad = share_of((uint32_t)io_full_usec - h->io_full_usec, elapsed);
+    h->stall_msec = (uint32_t)u64_max((uint32_t)(now_usec / USEC_PER_MSEC), 1);
+    h->memory_full_usec = (uint32_t)memory_full_usec;
+    h->io_full_usec = (uint32_t)io_full_usec;
+}
+
+void handle_note_cpu(struct group_handle *h, uint64_t now_usec, uint64_t cpu_usec)
+{
+    uint64_t elapsed = u64_sub_floor(now_usec, h->measured_usec);
+
+    if (h->measured_usec != 0 && elapsed < CPU_LEAST_USEC)
+        return;
+    h->cpu_permyriad = h->measured_usec == 0
+                           ? GROUP_CPU_UNKNOWN
+                           : u64_mul_div(u64_sub_floor(cpu_usec, h->cpu_usec), PERMYRIAD, elapsed);
+    h->measured_usec = now_usec;
+    h->cpu_usec = cpu_usec;
+}
+
+bool handle_is_aged(struct group_handle *h, uint64_t now_usec, bool frozen, uint32_t owner_uid)
+{
+    bool goes_on = h->frozen_usec != 0 && !frozen;
+
+    if (goes_on) /* that it stood still says nothing of now */
+        h->measured_usec = 0;
+    if (now_usec < h->age_due_usec && !goes_on && owner_uid == h->owner_uid)
+        return false;
+    h->owner_uid = owner_uid;
+    h->age_due_usec =
+        now_usec + GROUP_AGE_USEC / 2 + (h->id * UINT64_C(0x9e3779b97f4a7c15) >> 32) % (GROUP_AGE_USEC / 2);
+    return true;
+}
+
 void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g)
 {
-    uint64_t held = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
+    /* What it grows by at its limit is in swap. */
+    uint64_t held = u64_add_cap(u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem), g->swap);
 
     if (g->frozen && h->frozen_usec != 0)
         h->paused_usec = u64_add_cap(h->paused_usec, u64_sub_floor(now_usec, h->frozen_usec));
     h->frozen_usec = g->frozen ? now_usec : 0;
     g->paused_usec = h->paused_usec;
-    g->cpu_recent_usec = h->seen_usec == 0 ? 0 : u64_sub_floor(g->cpu_usec, h->cpu_usec);
-    h->cpu_usec = g->cpu_usec;
+    g->cpu_usec = h->cpu_usec;
+    g->cpu_permyriad = h->cpu_permyriad;
     h->seen_usec = now_usec;
-    h->peak_bytes = u64_max(h->peak_bytes, u64_add_cap(held, g->swap));
+    h->peak_bytes = u64_max(h->peak_bytes, held);
     g->rate = rate_of(h, now_usec, held);
+    g->stall_known = h->stall_known && stall_age_usec(h, now_usec) <= STALL_STALE_USEC;
+    g->stall_permyriad = h->stall_permyriad;
+    g->io_stall_permyriad = h->io_stall_permyriad;
     g->growth_bytes = handle_note_bytes(h, now_usec, held);
 }

@@ -16,10 +16,19 @@ void handles_drop_unseen(struct snapshot_reader *r, struct snapshot *s);
 void handle_note_end(const struct group_handle *h, struct snapshot *s);
 
 /* Notes what was read of the group, and fills in what is told from one walk to the next: growth_bytes, rate,
- * paused_usec and cpu_recent_usec. */
+ * paused_usec, cpu_usec and cpu_permyriad. */
 void handle_observe(struct group_handle *h, uint64_t now_usec, struct group *g);
+/* Its CPU time was read; before handle_observe. */
+void handle_note_cpu(struct group_handle *h, uint64_t now_usec, uint64_t cpu_usec);
+/* Whether what changes slowly is to be read now (then this is not so again for a while). */
+bool handle_is_aged(struct group_handle *h, uint64_t now_usec, bool frozen, uint32_t owner_uid);
 /* By how much it has grown in the last GROUP_GROWTH_USEC (or since its birth, where that is less; 0 where
  * nothing is known of an old group). */
 uint64_t handle_note_bytes(struct group_handle *h, uint64_t now_usec, uint64_t bytes);
+/* How long it has stood still for memory, and for block devices, since ever (PSI `full`): to be told from two
+ * readings at least GROUP_STALL_USEC apart. */
+bool handle_wants_stalls(const struct group_handle *h, uint64_t now_usec);
+void handle_note_stalls(struct group_handle *h, uint64_t now_usec, uint64_t memory_full_usec,
+                        uint64_t io_full_usec);
 /* A new life: nothing of the old one counts. */
 void handle_reborn(struct group_handle *h, uint64_t birth_usec);

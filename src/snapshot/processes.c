@@ -64,7 +64,6 @@ static void fill(struct members *m, struct group_handle *h, const struct process
         .workload_index = m->workload_index,
         .owner_uid = uid,
         .birth_usec = st->start_usec,
-        .cpu_usec = st->cpu_usec,
         .anon = memory->rss_anon,
         .shmem = memory->rss_shmem,
         .swap = memory->swap,
@@ -73,6 +72,7 @@ static void fill(struct members *m, struct group_handle *h, const struct process
     };
     memcpy(g->comm, st->comm, sizeof(g->comm) - 1);
     (void)text_copy(text_from(m->path), g->path, sizeof(g->path));
+    handle_note_cpu(h, s->now_usec, st->cpu_usec);
     handle_observe(h, s->now_usec, g);
 }
 

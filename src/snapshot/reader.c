@@ -10,17 +10,32 @@
 #include "kernel/memory_stat.h"
 #include "kernel/psi.h"
 #include "kernel/swap.h"
+#include "kernel/vmstat.h"
 #include "snapshot/handles.h"
+#include "snapshot/watches.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 #define BOUNDS_AGE_USEC (2 * USEC_PER_SEC)
 
+static const char *const workload_files[WORKLOAD_FILE_COUNT] = {
+    [WORKLOAD_STAT] = "memory.stat",         [WORKLOAD_CURRENT] = "memory.current",
+    [WORKLOAD_PRESSURE] = "memory.pressure", [WORKLOAD_IO_PRESSURE] = "io.pressure",
+    [WORKLOAD_HIGH] = "memory.high",         [WORKLOAD_MAX] = "memory.max",
+    [WORKLOAD_SWAP_MAX] = "memory.swap.max", [WORKLOAD_SWAP_CURRENT] = "memory.swap.current",
+};
+
+void workload_handle_init(struct workload_handle *w)
+{
+    *w = (struct workload_handle){.dir_fd = -1};
+    for (size_t i = 0; i < ARRAY_SIZE(w->fds); i++)
+        w->fds[i] = -1;
+}
+
 void workload_handle_close(struct workload_handle *w)
 {
-    int *fds[] = {&w->dir_fd, &w->stat_fd, &w->current_fd, &w->pressure_fd};
-
-    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-        close_fdp(fds[i]);
+    close_fdp(&w->dir_fd);
+    for (size_t i = 0; i < ARRAY_SIZE(w->fds); i++)
+        close_fdp(&w->fds[i]);
     w->id = 0;
 }
 
@@ -40,15 +55,15 @@ bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w)
     w->dir_fd = cgroup_open(r->hierarchy, w->path);
     if (w->dir_fd < 0)
         return false;
-    w->stat_fd = file_open_read(w->dir_fd, "memory.stat");
-    w->current_fd = file_open_read(w->dir_fd, "memory.current");
-    w->pressure_fd = file_open_read(w->dir_fd, "memory.pressure");
-    if (w->stat_fd < 0 || w->current_fd < 0 || cgroup_read_id(w->dir_fd, &id) < 0) {
+    for (size_t i = 0; i < ARRAY_SIZE(w->fds); i++)
+        w->fds[i] = file_open_read(w->dir_fd, workload_files[i]);
+    if (w->fds[WORKLOAD_STAT] < 0 || w->fds[WORKLOAD_CURRENT] < 0 || cgroup_read_id(w->dir_fd, &id) < 0) {
         workload_handle_close(w);
         return false;
     }
     w->id = id;
     w->bounds_due_usec = 0;
+    r->watched = false;
     return true;
 }
 
@@ -61,17 +76,18 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->config = c;
     r->handles = handles;
     r->handle_max = handle_max;
-    r->pressure_fd = -1;
+    r->pressure_fd = r->io_pressure_fd = r->vmstat_fd = r->watch_fd = -1;
     handles_init(r);
     for (unsigned i = 0; i < SNAPSHOT_WORKLOADS_MAX; i++)
-        r->workloads[i] =
-            (struct workload_handle){.dir_fd = -1, .stat_fd = -1, .current_fd = -1, .pressure_fd = -1};
+        workload_handle_init(&r->workloads[i]);
     if (cgroup_read_own_path(root_fd, r->own_path) < 0)
         r->own_path[0] = 0;
     r->meminfo_fd = meminfo_open(root_fd);
     if (r->meminfo_fd < 0)
         return r->meminfo_fd;
     r->pressure_fd = file_open_read(root_fd, "proc/pressure/memory");
+    r->io_pressure_fd = file_open_read(root_fd, "proc/pressure/io");
+    r->vmstat_fd = vmstat_open(root_fd);
     return 0;
 }
 
@@ -83,6 +99,14 @@ void snapshot_reader_deinit(struct snapshot_reader *r)
         group_handle_close(&r->handles[i]);
     close_fdp(&r->meminfo_fd);
     close_fdp(&r->pressure_fd);
+    close_fdp(&r->io_pressure_fd);
+    close_fdp(&r->vmstat_fd);
+    watches_deinit(r);
+}
+
+void snapshot_reader_watch(struct snapshot_reader *r, struct group_watch *watches, unsigned max)
+{
+    watches_init(r, watches, max);
 }
 
 static bool is_populated(const struct workload_handle *w)
@@ -145,11 +169,20 @@ void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapsho
 static void read_node_psi(struct snapshot_reader *r, struct node *n)
 {
     struct psi psi;
+    struct vmstat v;
 
-    if (r->pressure_fd < 0 || psi_pread(r->pressure_fd, &psi) < 0)
+    if (r->pressure_fd >= 0 && psi_pread(r->pressure_fd, &psi) == 0) {
+        n->psi_some_usec = psi.some.total_usec;
+        n->psi_full_usec = psi.full.total_usec;
+    }
+    if (n->swap_free == n->swap_total)
         return;
-    n->psi_some_usec = psi.some.total_usec;
-    n->psi_full_usec = psi.full.total_usec;
+    if (!r->isolate && r->io_pressure_fd >= 0 && psi_pread(r->io_pressure_fd, &psi) == 0)
+        n->io_full_usec = psi.full.total_usec;
+    if (r->vmstat_fd >= 0 && vmstat_pread(r->vmstat_fd, &v) == 0) {
+        n->read_bytes = v.read;
+        n->swap_in_bytes = v.swap_in;
+    }
 }
 
 /* A limit that is not there (the root has none, swap accounting is off) is none; one that cannot be read is
@@ -190,7 +223,7 @@ static uint64_t stat_used(const struct memory_stat *m)
 static int read_container(struct snapshot_reader *r, struct node *n)
 {
     struct memory_stat m;
-    uint64_t own, swap;
+    uint64_t own, swap = UINT64_MAX;
     int e = read_limit(r->hierarchy->fd, "memory.max", &own);
 
     if (e == 0)
@@ -268,6 +301,33 @@ static int read_bounds(struct snapshot_reader *r, struct workload_handle *w)
     return 0;
 }
 
+static int read_file(const struct workload_handle *h, enum workload_file f, uint64_t *ret)
+{
+    return h->fds[f] >= 0 ? file_pread_u64(h->fds[f], ret)
+                          : file_read_u64_at(h->dir_fd, workload_files[f], ret);
+}
+
+static int read_own_limit(const struct workload_handle *h, enum workload_file f, uint64_t *ret)
+{
+    return h->fds[f] >= 0 ? file_pread_u64(h->fds[f], ret) : read_limit(h->dir_fd, workload_files[f], ret);
+}
+
+static int read_swap(const struct snapshot_reader *r, const struct workload_handle *h, struct workload *w)
+{
+    uint64_t max, current = 0;
+    int e = read_own_limit(h, WORKLOAD_SWAP_MAX, &max);
+
+    if (e == 0 && (r->has_swap || max != UINT64_MAX))
+        e = read_file(h, WORKLOAD_SWAP_CURRENT, &current);
+    if (e == -ENOENT && max == UINT64_MAX) /* swap accounting is off */
+        e = 0;
+    if (e < 0)
+        return e;
+    w->swap = r->has_swap ? current : 0;
+    w->swap_room = max == UINT64_MAX ? UINT64_MAX : u64_sub_floor(max, current);
+    return 0;
+}
+
 static int read_workload(struct snapshot_reader *r, struct workload_handle *h, uint64_t now_usec,
                          struct workload *w)
 {
@@ -275,20 +335,15 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     struct psi psi;
     int e;
 
-    e = file_pread_u64(h->current_fd, &w->current);
+    e = file_pread_u64(h->fds[WORKLOAD_CURRENT], &w->current);
     if (e == 0)
-        e = memory_stat_pread(h->stat_fd, &m);
+        e = memory_stat_pread(h->fds[WORKLOAD_STAT], &m);
     if (e == 0)
-        e = read_limit(h->dir_fd, "memory.high", &w->high);
+        e = read_own_limit(h, WORKLOAD_HIGH, &w->high);
     if (e == 0)
-        e = read_limit(h->dir_fd, "memory.max", &w->max);
+        e = read_own_limit(h, WORKLOAD_MAX, &w->max);
     if (e == 0)
-        e = read_swap_room(h->dir_fd, &w->swap_room);
-    w->swap = 0;
-    if (e == 0 && r->has_swap) {
-        e = file_read_u64_at(h->dir_fd, "memory.swap.current", &w->swap);
-        e = e == -ENOENT ? 0 : e; /* swap accounting is off */
-    }
+        e = read_swap(r, h, w);
     if (e == 0 && now_usec >= h->bounds_due_usec) {
         e = read_bounds(r, h);
         if (e == 0)
@@ -306,10 +361,14 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
     w->foreign_high = u64_min(w->high, h->ancestors_high);
-    if (h->pressure_fd >= 0 && psi_pread(h->pressure_fd, &psi) == 0) {
+    if (h->fds[WORKLOAD_PRESSURE] >= 0 && psi_pread(h->fds[WORKLOAD_PRESSURE], &psi) == 0) {
         w->psi_some_usec = psi.some.total_usec;
         w->psi_full_usec = psi.full.total_usec;
     }
+    if (w->swap > 0 && h->fds[WORKLOAD_IO_PRESSURE] >= 0 &&
+        psi_pread(h->fds[WORKLOAD_IO_PRESSURE], &psi) == 0)
+        w->io_full_usec = psi.full.total_usec;
+    w->swap = memory_stat_only_swap(&m, w->swap);
     return 0;
 }
 
@@ -325,15 +384,12 @@ static void reset_workload(struct workload *w, const char path[static GROUP_PATH
     memcpy(w->path, path, sizeof(w->path));
 }
 
-static int read_look(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s)
+static int read_workloads(struct snapshot_reader *r, uint64_t now_usec, struct workload *workloads)
 {
-    int e = read_node(r, &s->node);
-
-    if (e < 0)
-        return e;
     for (unsigned i = 0; i < r->workload_count; i++) {
         struct workload_handle *h = &r->workloads[i];
-        struct workload *w = &s->workloads[i];
+        struct workload *w = &workloads[i];
+        int e;
 
         reset_workload(w, h->path);
         if (h->id == 0 && !workload_handle_open(r, h))
@@ -351,27 +407,24 @@ static int read_look(struct snapshot_reader *r, uint64_t now_usec, struct snapsh
     return 0;
 }
 
+/* The groups are those of the last walk: a decision is recorded after another look at the node. The last good
+ * look stays where this one fails. */
 int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s)
 {
-    struct snapshot look = {
-        .now_usec = now_usec,
-        .isolate = r->isolate,
-        .workload_count = r->workload_count,
-        .groups = s->groups, /* of the last walk: a decision is recorded after another look at the node */
-        .group_max = s->group_max,
-        .group_count = s->group_count,
-        .groups_left_out = s->groups_left_out,
-        .rest_count = s->rest_count,
-        .groups_read = s->groups_read,
-        .groups_usec = s->groups_usec,
-        .groups_span_usec = s->groups_span_usec,
-    };
-    int e;
+    _uninitialized_ struct workload workloads[SNAPSHOT_WORKLOADS_MAX];
+    struct node node = {0};
+    int e = read_node(r, &node);
 
-    memcpy(look.rests, s->rests, sizeof(look.rests));
-    e = read_look(r, now_usec, &look);
-
-    if (e == 0) /* the last good look stays where this one fails */
-        *s = look;
-    return e;
+    if (e == 0)
+        e = read_workloads(r, now_usec, workloads);
+    if (e < 0)
+        return e;
+    s->now_usec = now_usec;
+    s->isolate = r->isolate;
+    s->node = node;
+    s->workload_count = r->workload_count;
+    memcpy(s->workloads, workloads, r->workload_count * sizeof(*workloads));
+    s->limit_step = 0;
+    s->ended_count = 0;
+    return 0;
 }

@@ -14,16 +14,28 @@
 #include "model/config.h"
 #include "model/snapshot.h"
 
+/* What is read of a workload at each look. Of these few the files are held: to open one costs as much as to
+ * read it. */
+enum workload_file {
+    WORKLOAD_STAT,
+    WORKLOAD_CURRENT,
+    WORKLOAD_PRESSURE,
+    WORKLOAD_IO_PRESSURE, /* not there: no PSI */
+    WORKLOAD_HIGH,
+    WORKLOAD_MAX,
+    WORKLOAD_SWAP_MAX,
+    WORKLOAD_SWAP_CURRENT, /* these two are not there: swap accounting is off */
+    WORKLOAD_FILE_COUNT,
+};
+
 struct workload_handle {
     char path[GROUP_PATH_MAX];
     uint64_t id; /* 0: not there */
     int dir_fd;
-    int stat_fd;
-    int current_fd;
-    int pressure_fd;          /* -1: no PSI */
-    uint64_t ancestors_max;   /* least memory.max above it */
-    uint64_t ancestors_high;  /* least memory.high above it */
-    uint64_t bounds_due_usec; /* when the two are read again */
+    int fds[WORKLOAD_FILE_COUNT]; /* -1: not there when it was opened */
+    uint64_t ancestors_max;       /* least memory.max above it */
+    uint64_t ancestors_high;      /* least memory.high above it */
+    uint64_t bounds_due_usec;     /* when the two are read again */
 };
 
 /* How much a group held at a moment: growth is told from a few of them, a second apart. */
@@ -49,13 +61,34 @@ struct group_handle {
     unsigned workload_index;
     struct group_sample samples[GROUP_SAMPLES]; /* a ring */
     unsigned sample_next;
-    uint64_t peak_bytes;  /* the most that was seen in this life, swap included */
-    uint64_t paused_usec; /* frozen in this life */
-    uint64_t frozen_usec; /* when it was last seen frozen; 0: it was not */
-    uint64_t cpu_usec;    /* at the last walk */
-    uint64_t seen_usec;   /* when that was */
-    bool was_empty;       /* its next process begins a new life */
+    bool stall_known;
+    uint16_t stall_permyriad; /* between the last two readings */
+    uint16_t io_stall_permyriad;
+    uint32_t stall_msec;       /* when the next two were read; 0: never. Differences of these wrap */
+    uint32_t memory_full_usec; /* totals */
+    uint32_t io_full_usec;
+    bool was_empty; /* its next process begins a new life */
     bool seen;
+    uint64_t peak_bytes;    /* the most that was seen in this life, swap included */
+    uint64_t paused_usec;   /* frozen in this life */
+    uint64_t frozen_usec;   /* when it was last seen frozen; 0: it was not */
+    uint64_t seen_usec;     /* by the last walk */
+    uint64_t cpu_usec;      /* since its birth, when it was last read */
+    uint64_t measured_usec; /* when that was; 0: before it was let go on */
+    uint64_t cpu_permyriad; /* of what lay between it and the time before; GROUP_CPU_UNKNOWN */
+    uint64_t age_due_usec;  /* when cpu_usec and claims are read again */
+    struct group_claims claims;
+    uint32_t owner_uid; /* whose the claims are */
+};
+
+/* A cgroup that is watched, group or not (watches.c). */
+struct group_watch {
+    uint64_t id; /* 0: free */
+    int events;  /* two watches; -1: it has none */
+    int children;
+    unsigned first; /* as of a handle */
+    unsigned next : 31;
+    unsigned seen : 1;
 };
 
 struct snapshot_reader {
@@ -63,10 +96,13 @@ struct snapshot_reader {
     struct hierarchy *hierarchy; /* its fd is -1 where there is no cgroup v2 */
     int meminfo_fd;
     int pressure_fd;
+    int io_pressure_fd;
+    int vmstat_fd;
     const struct config *config;
     bool isolate;
-    bool has_swap;  /* as of the last look */
-    bool processes; /* units are processes: host mode without a usable hierarchy */
+    bool has_swap;     /* as of the last look */
+    bool wants_stalls; /* of each group: set by the caller */
+    bool processes;    /* units are processes: host mode without a usable hierarchy */
     char own_path[GROUP_PATH_MAX];
     struct workload_handle workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
@@ -75,6 +111,13 @@ struct snapshot_reader {
     unsigned handle_max;
     unsigned handle_free; /* the first one, + 1; 0: none */
     unsigned handle_next; /* where to look for one that this walk has not come across */
+    int watch_fd;         /* -1: each walk looks at everything */
+    bool watched;         /* all of what the last walk has come across */
+    uint64_t walked_usec; /* when that was */
+    unsigned walked_groups;
+    struct group_watch *watches; /* as the handles, watch_max of them */
+    unsigned watch_max;
+    unsigned watch_free;
 };
 
 int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarchy *h, const struct config *c,
@@ -92,11 +135,15 @@ void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapsho
 /* Node and workloads. The caller sets s->groups and group_max, and workloads' foreign_high where it holds a
  * lease. */
 int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snapshot *s) _nodiscard_;
+/* Lets the kernel say whether the groups are still the same, with storage of the caller: a place for each,
+ * and for each cgroup that groups are in. */
+void snapshot_reader_watch(struct snapshot_reader *r, struct group_watch *watches, unsigned max);
 /* The groups of the workloads, or (host) of the whole hierarchy, or processes. Also takes the samples from
  * which the next reading tells growth: at most one a second. */
 int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s) _nodiscard_;
 
 /* In reader.c: (re)opens a workload that is missing. True where it is there. */
 bool workload_handle_open(struct snapshot_reader *r, struct workload_handle *w);
+void workload_handle_init(struct workload_handle *w); /* nothing is open */
 void workload_handle_close(struct workload_handle *w);
 void group_handle_close(struct group_handle *g); /* its descriptors */

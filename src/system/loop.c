@@ -1,47 +1,33 @@
 #include "system/loop.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 
 #include "base/units.h"
 #include "system/clock.h"
 
 #define EVENTS_PER_TURN 32
-#define TIMER_KEY UINT64_MAX
 /* Timers that are due this soon run with the one that woke us: two deadlines a moment apart are one wake-up.
  */
 #define TIMER_SLACK_USEC (5 * USEC_PER_MSEC)
+#define WAIT_LONG_USEC (100 * USEC_PER_MSEC)
 
 int loop_init(struct loop *l)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = TIMER_KEY};
-    int r;
-
     memset(l, 0, sizeof(*l));
     for (unsigned i = 0; i < LOOP_SOURCES_MAX; i++)
         l->sources[i].fd = -1;
-    l->timer_fd = -1;
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (l->epoll_fd < 0)
-        return -errno;
-    l->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (l->timer_fd < 0 || epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->timer_fd, &event) < 0) {
-        r = -errno;
-        loop_deinit(l);
-        return r;
-    }
-    return 0;
+    return l->epoll_fd < 0 ? -errno : 0;
 }
 
 void loop_deinit(struct loop *l)
 {
-    if (l->timer_fd >= 0)
-        (void)close(l->timer_fd);
     if (l->epoll_fd >= 0)
         (void)close(l->epoll_fd);
-    l->timer_fd = l->epoll_fd = -1;
+    l->epoll_fd = -1;
 }
 
 static struct loop_source *source_find(struct loop *l, int fd)
@@ -117,24 +103,26 @@ void loop_timer_arm(struct loop_timer *t, uint64_t due_usec)
     t->due_usec = due_usec;
 }
 
-static int timers_arm(struct loop *l, uint64_t limit_usec)
+/* In whole milliseconds. Short waits are rather too short (what is due within the slack runs), long ones
+ * rather too long: a look a second is not to become 61 a minute. The wait is on CLOCK_MONOTONIC, so that
+ * after a suspend a timer may be late by what was left to wait before it; a timerfd of CLOCK_BOOTTIME would
+ * not be, and would cost two more system calls a wake-up. */
+static int wait_msec(const struct loop *l, uint64_t max_wait_usec)
 {
-    uint64_t first = limit_usec;
-    struct itimerspec its = {0};
+    uint64_t first = UINT64_MAX, wait = max_wait_usec;
 
+    if (wait == 0)
+        return 0;
     for (unsigned i = 0; i < LOOP_TIMERS_MAX; i++)
         if (l->timers[i].used && l->timers[i].due_usec != 0)
             first = u64_min(first, l->timers[i].due_usec);
-    if (first == UINT64_MAX)
-        first = 0;
-    if (first == l->armed_usec)
-        return 0;
-    its.it_value.tv_sec = (time_t)(first / USEC_PER_SEC);
-    its.it_value.tv_nsec = (long)(first % USEC_PER_SEC) * 1000;
-    if (timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &its, NULL) < 0)
-        return -errno;
-    l->armed_usec = first;
-    return 0;
+    if (first != UINT64_MAX)
+        wait = u64_min(wait, u64_sub_floor(first, clock_now_usec()));
+    if (wait == UINT64_MAX)
+        return -1;
+    if (wait >= WAIT_LONG_USEC)
+        wait += USEC_PER_MSEC - 1;
+    return (int)u64_min(wait / USEC_PER_MSEC, INT_MAX);
 }
 
 static void timers_run(struct loop *l)
@@ -151,24 +139,11 @@ static void timers_run(struct loop *l)
     }
 }
 
-static void timer_drain(struct loop *l)
-{
-    uint64_t expirations;
-
-    (void)!read(l->timer_fd, &expirations, sizeof(expirations)); /* all of them are one number */
-    l->armed_usec = 0;
-}
-
 int loop_turn(struct loop *l, uint64_t max_wait_usec)
 {
-    struct epoll_event events[EVENTS_PER_TURN];
-    uint64_t limit = max_wait_usec == UINT64_MAX ? UINT64_MAX : clock_now_usec() + max_wait_usec;
-    int n, r;
+    _uninitialized_ struct epoll_event events[EVENTS_PER_TURN];
+    int n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, wait_msec(l, max_wait_usec));
 
-    r = timers_arm(l, limit);
-    if (r < 0)
-        return r;
-    n = epoll_wait(l->epoll_fd, events, EVENTS_PER_TURN, max_wait_usec == 0 ? 0 : -1);
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     l->wakeups++;
@@ -176,10 +151,6 @@ int loop_turn(struct loop *l, uint64_t max_wait_usec)
         uint64_t key = events[i].data.u64;
         struct loop_source *s;
 
-        if (key == TIMER_KEY) {
-            timer_drain(l);
-            continue;
-        }
         s = &l->sources[key & UINT32_MAX];
         if (s->fd >= 0 && s->generation == key >> 32)
             s->fn(s->user, s->fd, events[i].events);

@@ -2,8 +2,9 @@
  * library of Debian's that offers EPOLLPRI (which PSI triggers need) is small enough to be locked into
  * memory.
  *
- * Timers share one timerfd, which is armed only for the earliest deadline, so a calm daemon wakes exactly as
- * often as somebody asked for. A source that is removed while its event is already in hand is not called. */
+ * Timers share the wait for events, which lasts until the earliest deadline, so a calm daemon wakes exactly
+ * as often as somebody asked for. A source that is removed while its event is already in hand is not called.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -35,9 +36,7 @@ struct loop_timer {
 
 struct loop {
     int epoll_fd;
-    int timer_fd;
     bool stop;
-    uint64_t armed_usec; /* what timer_fd is set to; 0: nothing */
     uint64_t wakeups;
     struct loop_source sources[LOOP_SOURCES_MAX];
     struct loop_timer timers[LOOP_TIMERS_MAX];

@@ -2,7 +2,12 @@
  * of pauses made, and the decision kept. The tree is in memory (/dev/shm), so that this is our own time and
  * that of the system calls, without what a kernel needs to make the numbers up. One line a shape:
  *
- *     cycle groups=1000 shape=class first_us=… median_us=… p99_us=… per_group_ns=… target_us=10000 */
+ *     cycle groups=1000 shape=class first_us=… median_us=… p99_us=… per_group_ns=… cold_us=… target_us=10000
+ *
+ * By the clock that the reader is given the cycles are 100 ms apart, as they are when something has to be
+ * chosen or paused: so each of them has its share of what ages, and one in fifty looks at everything. `cold`
+ * is the median of cycles 10 s apart, with nothing to go by but what is kept for good: births and
+ * descriptors. So is each cycle between which a group came, went or froze, but for what has not aged yet. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +34,9 @@
 #define DESCRIPTORS 20000 /* a little more than one a group; two where there are as many */
 #define RUNS_MAX 200
 #define TARGET_USEC_PER_GROUP 10
+#define STEP_USEC (100 * USEC_PER_MSEC)
+#define STEP_COLD_USEC (10 * USEC_PER_SEC)
+#define COLD_RUNS 20
 
 enum shape {
     SHAPE_CLASS, /* a class matches every group: workload.slice/task-N */
@@ -64,6 +72,7 @@ static struct bench {
     struct hierarchy hierarchy;
     struct config config;
     struct group_handle handles[GROUPS_MAX];
+    struct group_watch watches[2 * GROUPS_MAX + 1];
     struct group groups[GROUPS_MAX];
     struct candidate candidates[GROUPS_MAX];
     struct cover_item items[GROUPS_MAX];
@@ -71,6 +80,7 @@ static struct bench {
     struct snapshot_reader reader;
     struct snapshot snapshot;
     struct record_ring ring;
+    uint64_t now_usec; /* what the reader is told */
     uint64_t samples[RUNS_MAX];
 } b;
 
@@ -200,6 +210,7 @@ static void open_reader(enum shape shape)
         snapshot_reader_find_workloads(&b.reader) == 0)
         fail("the tree cannot be read");
     b.reader.isolate = true;
+    snapshot_reader_watch(&b.reader, b.watches, ARRAY_SIZE(b.watches));
     b.snapshot = (struct snapshot){.groups = b.groups, .group_max = GROUPS_MAX};
     record_ring_init(&b.ring);
 }
@@ -232,7 +243,7 @@ static void cycle(unsigned count)
     memset(&victim_state, 0, sizeof(victim_state));
     memset(&pause_state, 0, sizeof(pause_state));
     memset(&d, 0, sizeof(d));
-    if (snapshot_read_node(&b.reader, now_usec(CLOCK_BOOTTIME), &b.snapshot) < 0)
+    if (snapshot_read_node(&b.reader, b.now_usec, &b.snapshot) < 0)
         fail("node");
     room_evaluate(&b.config, &b.snapshot, &room_state, &d.room);
     if (snapshot_read_groups(&b.reader, &b.snapshot) < 0)
@@ -254,31 +265,44 @@ static bool is_less(const void *x, const void *y, const void *user _unused_)
     return *(const uint64_t *)x < *(const uint64_t *)y;
 }
 
+static uint64_t timed(unsigned count, uint64_t step_usec)
+{
+    uint64_t begin;
+
+    b.now_usec += step_usec;
+    begin = now_usec(CLOCK_MONOTONIC);
+    cycle(count);
+    return now_usec(CLOCK_MONOTONIC) - begin;
+}
+
+static void take_samples(unsigned count, unsigned runs, uint64_t step_usec)
+{
+    for (unsigned i = 0; i < runs; i++)
+        b.samples[i] = timed(count, step_usec);
+    sort_array(b.samples, runs, sizeof(b.samples[0]), is_less, NULL);
+}
+
 static uint64_t run(enum shape shape, unsigned count, unsigned runs)
 {
-    uint64_t first = 0;
+    uint64_t first, median, least, p99;
 
     make_tree(shape, count);
     open_reader(shape);
-    for (unsigned i = 0; i <= runs; i++) {
-        uint64_t begin = now_usec(CLOCK_MONOTONIC);
-
-        cycle(count);
-        begin = now_usec(CLOCK_MONOTONIC) - begin;
-        if (i == 0)
-            first = begin; /* everybody's birth is read */
-        else
-            b.samples[i - 1] = begin;
-    }
+    b.now_usec = now_usec(CLOCK_BOOTTIME);
+    first = timed(count, 0); /* everybody's birth is read */
+    take_samples(count, runs, STEP_USEC);
+    least = b.samples[0];
+    median = b.samples[runs / 2];
+    p99 = b.samples[runs * 99 / 100];
+    take_samples(count, COLD_RUNS, STEP_COLD_USEC);
     close_reader();
     remove_tree();
-    sort_array(b.samples, runs, sizeof(b.samples[0]), is_less, NULL);
     printf("cycle groups=%u shape=%s first_us=%ju least_us=%ju median_us=%ju p99_us=%ju per_group_ns=%ju "
-           "target_us=%u\n",
-           count, shape_names[shape], (uintmax_t)first, (uintmax_t)b.samples[0],
-           (uintmax_t)b.samples[runs / 2], (uintmax_t)b.samples[runs * 99 / 100],
-           (uintmax_t)b.samples[runs / 2] * 1000 / count, count * TARGET_USEC_PER_GROUP);
-    return b.samples[runs / 2];
+           "cold_us=%ju target_us=%u\n",
+           count, shape_names[shape], (uintmax_t)first, (uintmax_t)least, (uintmax_t)median, (uintmax_t)p99,
+           (uintmax_t)median * 1000 / count, (uintmax_t)b.samples[COLD_RUNS / 2],
+           count * TARGET_USEC_PER_GROUP);
+    return median;
 }
 
 int main(int argc, char **argv)
@@ -293,7 +317,7 @@ int main(int argc, char **argv)
 
         if (largest <= 1000)
             continue;
-        most = run((enum shape)shape, largest, 20);
+        most = run((enum shape)shape, largest, 50);
         printf("cycle shape=%s growth=%ju permille of linear\n", shape_names[shape],
                (uintmax_t)(most * 1000 * 1000 / (thousand * largest)));
     }

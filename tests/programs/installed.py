@@ -54,12 +54,20 @@ def everything_is_installed(p):
     files = installed(p)
     for name in ("sbin/headroomd", "bin/headroom", "lib/systemd/system/headroomd.service",
                  "lib/systemd/system/headroom-undo.service", "lib/systemd/system/headroom.slice",
-                 "lib/sysusers.d/headroom.conf", "share/doc/headroom/headroom.conf",
+                 "lib/sysusers.d/headroom.conf", "share/doc/headroom/headroom.conf", "include/headroom.h",
+                 "share/doc/headroom/examples/cache.c", "share/doc/headroom/examples/cache.py",
+                 "share/doc/headroom/examples/sd_event.c",
                  "share/bash-completion/completions/headroom", "share/zsh/site-functions/_headroom"):
         expect(name in files, f"{name} is missing: {sorted(files)}")
     if shutil.which("scdoc"):
-        for page in ("man1/headroom.1", "man5/headroom.conf.5", "man8/headroomd.8"):
+        for page in ("man1/headroom.1", "man3/libheadroom.3", "man5/headroom.conf.5", "man8/headroomd.8"):
             expect("share/man/" + page in files, f"{page} is missing: {sorted(files)}")
+    # Below the directories of this system's: lib/x86_64-linux-gnu, lib/python3/dist-packages.
+    for pattern in (r"lib(/[^/]+)?/libheadroom\.so", r"lib(/[^/]+)?/libheadroom\.so\.0",
+                    r"lib(/[^/]+)?/pkgconfig/libheadroom\.pc", r"lib/python3[^/]*/(site|dist)-packages/headroom/__init__\.py",
+                    r"lib/python3[^/]*/(site|dist)-packages/headroom/py\.typed"):
+        expect(any(re.fullmatch(pattern, name) for name in files), f"{pattern} is missing: {sorted(files)}")
+    expect(not any(name.endswith(".a") for name in files), "the layers are nobody's libraries")
     for name, path in files.items():
         with open(path, "rb") as f:
             left = re.search(rb"@[a-z_]+@", f.read()) if "systemd" in name else None

@@ -214,16 +214,24 @@ def reload_mode_that_is_not_possible(p):
     d.stop()
 
 
+def companion(d, name):
+    """The process of that name, which it takes after the fork."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for pid in d.companions:
+            with open(f"/proc/{pid}/comm") as f:
+                if f.read().strip() == name:
+                    return pid
+        time.sleep(0.02)
+    raise AssertionError(f"no companion is called {name}")
+
+
 def reload_without_the_guardian(p):
     """Nobody reads the files: the loop goes on, says so in time, and reads them when it has a guardian again."""
     tree = Tree(p.base)
     files = Files(p, CONFIG)
     d = daemon(p, tree, files, "--dry-run")
-    names = {}
-    for pid in d.companions:
-        with open(f"/proc/{pid}/comm") as f:
-            names[f.read().strip()] = pid
-    guardian = names["headroomd-guard"]
+    guardian = companion(d, "headroomd-guard")
     os.kill(guardian, signal.SIGSTOP)
     try:
         err = refused(p, tree)

@@ -85,6 +85,32 @@ static void test_table(void **state _unused_)
     }
 }
 
+/* A page in the swap cache is in memory and in swap. */
+static void test_in_memory_and_in_swap(void **state _unused_)
+{
+    static const struct {
+        const char *what;
+        struct memory_stat m;
+        uint64_t swap, only_swap;
+    } rows[] = {
+        {"nothing is in swap", {.anon = 100, .inactive_anon = 60, .active_anon = 40}, 0, 0},
+        {"all of that is out", {.anon = 100, .inactive_anon = 100}, 50, 50},
+        {"read back and mapped", {.anon = 100, .inactive_anon = 100, .swapcached = 30}, 50, 20},
+        {"read ahead, nobody's yet", {.anon = 100, .inactive_anon = 130, .swapcached = 30}, 50, 50},
+        {"half of each", {.anon = 100, .inactive_anon = 90, .active_anon = 25, .swapcached = 30}, 50, 35},
+        {"shmem is on the same lists",
+         {.anon = 100, .shmem = 20, .inactive_anon = 120, .swapcached = 5},
+         9,
+         4},
+        {"more on the lists than swap explains", {.anon = 100, .inactive_anon = 900, .swapcached = 5}, 9, 9},
+        {"more cached than is out", {.anon = 100, .inactive_anon = 100, .swapcached = 30}, 10, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (memory_stat_only_swap(&rows[i].m, rows[i].swap) != rows[i].only_swap)
+            fail_msg("%s", rows[i].what);
+}
+
 static void test_hostile(void **state _unused_)
 {
     static const char binary[] = "anon 1\0\nfile 2\nshmem 3\n";
@@ -151,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_in_memory_and_in_swap),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_recorded),
         cmocka_unit_test_setup_teardown(test_files, fixture_setup, fixture_teardown),

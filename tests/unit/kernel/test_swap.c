@@ -154,27 +154,29 @@ static void test_files(void **state)
 static void test_effective(void **state _unused_)
 {
     static const struct {
-        struct swap_areas areas; /* disk size, used; zram size, used, pool, stored */
+        struct swap_areas areas; /* disk size, used; zram size, used, pool, stored, compressed */
         uint64_t resident, effective;
     } table[] = {
         {{0}, 1000, 0},
-        {{100, 30, 0, 0, 0, 0}, 0, 70}, /* a disk takes what it is, whatever memory is left */
-        {{100, 100, 0, 0, 0, 0}, 1000, 0},
-        {{30, 100, 0, 0, 0, 0}, 1000, 0},    /* read at two moments */
-        {{0, 0, 5000, 0, 0, 0}, 1000, 1000}, /* empty zram: 2 to 1 */
-        {{0, 0, 5000, 0, 20480, 0}, 1000, 1000},
-        {{0, 0, 300, 0, 0, 0}, 1000, 300}, /* its size is less */
-        {{0, 0, 5000, 1000, 100 * MIB, 400 * MIB}, 1000, 3000},
-        {{0, 0, 5000, 4600, 100 * MIB, 400 * MIB}, 1000, 400},
-        {{0, 0, 50000, 0, 100 * MIB, 200 * MIB}, 1000, 1000},
-        {{0, 0, 50000, 0, 100 * MIB, 900 * MIB}, 1000, 3000}, /* never promised more than 4 to 1 */
-        {{0, 0, 50000, 0, 100 * MIB, 100 * MIB}, 1000, 0},    /* what does not compress frees nothing */
-        {{0, 0, 50000, 0, 900 * MIB, 100 * MIB}, 1000, 0},
-        {{0, 0, 50000, 0, 900 * MIB, 15 * MIB}, 1000, 1000}, /* nearly empty */
-        {{0, 0, 5000, 0, 0, 0}, 0, 0},                       /* nothing to swap out */
-        {{40, 10, 5000, 1000, 100 * MIB, 400 * MIB}, 1000, 3030},
-        {{UINT64_MAX, 0, UINT64_MAX, 0, 1, UINT64_MAX}, UINT64_MAX, UINT64_MAX},
-        {{0, 0, UINT64_MAX, 0, 0, 0}, GIB, GIB},
+        {{100, 30, 0, 0, 0, 0, 0}, 0, 70}, /* a disk takes what it is, whatever memory is left */
+        {{100, 100, 0, 0, 0, 0, 0}, 1000, 0},
+        {{30, 100, 0, 0, 0, 0, 0}, 1000, 0},                             /* read at two moments */
+        {{0, 0, 5000, 0, 0, 0, 0}, 1000, 1000},                          /* empty zram: 2 to 1 */
+        {{0, 0, 5000, 0, 500, 0, 0}, 1000, 2000},                        /* and what its pool has kept */
+        {{0, 0, 300, 0, 0, 0, 0}, 1000, 300},                            /* its size is less */
+        {{0, 0, 5000, 1000, 90 * MIB, 360 * MIB, 80 * MIB}, 1000, 3000}, /* an eighth is wasted */
+        {{0, 0, 5000, 4600, 90 * MIB, 360 * MIB, 80 * MIB}, 1000, 400},
+        {{0, 0, 50000, 0, 90 * MIB, 180 * MIB, 80 * MIB}, 1000, 1000},
+        {{0, 0, 50000, 0, 90 * MIB + 100, 180 * MIB, 80 * MIB}, 1000, 1200}, /* most have gone: their holes */
+        {{0, 0, 50000, 0, 90 * MIB, 900 * MIB, 80 * MIB}, 1000, 3000}, /* never promised more than 4 to 1 */
+        {{0, 0, 50000, 0, 90 * MIB, 90 * MIB, 80 * MIB}, 1000, 0}, /* what does not compress frees nothing */
+        {{0, 0, 50000, 0, 900 * MIB, 90 * MIB, 800 * MIB}, 1000, 0},
+        {{0, 0, 50000, 0, 0, 15 * MIB, 100 * MIB}, 1000, 1000}, /* nearly empty */
+        {{0, 0, 5000, 0, 0, 0, 0}, 0, 0},                       /* nothing to swap out */
+        {{40, 10, 5000, 1000, 90 * MIB, 360 * MIB, 80 * MIB}, 1000, 3030},
+        {{UINT64_MAX, 0, UINT64_MAX, 0, 1, UINT64_MAX, 1}, UINT64_MAX, UINT64_MAX},
+        {{0, 0, UINT64_MAX, 0, UINT64_MAX, UINT64_MAX, UINT64_MAX}, UINT64_MAX, 0},
+        {{0, 0, UINT64_MAX, 0, 0, 0, 0}, GIB, GIB},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++)

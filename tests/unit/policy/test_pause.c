@@ -463,7 +463,6 @@ static void test_resume_when_nobody_runs(void **state _unused_)
 static void wait_usec(struct pauses *t, uint64_t usec)
 {
     t->s.now_usec += usec;
-    t->s.groups_span_usec = usec;
 }
 
 static void test_idle(void **state _unused_)
@@ -472,19 +471,22 @@ static void test_idle(void **state _unused_)
 
     pauses_paused(pauses_want(t, CLASS_BATCH, 100, GIB), t, 1);
     pauses_paused(pauses_want(t, CLASS_BATCH, 50, GIB), t, 1);
-    pauses_want(t, CLASS_SERVICE, 300, 0)->cpu_recent_usec = USEC_PER_SEC / 20;
+    pauses_want(t, CLASS_SERVICE, 300, 0)->cpu_permyriad = PERMYRIAD / 20;
     pauses_room(t, 0);
     for (unsigned i = 0; i < 10; i++) { /* a twentieth of one processor is work */
         wait_usec(t, USEC_PER_SEC);
         assert_string_equal(pauses_words(t), "");
     }
-    t->groups[2].cpu_recent_usec--;
+    t->groups[2].cpu_permyriad--;
     wait_usec(t, USEC_PER_SEC);
     assert_string_equal(pauses_words(t), "");
     wait_usec(t, USEC_PER_SEC);
-    t->r.stall_permyriad = 500; /* they wait for memory, not for each other */
+    t->r.stall_permyriad = t->r.paging_permyriad = 500; /* they wait for memory, not for each other */
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 499;
+    t->r.stall_permyriad = t->r.paging_permyriad = 499;
+    t->groups[2].cpu_permyriad = GROUP_CPU_UNKNOWN; /* nor is it idle of which that is not known yet */
+    assert_string_equal(pauses_words(t), "");
+    t->groups[2].cpu_permyriad = PERMYRIAD / 20 - 1;
     for (unsigned i = 0; i < 3; i++) {
         wait_usec(t, USEC_PER_SEC);
         assert_string_equal(pauses_words(t), "");
@@ -494,7 +496,7 @@ static void test_idle(void **state _unused_)
     pauses_apply(t);
     /* one at a time, and not paused again at once */
     for (unsigned i = 1; i < 10; i++) {
-        t->groups[0].cpu_recent_usec = USEC_PER_SEC;
+        t->groups[0].cpu_permyriad = PERMYRIAD;
         wait_usec(t, USEC_PER_SEC);
         assert_string_equal(pauses_words(t), "");
     }
@@ -512,7 +514,7 @@ static void test_calm(void **state _unused_)
 
     pauses_paused(pauses_want(t, CLASS_BATCH, 100, 2 * GIB), t, 1);
     pauses_paused(pauses_want(t, CLASS_BATCH, 50, 2 * GIB), t, 1);
-    pauses_want(t, CLASS_SERVICE, 300, 0)->cpu_recent_usec = USEC_PER_SEC;
+    pauses_want(t, CLASS_SERVICE, 300, 0)->cpu_permyriad = PERMYRIAD;
     t->r.level = LEVEL_CALM;
     pauses_room(t, GIB);
     t->r.trend = (uint64_t)t->r.room / 30 + 1; /* full within 30 s */
@@ -549,7 +551,7 @@ static void test_limit_turn(void **state _unused_)
     pauses_room(t, 0);
     assert_string_equal(pauses_words(t), "");
     wait_usec(t, USEC_PER_SEC);
-    t->groups[1].cpu_recent_usec = USEC_PER_SEC;
+    t->groups[1].cpu_permyriad = PERMYRIAD;
     assert_string_equal(pauses_words(t), "-3 turn, +1 pause-limit");
     pauses_room(t, GIB); /* it fits: nobody has to make place */
     assert_string_equal(pauses_words(t), "+1 pause-limit");
@@ -627,7 +629,8 @@ static struct pauses *thrashing(void)
     pauses_room(t, ROOMY);
     t->r.felt = true;
     t->r.thrash = 100 * MIB;
-    t->r.stall_permyriad = 2000;
+    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
+    t->state.crowd.unknown_usec = t->s.now_usec - CROWD_UNKNOWN_USEC; /* no group's own stalls are known */
     return t;
 }
 
@@ -635,9 +638,9 @@ static void test_thrash(void **state _unused_)
 {
     struct pauses *t = thrashing();
 
-    t->r.stall_permyriad = 1999;
+    t->r.stall_permyriad = t->r.paging_permyriad = 1999;
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 2000;
+    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
     t->r.thrash = 0;
     t->r.throttled = true; /* by anything else, for ThrottleDeadline */
     assert_string_equal(pauses_words(t), "-4 thrash");
@@ -672,10 +675,10 @@ static void test_thrash_bound(void **state _unused_)
     t->r.felt = false;
     t->r.thrash = 0;
     wait_usec(t, USEC_PER_SEC);
-    t->groups[0].cpu_recent_usec = USEC_PER_SEC;
-    t->r.stall_permyriad = 500; /* not over yet: the time does not begin */
+    t->groups[0].cpu_permyriad = PERMYRIAD;
+    t->r.stall_permyriad = t->r.paging_permyriad = 500; /* not over yet: the time does not begin */
     assert_string_equal(pauses_words(t), "");
-    t->r.stall_permyriad = 0;
+    t->r.stall_permyriad = t->r.paging_permyriad = 0;
     while (waited < 100 && *pauses_words(t) == '\0') {
         wait_usec(t, USEC_PER_SEC);
         waited++;
@@ -686,10 +689,10 @@ static void test_thrash_bound(void **state _unused_)
     assert_string_equal(pauses_words(t), "-4 thrash");
     pauses_apply(t);
     t->r.felt = false;
-    t->r.stall_permyriad = 0;
+    t->r.stall_permyriad = t->r.paging_permyriad = 0;
     t->groups[3].claims.has_request = true; /* far beyond the bound, however it is raised */
     t->groups[3].claims.request_bytes = 9 * GIB;
-    t->groups[0].cpu_recent_usec = 60 * USEC_PER_SEC;
+    t->groups[0].cpu_permyriad = PERMYRIAD;
     wait_usec(t, 60 * USEC_PER_SEC - 1);
     assert_string_equal(pauses_words(t), "");
     wait_usec(t, 1);

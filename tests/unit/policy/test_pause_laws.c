@@ -35,7 +35,8 @@ static void random_group(struct pauses *t, bool wide, uint64_t *seed)
     g->swap = random_below(seed, 4) == 0 ? random_below(seed, GIB) : 0;
     if (random_below(seed, 2) == 0)
         g->rate = wide ? random_extreme(seed) : random_below(seed, 8) * 50 * MIB;
-    g->cpu_recent_usec = random_below(seed, 3) * USEC_PER_SEC / 20;
+    g->cpu_permyriad =
+        random_below(seed, 10) == 0 ? GROUP_CPU_UNKNOWN : random_below(seed, 3) * PERMYRIAD / 20;
     g->owner_uid = 1000 * (uint32_t)random_below(seed, 8) / 7;
     g->claims = random_claims(seed);
     g->failed_pause = random_below(seed, 10) == 0;
@@ -69,6 +70,8 @@ static void random_state(struct pauses *t, uint64_t *seed)
                 (struct expect_peak){random_below(seed, 8) * 100 * MIB, random_below(seed, GIB), 1};
 }
 
+static uint64_t bound_before; /* the plan */
+
 static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
 {
     bool wide = run % 8 == 0;
@@ -82,12 +85,21 @@ static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
     for (unsigned i = 0; i < CLASS_COUNT; i++)
         t->c.classes[i].min_running = (unsigned)(random_below(seed, 3) == 0 ? random_below(seed, 3) : 0);
     random_state(t, seed);
-    t->s.groups_span_usec = random_below(seed, 3) * USEC_PER_SEC;
     t->r.level = (enum level)random_below(seed, LEVEL_COUNT);
     t->r.felt = random_below(seed, 4) == 0;
     t->r.thrash = random_below(seed, 2);
     t->r.trend = random_below(seed, 3) * 10 * MIB;
-    t->r.stall_permyriad = (unsigned)random_below(seed, 2) * (unsigned)random_below(seed, PERMYRIAD + 1);
+    t->r.stall_permyriad = t->r.paging_permyriad =
+        (unsigned)random_below(seed, 2) * (unsigned)random_below(seed, PERMYRIAD + 1);
+    t->r.paging_share_permyriad = (unsigned)random_below(seed, PERMYRIAD + 1);
+    t->r.strained = random_below(seed, 3) == 0;
+    t->state.crowd.since_usec = random_below(seed, 2) * (t->s.now_usec - random_below(seed, USEC_PER_SEC));
+    for (unsigned i = 0; i < n; i++) {
+        t->groups[i].stall_known = random_below(seed, 4) != 0;
+        t->groups[i].stall_permyriad = (uint16_t)random_below(seed, PERMYRIAD + 1);
+        t->groups[i].io_stall_permyriad = (uint16_t)random_below(seed, PERMYRIAD + 1);
+    }
+    bound_before = t->state.bound_bytes;
     t->r.room = wide ? (int64_t)random_extreme(seed)
                      : (int64_t)random_below(seed, 4 * GIB) - (int64_t)random_below(seed, 2 * GIB);
 }
@@ -111,7 +123,8 @@ static void check_step(const struct pauses *t, const struct pause_step *step)
         assert_true(st.priority < CONFIG_PRIORITY_PROTECTED);
         /* a newcomer waits behind who waits already, at any level */
         assert_true(level_allows(&t->c, t->r.level, ACTION_PAUSE, st.priority) ||
-                    (g->birth_usec + USEC_PER_SEC > t->s.now_usec && t->plan.paused > 0 &&
+                    (g->birth_usec + USEC_PER_SEC > t->s.now_usec &&
+                     (t->plan.paused > 0 || bound_before != 0) &&
                      level_allows(&t->c, LEVEL_MEDIUM, ACTION_PAUSE, st.priority)));
         assert_true((class->actions & ACTION_BIT(ACTION_PAUSE)) != 0);
         assert_false(g->claims.no_pause || g->failed_pause);
@@ -184,6 +197,8 @@ static void check_same(struct pauses *t, const struct pause_state *before)
     assert_memory_equal(t->plan.steps, plan.steps, plan.count * sizeof(plan.steps[0]));
     assert_true(t->plan.spare_bytes == plan.spare_bytes && t->plan.paused == plan.paused);
     assert_true(t->state.bound_bytes == after.bound_bytes && t->state.bound_usec == after.bound_usec);
+    assert_true(t->state.bound_step_usec == after.bound_step_usec && t->state.crowded == after.crowded);
+    assert_true(t->state.crowd.since_usec == after.crowd.since_usec);
     assert_true(t->state.thrash_usec == after.thrash_usec && t->state.granted_id == after.granted_id);
     assert_true(t->state.idle_since_usec == after.idle_since_usec);
     assert_true(t->state.steady_since_usec == after.steady_since_usec);
@@ -282,12 +297,12 @@ static void work(struct day *d)
         struct group *g = &s->groups[i];
         struct task *task = &d->tasks[i];
 
-        g->rate = g->cpu_recent_usec = 0;
+        g->rate = g->cpu_permyriad = 0;
         if (g->paused) {
             g->paused_usec += USEC_PER_SEC;
             continue;
         }
-        g->cpu_recent_usec = random_below(&d->seed, 4) * USEC_PER_SEC / 4;
+        g->cpu_permyriad = random_below(&d->seed, 4) * PERMYRIAD / 4;
         if (g->anon < task->peak_bytes) {
             g->rate = u64_min(task->rate, task->peak_bytes - g->anon);
             g->anon += g->rate;
@@ -361,7 +376,6 @@ static void test_day(void **state _unused_)
         d.arrive_sec = run == 1 ? 8 : 40; /* far too many, and about as many as fit */
         for (unsigned step = 0; step < DAY_SEC; step++) {
             d.t->s.now_usec += USEC_PER_SEC;
-            d.t->s.groups_span_usec = USEC_PER_SEC;
             work(&d);
             look(&d);
             relieve(&d);

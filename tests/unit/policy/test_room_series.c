@@ -189,6 +189,25 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
     assert_int_equal(t->r.need, 0);
 }
 
+static void test_a_stall_with_memory_left_is_no_need(void **state)
+{
+    struct series *t = *state;
+
+    t->s.node.swap_effective = 4 * GIB;
+    node_use(&t->s, 0, NODE_LIMIT);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+    stall(t, 0, 2000, 4);
+    t->s.workloads[0].refault_bytes += GIB;
+    stall(t, 0, 2000, 1);
+    assert_int_equal(t->r.need, GIB + MIB);
+    node_use(&t->s, 0, NODE_LIMIT / 2); /* most of them have gone: what still comes back has its place */
+    t->s.workloads[0].refault_bytes += GIB;
+    stall(t, 0, 2000, 1);
+    assert_true(t->r.felt);
+    assert_int_equal(t->r.need, 0);
+}
+
 /* It stands still at the brake since it grows faster than the disk writes: swap goes on counting as room. */
 static void test_growth_into_swap_is_not_felt(void **state)
 {
@@ -293,6 +312,45 @@ static void test_host_has_one_source(void **state)
     assert_true(t->r.felt);
 }
 
+/* Read back from swap, the pages of a sequential reader are no working set to the kernel: the wait for them
+ * is on I/O. Of what is waited for there as much counts as swap has in what was read. */
+static void test_waits_for_swap_are_paging(void **state)
+{
+    static const struct {
+        unsigned io, full, some, from_swap, paging;
+        bool strained;
+    } rows[] = {{4000, 0, 0, 10000, 4000, true}, {4000, 0, 0, 5000, 2000, true},
+                {4000, 0, 0, 4900, 1960, false}, {9000, 0, 0, 0, 0, false},
+                {0, 2000, 2000, 0, 2000, true},  {0, 1999, 4999, 0, 1999, false},
+                {0, 0, 5000, 0, 0, true},        {4000, 3000, 3000, 5000, 3000, true}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct series *t = *state;
+        struct workload *w = &t->s.workloads[0];
+
+        memset(&t->st, 0, sizeof(t->st));
+        t->s.node.swap_effective = 8 * GIB;
+        node_use(&t->s, 0, NODE_LIMIT * 9 / 10);
+        w->io_full_usec = 3600 * USEC_PER_SEC; /* of before */
+        t->s.node.read_bytes = t->s.node.swap_in_bytes = 100 * GIB;
+        look(t, 0);
+        for (unsigned k = 0; k < 2; k++) {
+            w->io_full_usec += 50 * rows[i].io;
+            w->psi_full_usec += 50 * rows[i].full;
+            w->psi_some_usec += 50 * rows[i].some;
+            t->s.node.read_bytes += 10000;
+            t->s.node.swap_in_bytes += rows[i].from_swap;
+            look(t, 500 * USEC_PER_MSEC);
+        }
+        if (t->r.paging_permyriad != rows[i].paging || t->r.strained != rows[i].strained)
+            fail_msg("case %zu: %u %d", i, t->r.paging_permyriad, t->r.strained);
+        assert_int_equal(t->r.level, rows[i].strained ? LEVEL_MEDIUM : LEVEL_CALM);
+        node_use(&t->s, 0, NODE_LIMIT / 2); /* there is memory to grow into */
+        look(t, 500 * USEC_PER_MSEC);
+        assert_false(t->r.strained);
+    }
+}
+
 static void test_levels(void **state)
 {
     static const struct {
@@ -364,12 +422,14 @@ int main(void)
         cmocka_unit_test_setup(test_margin_follows_growth, setup),
         cmocka_unit_test_setup(test_change_of_bound_is_no_growth, setup),
         cmocka_unit_test_setup(test_swapping_is_felt_after_two_seconds, setup),
+        cmocka_unit_test_setup(test_a_stall_with_memory_left_is_no_need, setup),
         cmocka_unit_test_setup(test_growth_into_swap_is_not_felt, setup),
         cmocka_unit_test_setup(test_throttled_after_the_deadline, setup),
         cmocka_unit_test_setup(test_short_stalls_are_not_felt, setup),
         cmocka_unit_test_setup(test_each_workload_against_its_own_total, setup),
         cmocka_unit_test_setup(test_new_cgroup_has_no_history, setup),
         cmocka_unit_test_setup(test_host_has_one_source, setup),
+        cmocka_unit_test_setup(test_waits_for_swap_are_paging, setup),
         cmocka_unit_test_setup(test_levels, setup),
         cmocka_unit_test_setup(test_replay, setup),
     };

@@ -194,7 +194,6 @@ static void walk(struct sim *m)
 {
     m->s.group_count = 0;
     m->s.groups_read = true;
-    m->s.groups_span_usec = m->s.groups_usec == 0 ? 0 : m->now_usec - m->s.groups_usec;
     m->s.groups_usec = m->now_usec;
     for (unsigned i = 0; i < PARALLEL; i++) {
         struct sim_slot *slot = &m->slots[i];
@@ -205,7 +204,6 @@ static void walk(struct sim *m)
         m->s.group_count++;
         *g = (struct group){.id = slot->id,
                             .birth_usec = slot->birth_usec,
-                            .cpu_usec = slot->done_usec / 10,
                             .anon = slot->held_bytes,
                             .populated = true,
                             .frozen = slot->paused && m->now_usec >= slot->frozen_at_usec,
@@ -214,6 +212,7 @@ static void walk(struct sim *m)
         (void)snprintf(g->path, sizeof(g->path), "w/%u", (unsigned)slot->id);
         g->claims.has_request = slot->task->declared;
         g->claims.request_bytes = slot->task->bytes;
+        handle_note_cpu(&slot->handle, m->now_usec, slot->done_usec / 10);
         handle_observe(&slot->handle, m->now_usec, g);
         g->rate = slot->paused ? slot->rate : g->rate;
     }

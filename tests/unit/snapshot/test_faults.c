@@ -99,7 +99,7 @@ static void test_one_of_two_vanishes(void **state)
     tree_stat(t, "second.slice", &(struct tree_stat){.anon = 3 * GIB});
     tree_open(t, true);
     fault.current = -ENODEV;
-    fault.current_fd = t->reader.workloads[0].current_fd;
+    fault.current_fd = t->reader.workloads[0].fds[WORKLOAD_CURRENT];
     assert_int_equal(tree_look(t, 0), 0);
     assert_int_equal(t->s.workloads[0].id, 0);
     assert_int_equal(t->s.workloads[1].used, 3 * GIB);
@@ -228,7 +228,7 @@ static void test_group_that_cannot_be_read(void **state)
 
     tree_leaf(t, WORK "/a", "101\n", MIB);
     tree_expect_groups(t, NOW, WORK "/a");
-    fault.stat_not_of = t->reader.workloads[0].stat_fd;
+    fault.stat_not_of = t->reader.workloads[0].fds[WORKLOAD_STAT];
     fault.stat = -ENODEV;
     tree_expect_groups(t, NOW, "");
     assert_int_equal(t->s.groups_left_out, 0);

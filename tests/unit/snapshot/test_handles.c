@@ -273,6 +273,50 @@ static void test_other_configuration(void **state)
     assert_int_equal(t->s.ended_count, 1); /* as ever, from the next walk on */
 }
 
+#define PSI(full)                                                                                            \
+    "some avg10=0.00 avg60=0.00 avg300=0.00 total=9999999\nfull avg10=0.00 avg60=0.00 avg300=0.00 "          \
+    "total=" full "\n"
+
+static const struct group *stalls_at(struct tree *t, uint64_t now_usec, const char *memory, const char *io)
+{
+    tree_write(t, WORK "/a", "memory.pressure", memory);
+    if (io)
+        tree_write(t, WORK "/a", "io.pressure", io);
+    tree_expect_groups(t, now_usec, WORK "/a");
+    return tree_group(t, WORK "/a");
+}
+
+/* How long a group stood still is asked for only where somebody wants to know, and told from two readings. */
+static void test_stalls(void **state)
+{
+    struct tree *t = *state;
+    const struct group *g;
+
+    tree_process(t, &(struct tree_process){.pid = 101, .start_sec = 400});
+    tree_leaf(t, WORK "/a", "101\n", MIB);
+    tree_open(t, true);
+    assert_false(stalls_at(t, NOW, PSI("1000000"), NULL)->stall_known);
+    t->reader.wants_stalls = true;
+    assert_false(stalls_at(t, NOW + USEC_PER_SEC, PSI("2000000"), NULL)->stall_known);
+    g = stalls_at(t, NOW + 2 * USEC_PER_SEC, PSI("2600000"), NULL); /* no io.pressure: that is 0 */
+    assert_true(g->stall_known);
+    assert_int_equal(g->stall_permyriad, 6000);
+    assert_int_equal(g->io_stall_permyriad, 0);
+    g = stalls_at(t, NOW + 2 * USEC_PER_SEC + GROUP_STALL_USEC - 1, PSI("9000000"), PSI("0"));
+    assert_int_equal(g->stall_permyriad, 6000); /* too soon for another */
+    g = stalls_at(t, NOW + 3 * USEC_PER_SEC, PSI("2600000"), PSI("250000"));
+    assert_int_equal(g->stall_permyriad, 0);
+    assert_int_equal(g->io_stall_permyriad, 2500);
+    g = stalls_at(t, NOW + 4 * USEC_PER_SEC, PSI("2600000"), PSI("99250000")); /* more than the time */
+    assert_int_equal(g->stall_permyriad, 0);
+    assert_int_equal(g->io_stall_permyriad, 10000);
+    t->reader.wants_stalls = false;
+    assert_false(stalls_at(t, NOW + 8 * USEC_PER_SEC, PSI("1"), PSI("1"))->stall_known); /* of long ago */
+    t->reader.wants_stalls = true;
+    assert_false(stalls_at(t, NOW + 9 * USEC_PER_SEC, PSI("1"), PSI("1"))->stall_known);
+    assert_true(stalls_at(t, NOW + 10 * USEC_PER_SEC, PSI("1"), PSI("1"))->stall_known);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +329,7 @@ int main(void)
         TEST(test_same_name_other_group),
         TEST(test_churn),
         TEST(test_other_configuration),
+        TEST(test_stalls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ struct tree {
     struct hierarchy hierarchy;
     struct config config;
     struct group_handle handles[TREE_GROUPS_MAX];
+    struct group_watch watches[4 * TREE_GROUPS_MAX];
     struct group groups[TREE_GROUPS_MAX];
     struct snapshot_reader reader;
     struct snapshot s;
@@ -204,6 +205,7 @@ static inline void tree_open(struct tree *t, bool isolate)
     assert_int_equal(snapshot_reader_init(&t->reader, t->f->fd, &t->hierarchy, &t->config, t->handles,
                                           ARRAY_SIZE(t->handles)),
                      0);
+    snapshot_reader_watch(&t->reader, t->watches, ARRAY_SIZE(t->watches));
     t->reader_open = true;
     t->reader.isolate = isolate;
     if (isolate)

@@ -8,6 +8,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +19,7 @@ from .cpio import Archive
 from .image import cache_dir, read_bytes, write_atomically
 
 PROBE_SECONDS = 6
+MONITOR_SECONDS = 2
 QEMU = "qemu-system-x86_64"
 
 # Emulation is most of the cost of a page fault. smap makes each copy to user memory switch translations, erms and fsrm
@@ -64,6 +66,7 @@ def qemu_command(machine, work, console_log):
                "-smp", "%d,sockets=%d" % (machine.cpus, machine.numa_nodes), "-m", str(machine.memory_mib),
                "-chardev", "file,id=console,path=" + console_log.replace(",", ",,"), "-serial", "chardev:console",
                "-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",
+               "-monitor", "unix:%s,server=on,wait=off" % os.path.join(work, "monitor").replace(",", ",,"),
                "-kernel", os.path.join(machine.kernel, "vmlinuz"), "-initrd", os.path.join(work, "initrd"),
                "-append", words.strip()]
     if machine.shares_root:
@@ -84,10 +87,11 @@ def qemu_command(machine, work, console_log):
     return command
 
 
-def run_machine(machine, timeout_seconds, on_line, console_log, pass_fds=()):
+def run_machine(machine, timeout_seconds, on_line, console_log, pass_fds=(), first_line_seconds=None):
     """Boot, hand each line of the results port to on_line, wait for the power-off.
 
-    Returns (how it ended, seconds): "off", "timeout", or a message of qemu's. on_line may return False to stop.
+    Returns (how it ended, seconds): "off", "timeout", "silent" (no line within first_line_seconds), or a message of
+    qemu's. on_line may return False to stop. Where the CPUs stood at a timeout is written beside the console's log.
     """
     if shutil.which(QEMU) is None:
         raise MachineError("%s is missing (Debian: apt install qemu-system-x86)" % QEMU)
@@ -103,7 +107,11 @@ def run_machine(machine, timeout_seconds, on_line, console_log, pass_fds=()):
                                        preexec_fn=_die_with_parent)
             start = time.monotonic()
             try:
-                ended = _read_lines(process, start + timeout_seconds, on_line)
+                ended = _read_lines(process, start + timeout_seconds, on_line,
+                                    start + (first_line_seconds or timeout_seconds))
+                if ended in ("timeout", "silent"):
+                    _save_registers(os.path.join(work, "monitor"), os.path.join(os.path.dirname(console_log),
+                                                                                "registers.log"))
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -117,15 +125,34 @@ def run_machine(machine, timeout_seconds, on_line, console_log, pass_fds=()):
             return ended, seconds
 
 
-def _read_lines(process, deadline, on_line):
+def _save_registers(monitor, path):
+    """Where each CPU of a guest that no longer answers stands; a monitor that does not answer either is told there."""
+    text = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(MONITOR_SECONDS)
+            connection.connect(monitor)
+            connection.sendall(b"info registers -a\n")
+            while True:
+                part = connection.recv(65536)
+                if not part:
+                    break
+                text += part
+    except OSError as error:
+        if not text:
+            text = ("qemu's monitor: %s\n" % error).encode()
+    write_atomically(path, text)
+
+
+def _read_lines(process, deadline, on_line, first_deadline):
     pending = b""
     os.set_blocking(process.stdout.fileno(), False)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
-            left = deadline - time.monotonic()
+            left = min(deadline, first_deadline) - time.monotonic()
             if left <= 0:
-                return "timeout"
+                return "timeout" if first_deadline >= deadline else "silent"
             if not selector.select(min(left, 1.0)):
                 continue
             data = os.read(process.stdout.fileno(), 65536)
@@ -137,6 +164,8 @@ def _read_lines(process, deadline, on_line):
                     return "timeout"
                 return "off"
             *lines, pending = (pending + data).split(b"\n")
+            if lines:
+                first_deadline = deadline
             for line in lines:
                 if on_line(line.decode(errors="replace").rstrip("\r")) is False:
                     return "stopped"

@@ -24,6 +24,9 @@ SUSPICIOUS = re.compile(r"Kernel panic|BUG: |Oops|rcu.*stall|soft lockup|blocked
 # kernel switches its static branches so); the kernel then takes the breakpoint for a bug. It is the emulator's, rare,
 # mostly while booting, and says nothing about what is tested.
 EMULATOR_FAULT = re.compile(rb"Oops: int3|int3: 0000 \[#1\]")
+# It can also stop before the kernel has said anything, both CPUs waiting for each other: init's first line comes after 3
+# to 20 s. A guest that once spoke and then falls silent is not started again: that may be what is tested.
+SILENT_BOOT_SECONDS = 150
 MAX_BOOTS = 3
 
 
@@ -183,16 +186,22 @@ class Session:
                 start, busy, own = time.monotonic(), host_busy_seconds(), children_seconds()
                 stolen = host_stolen_seconds()
                 result.ended, result.seconds = machine.run_machine(vm, scenario.timeout_seconds, on_line, console,
-                                                                   (lock_fd,))
+                                                                   (lock_fd,), SILENT_BOOT_SECONDS)
                 others = host_busy_seconds() - busy - (children_seconds() - own)
                 result.host_others_cpus = round(max(0.0, others) / result.seconds, 2)
             result.host_stolen_cpus = round((host_stolen_seconds() - stolen) / result.seconds, 2)
         if result.host_others_cpus + result.host_stolen_cpus > MAX_OTHERS_CPUS:
             self._event(result, "say", "others used %.2f CPUs of the host meanwhile, %.2f were denied to it: do not trust "
                         "the timings" % (result.host_others_cpus, result.host_stolen_cpus), "")
-        if "done" not in done and boots_left and vm.accelerator == "tcg" and emulator_failed(console):
-            os.rename(console, os.path.join(result.log_folder, "console-emulator-fault-%d.log" % boots_left))
-            self._event(result, "say", "the emulator failed (a stale breakpoint in patched code); starting again", "")
+        fault = None
+        if "done" not in done and boots_left and vm.accelerator == "tcg":
+            fault = emulator_fault(result.ended, console)
+        if fault:
+            for name in ("console", "registers"):
+                path = os.path.join(result.log_folder, name + ".log")
+                if os.path.exists(path):
+                    os.rename(path, os.path.join(result.log_folder, "%s-emulator-fault-%d.log" % (name, boots_left)))
+            self._event(result, "say", "the emulator failed (%s); starting again" % fault, "")
             return False
         if "timeout" in done:
             result.ended = "timeout"
@@ -211,11 +220,17 @@ class Session:
             self._event(result, "say", "the kernel said: " + line, "")
         if done and result.ended == "off":
             return
-        detail = {"timeout": "no end within %d s" % timeout_seconds, "off": "it ended without its closing line, " +
+        detail = {"timeout": "no end within %d s" % timeout_seconds,
+                  "silent": "the guest said nothing within %d s" % SILENT_BOOT_SECONDS,
+                  "off": "it ended without its closing line, " +
                   ("status " + result.exit_status if result.exit_status else "the guest went down under it")}
         self._record(result, "not ok", "the scenario reaches its end", detail.get(result.ended, result.ended))
         for line in lines[-TAIL_LINES:]:
             self._event(result, "say", "console: " + line, "")
+        registers = os.path.join(result.log_folder, "registers.log")
+        if os.path.exists(registers):
+            for line in re.findall(r"RIP=\S+.*", image.read_bytes(registers).decode(errors="replace")):
+                self._event(result, "say", "a CPU stands at " + line.strip(), "")
 
     def _record(self, result, kind, name, value):
         if kind == "exit":
@@ -258,8 +273,11 @@ class Session:
         image.write_atomically(os.path.join(folder, "boot.sh"), text.encode(), 0o755)
 
 
-def emulator_failed(console):
-    return os.path.exists(console) and EMULATOR_FAULT.search(image.read_bytes(console)) is not None
+def emulator_fault(ended, console):
+    """What the emulator did wrong, or None."""
+    if os.path.exists(console) and EMULATOR_FAULT.search(image.read_bytes(console)):
+        return "a stale breakpoint in patched code"
+    return "no word from the guest within %d s of its boot" % SILENT_BOOT_SECONDS if ended == "silent" else None
 
 
 def number(text):

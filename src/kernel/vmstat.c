@@ -1,0 +1,46 @@
+#include "kernel/vmstat.h"
+
+#include <errno.h>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "kernel/file.h"
+
+#define PAGE_BYTES UINT64_C(4096)
+
+#define KEY(key, member) TEXT_KEY(key, struct vmstat, member)
+
+/* In the order in which the kernel prints them. */
+static const struct text_key keys[] = {
+    KEY("pgpgin", read),
+    KEY("pswpin", swap_in),
+};
+
+int vmstat_parse(const char *buf, size_t length, struct vmstat *ret)
+{
+    struct vmstat v = {0};
+    uint64_t seen = 0;
+    int r = text_parse_keyed((struct text){buf, length}, keys, ARRAY_SIZE(keys), &v, &seen);
+
+    if (r < 0)
+        return r;
+    if (seen != (1 << ARRAY_SIZE(keys)) - 1)
+        return -EBADMSG;
+    v.read = u64_mul_div(v.read, KIB, 1);
+    v.swap_in = u64_mul_div(v.swap_in, PAGE_BYTES, 1);
+    *ret = v;
+    return 0;
+}
+
+int vmstat_pread(int fd, struct vmstat *ret)
+{
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
+    ssize_t n = file_pread(fd, buf, sizeof(buf));
+
+    return n < 0 ? (int)n : vmstat_parse(buf, (size_t)n, ret);
+}
+
+int vmstat_open(int root_fd)
+{
+    return file_open_read(root_fd, "proc/vmstat");
+}
