@@ -194,7 +194,8 @@ stop_headroomd() {
 # Every knob that a manager might change, as lines of "PATH VALUE".
 knobs_save() { # FILE
     find "$CGROUP" -type f \( -name memory.high -o -name memory.max -o -name memory.low -o -name memory.min \
-        -o -name memory.swap.max -o -name memory.oom.group -o -name cgroup.freeze \) | sort |
+        -o -name memory.swap.max -o -name memory.zswap.max -o -name memory.oom.group -o -name cpu.weight \
+        -o -name cgroup.freeze \) | sort |
         while read -r knob; do
             read -r knob_value <"$knob" && echo "$knob $knob_value"
         done >"$1"
