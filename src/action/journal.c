@@ -86,7 +86,7 @@ struct lease *lease_next(struct lease_table *t, const struct lease *after)
 
 bool lease_is_ours(const struct lease *l, uint64_t value)
 {
-    return value == l->ours || value == l->ours_before;
+    return l->drift != LEASE_YIELDED && (value == l->ours || value == l->ours_before);
 }
 
 static bool begins_with(const char *knob, const char *prefix)
@@ -158,6 +158,31 @@ static bool value_of(struct text word, const char *key, struct text *ret)
     return true;
 }
 
+static void skip_blanks(struct text *line) /* only in front: a name may end in a blank */
+{
+    while (line->length > 0 && line->at[0] == ' ')
+        *line = (struct text){line->at + 1, line->length - 1};
+}
+
+static const char *const drifts[] = {[LEASE_REAPPLIED] = "reapplied", [LEASE_YIELDED] = "yielded"};
+
+/* Only of a knob that somebody else has set meanwhile. */
+static int parse_drift(struct text *line, enum lease_drift *ret)
+{
+    struct text rest = *line, word, value;
+
+    if (!text_next_word(&rest, &word) || !value_of(word, "drift", &value))
+        return 0;
+    for (enum lease_drift i = LEASE_REAPPLIED; i <= LEASE_YIELDED; i++)
+        if (text_equal(value, drifts[i])) {
+            *ret = i;
+            *line = rest;
+            skip_blanks(line);
+            return 0;
+        }
+    return -EBADMSG;
+}
+
 /* The fields of a line in their fixed order; the path is the rest, since it may hold blanks. */
 static int parse_fields(struct text line, bool with_values, struct lease *ret)
 {
@@ -187,8 +212,9 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
         if (r < 0)
             return r;
     }
-    while (line.length > 0 && line.at[0] == ' ') /* only in front: a name may end in a blank */
-        line = (struct text){line.at + 1, line.length - 1};
+    skip_blanks(&line);
+    if (with_values && parse_drift(&line, &l.drift) < 0)
+        return -EBADMSG;
     if (!value_of(line, "path", &value))
         return -EBADMSG;
     r = text_copy(value, l.path, sizeof(l.path));
@@ -439,6 +465,8 @@ static void format_lease(struct buffer *b, const struct lease *l, uint64_t ours)
     buffer_appendf(b, "lease id=%ju knob=%s", (uintmax_t)l->cgroup_id, l->knob);
     append_u64_or_max(b, "was", l->was);
     append_u64_or_max(b, "ours", ours);
+    if (l->drift != LEASE_KEPT)
+        buffer_appendf(b, " drift=%s", drifts[l->drift]);
     buffer_appendf(b, " path=%s\n", l->path);
 }
 

@@ -13,6 +13,7 @@
  *     lease id=START_USEC knob=SIGSTOP:PID was=0 ours=1 path=workload.slice
  *
  *     lease id=START_USEC knob=oom_score_adj:PID was=1000 ours=1700 path=workload.slice/task-1
+ *     lease id=ID knob=memory.high was=max ours=870318080 drift=yielded path=workload.slice/task-1
  *
  * A pause is a lease like any other; that of a single process names its pid in the knob, and its start time
  * stands for the id, as with its oom_score_adj. Leases keep the order in which they were first taken, over a
@@ -42,15 +43,23 @@
 #define JOURNAL_SCORE "oom_score_adj"
 #define JOURNAL_SCORE_ZERO 1000 /* there are no signs in a journal: 0 stands for -1000 */
 
+/* What became of a value of ours that somebody else has overwritten, where that is not to go on for ever. */
+enum lease_drift {
+    LEASE_KEPT,
+    LEASE_REAPPLIED, /* set again, once */
+    LEASE_YIELDED,   /* his; ours is only remembered so that it is not set again */
+};
+
 struct lease {
     bool used;
     uint64_t sequence; /* in memory only: in which order they were taken; never 0 in one that was added */
     uint64_t cgroup_id;
     char path[JOURNAL_PATH_MAX];
     char knob[JOURNAL_KNOB_MAX];
-    uint64_t was;                /* what it goes back to; UINT64_MAX: "max" */
-    uint64_t ours;               /* what we wrote last */
-    uint64_t ours_before;        /* what we wrote before that; equals ours where there was nothing */
+    uint64_t was;         /* what it goes back to; UINT64_MAX: "max" */
+    uint64_t ours;        /* what we wrote last */
+    uint64_t ours_before; /* what we wrote before that; equals ours where there was nothing */
+    enum lease_drift drift;
     uint64_t pending_until_usec; /* in memory only: `ours` was handed over and need not stand before then */
 };
 
@@ -108,7 +117,7 @@ struct lease *lease_add(struct lease_table *t); /* NULL: full */
  * have been released meanwhile. NULL: no more. */
 struct lease *lease_next(struct lease_table *t, const struct lease *after);
 
-bool lease_is_ours(const struct lease *l, uint64_t value);
+bool lease_is_ours(const struct lease *l, uint64_t value); /* no value is, of one that was yielded */
 /* A lease that is a pause: was 0, ours 1. */
 bool lease_is_pause(const struct lease *l);
 /* The process that the knob of a pause by SIGSTOP names; 0: it is another knob. */

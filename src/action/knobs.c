@@ -161,6 +161,8 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
 {
     struct lease next = *l;
 
+    if (l->drift == LEASE_YIELDED)
+        return 0;
     if (current == l->ours)
         l->pending_until_usec = 0;
     if (current == l->ours && value == l->ours)
@@ -245,6 +247,16 @@ static int release(struct knobs *k, struct lease *l, int result)
         k->last_error = r;
     l->used = false;
     return result;
+}
+
+void knobs_note_drift(struct knobs *k, struct lease *l, enum lease_drift drift)
+{
+    int r;
+
+    l->drift = drift;
+    r = journal_append_lease(k->journal, l);
+    if (r < 0)
+        k->last_error = r; /* a successor may set it once more */
 }
 
 void knobs_forget(struct knobs *k, struct lease *l)

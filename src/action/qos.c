@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "action/score.h"
+#include "action/unit.h"
 #include "kernel/file.h"
+#include "model/kubernetes.h"
 
 #define DEPTH_MAX 8
 #define FAMILY_MAX 16 /* generations that have been born since */
@@ -18,26 +20,70 @@ struct applying {
     unsigned count;
     uint64_t now_usec;
     struct qos_done *done;
+    unsigned last; /* of the cgroups, the one that was asked for last */
 };
 
-static void note_lease(const struct lease *l, struct qos_cgroup *g)
+static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, uint64_t now_usec)
 {
-    for (enum qos_knob k = 0; k < QOS_FILES; k++)
-        if ((g->files & QOS_KNOB_BIT(k)) && strcmp(qos_knob_name(k), l->knob) == 0 &&
-            (g->now[k] == l->ours || g->now[k] == l->ours_before))
-            g->foreign[k] = l->was;
+    if (!(g->files & QOS_KNOB_BIT(k)))
+        return;
+    if (l->drift == LEASE_YIELDED)
+        g->yielded |= QOS_KNOB_BIT(k);
+    else if (g->now[k] == l->ours) {
+        g->held |= QOS_KNOB_BIT(k);
+        l->pending_until_usec = 0;
+    } else if (!lease_is_ours(l, g->now[k]) && !(now_usec < l->pending_until_usec && g->now[k] == l->was))
+        g->drifted |= QOS_KNOB_BIT(k);
+    if (lease_is_ours(l, g->now[k]))
+        g->foreign[k] = l->was;
 }
 
-void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count)
+void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
 {
+    qos_index(cgroups, count);
     for (unsigned n = 0; n < lease_table_size(table); n++) {
-        const struct lease *l = lease_at(table, n);
+        struct lease *l = lease_at(table, n);
+        unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
+        enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
 
-        for (unsigned i = 0; l->used && i < count; i++)
-            if (cgroups[i].id == l->cgroup_id)
-                note_lease(l, &cgroups[i]);
+        if (k < QOS_FILES)
+            note_lease(l, &cgroups[i], k, now_usec);
     }
 }
+
+/* ---- what others have overwritten ---- */
+
+static void settle_drift(struct knobs *k, struct lease *l, struct qos_cgroup *g, enum qos_knob knob,
+                         bool reapply)
+{
+    bool again = reapply && l->drift == LEASE_KEPT && qos_is_set(g, knob);
+
+    knobs_note_drift(k, l, again ? LEASE_REAPPLIED : LEASE_YIELDED);
+    if (!again) {
+        g->yielded |= QOS_KNOB_BIT(knob);
+        k->drifts++;
+    }
+    if (k->drifted)
+        k->drifted(k->user, l, g->now[knob], l->ours);
+}
+
+void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply)
+{
+    for (unsigned n = 0; n < lease_table_size(k->table); n++) {
+        struct lease *l = lease_at(k->table, n);
+        unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
+        enum qos_knob knob = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+
+        if (knob < QOS_FILES && (cgroups[i].drifted & QOS_KNOB_BIT(knob)))
+            settle_drift(k, l, &cgroups[i], knob, reapply);
+    }
+    for (unsigned i = 0; i < count; i++)
+        for (enum qos_knob knob = 0; knob < QOS_FILES; knob++)
+            if (cgroups[i].yielded & QOS_KNOB_BIT(knob))
+                cgroups[i].plan[knob] = (struct qos_value){.why = QOS_WHY_YIELDED};
+}
+
+/* ---- one knob ---- */
 
 static void note_failure(struct applying *a, const char *path, enum qos_knob k, int error)
 {
@@ -52,7 +98,13 @@ static void note_failure(struct applying *a, const char *path, enum qos_knob k, 
 
 static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_knob k)
 {
-    int r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
+    int r;
+
+    if ((g->held & QOS_KNOB_BIT(k)) && g->now[k] == g->plan[k].value) {
+        a->done->stood++;
+        return;
+    }
+    r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
 
     if (r < 0)
         note_failure(a, g->path, k, r);
@@ -151,21 +203,35 @@ static unsigned apply_scores(struct applying *a, const char *path, uint64_t scor
 
 /* ---- the whole ---- */
 
-static bool is_planned(const struct applying *a, const struct lease *l)
+/* The groups of processes that follow each other are mostly one. */
+static const struct qos_cgroup *group_of(struct applying *a, const char *path)
 {
-    bool score = lease_score_pid(l) > 0;
+    if (a->last < a->count && strcmp(a->cgroups[a->last].path, path) == 0)
+        return &a->cgroups[a->last];
+    for (a->last = 0; a->last < a->count; a->last++)
+        if (strcmp(a->cgroups[a->last].path, path) == 0)
+            return &a->cgroups[a->last];
+    return NULL;
+}
 
-    for (unsigned i = 0; i < a->count; i++) {
-        const struct qos_cgroup *g = &a->cgroups[i];
+static bool is_planned(struct applying *a, const struct lease *l)
+{
+    bool score = lease_score_pid(l) > 0, yielded = l->drift == LEASE_YIELDED;
+    const struct qos_cgroup *g;
+    enum qos_knob k;
+    unsigned i;
 
-        if (score && qos_is_set(g, QOS_SCORE) && g->plan[QOS_SCORE].value == l->ours &&
-            strcmp(g->path, l->path) == 0)
-            return knobs_stands(a->knobs, l);
-        for (enum qos_knob k = 0; !score && g->id == l->cgroup_id && k < QOS_FILES; k++)
-            if (qos_is_set(g, k) && strcmp(qos_knob_name(k), l->knob) == 0)
-                return true;
+    if (score) {
+        g = group_of(a, l->path);
+        if (!g || !qos_is_set(g, QOS_SCORE))
+            return false;
+        if (a->knobs->yields) /* another value is somebody's, and is seen when it is applied */
+            return score_lives(a->knobs, l) && (yielded || g->plan[QOS_SCORE].value == l->ours);
+        return g->plan[QOS_SCORE].value == l->ours && knobs_stands(a->knobs, l);
     }
-    return false;
+    i = qos_find(a->cgroups, a->count, l->cgroup_id);
+    k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+    return k < QOS_FILES && (yielded || qos_is_set(&a->cgroups[i], k));
 }
 
 /* The latest first: what an earlier plan has raised from the root down comes down from the leaves up. Of
@@ -191,7 +257,7 @@ static void restore_unplanned(struct applying *a)
 void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec,
                struct qos_done *ret)
 {
-    struct applying a = {k, cgroups, count, now_usec, ret};
+    struct applying a = {k, cgroups, count, now_usec, ret, 0};
 
     *ret = (struct qos_done){0};
     restore_unplanned(&a);
@@ -233,4 +299,13 @@ unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
 {
     adopt_children(k);
     return knobs_restore_all(k, ret_left, ret_failed);
+}
+
+int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value)
+{
+    struct kube_place place;
+
+    if (kube_place_parse(l->path, &place) || !unit_manages(root_fd, l->path, l->knob))
+        return 0;
+    return unit_set(h, l->path, l->knob, value) == 0 ? 1 : 0;
 }

@@ -100,7 +100,7 @@ static const struct lease *lease_of_parent(struct knobs *k, pid_t parent, uint64
     for (unsigned i = 0; i < lease_table_size(k->table); i++) {
         const struct lease *l = lease_at(k->table, i);
 
-        if (l->used && l->ours == value && strcmp(l->knob, knob) == 0)
+        if (l->used && l->drift != LEASE_YIELDED && l->ours == value && strcmp(l->knob, knob) == 0)
             return l;
     }
     return NULL;
@@ -137,6 +137,18 @@ int score_inherit(struct knobs *k, const char *path, pid_t pid)
     return r <= 0 ? r : lease_of_score(k, &p) ? 0 : inherit_score(k, path, &p);
 }
 
+static void give_up(struct knobs *k, struct lease *l, uint64_t found)
+{
+    k->drifts++;
+    if (!k->yields) {
+        knobs_forget(k, l);
+        return;
+    }
+    knobs_note_drift(k, l, LEASE_YIELDED);
+    if (k->drifted)
+        k->drifted(k->user, l, found, l->ours);
+}
+
 int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value)
 {
     _cleanup_(close_scored) struct scored p = {.fd = -1};
@@ -147,9 +159,10 @@ int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value)
     if (r <= 0)
         return r;
     l = lease_of_score(k, &p);
+    if (l && l->drift == LEASE_YIELDED)
+        return 0;
     if (l && !lease_is_ours(l, p.value)) { /* somebody has a reason: from now on it is his */
-        knobs_forget(k, l);
-        k->drifts++;
+        give_up(k, l, p.value);
         return 0;
     }
     if (p.value == value)
@@ -163,6 +176,13 @@ int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value)
     }
     r = take_score(k, &next, path);
     return r < 0 ? r : write_scored(&p, value);
+}
+
+bool score_lives(const struct knobs *k, const struct lease *l)
+{
+    _cleanup_(close_scored) struct scored p = {.fd = -1};
+
+    return open_scored(k, lease_score_pid(l), &p) > 0 && p.stat.start_usec == l->cgroup_id;
 }
 
 bool score_stands(const struct knobs *k, const struct lease *l)

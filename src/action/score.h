@@ -16,3 +16,4 @@ int score_inherit(struct knobs *k, const char *path, pid_t pid) _nodiscard_;
 /* For knobs_restore() and knobs_stands(). */
 int score_restore(struct knobs *k, struct lease *l) _nodiscard_;
 bool score_stands(const struct knobs *k, const struct lease *l);
+bool score_lives(const struct knobs *k, const struct lease *l); /* the process is there, whatever its value */

@@ -263,7 +263,7 @@ static void check_classes(struct check *c)
     check_group_limits(c, groups, s.group_count);
 }
 
-/* headroomd does not keep what QoS= asks for: who has set it, but never applied it, is told. */
+/* Without a headroomd that keeps what QoS= asks for, who has set it, but never applied it, is told. */
 static void check_qos(struct check *c)
 {
     bool applied = faccessat(c->root_fd, "run/headroom/" JOURNAL_QOS_NAME, F_OK, 0) == 0;
@@ -275,7 +275,8 @@ static void check_qos(struct check *c)
             add(c, VERDICT_OK, "QoS", "has been applied; see headroom qos plan for what stands now");
         else
             add(c, VERDICT_WARN, "QoS",
-                "[Class %s] has QoS=, which headroomd does not set by itself. Cure: headroom qos apply",
+                "[Class %s] has QoS=, which is not applied. Cure: start headroomd, which keeps it, or "
+                "headroom qos apply",
                 c->config.classes[i].name);
         return;
     }

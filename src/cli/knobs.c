@@ -5,24 +5,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "action/unit.h"
+#include "action/qos.h"
 #include "kernel/file.h"
-#include "model/kubernetes.h"
 
 struct lease knobs_more_leases[KNOBS_MORE_LEASES];
 
-/* Raising never blocks; a value that has to be lowered may be waited for here. Containers' scopes are their
- * runtime's, which writes their files itself and tells systemd or not; a set-property of ours would fix for
- * good what it means to change. */
+/* Raising never blocks; a value that has to be lowered may be waited for here. */
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct cli_knobs *u = user;
-    struct kube_place place;
 
     (void)lowers;
-    if (!u->real_root || kube_place_parse(l->path, &place) || !unit_manages(u->root_fd, l->path, l->knob))
-        return 0;
-    return unit_set(&u->hierarchy, l->path, l->knob, value) == 0 ? 1 : 0;
+    return u->real_root ? qos_write_knob(&u->hierarchy, u->root_fd, l, value) : 0;
 }
 
 struct knobs knobs_of(struct cli_knobs *u, struct journal *journal, struct lease_table *table)

@@ -6,8 +6,6 @@
 #include "action/knobs.h"
 #include "cli/cli.h"
 
-#define KNOBS_QOS_LOCK                                                                                       \
-    "lock-qos" /* in run/headroom: one `headroom qos` at a time, beside a daemon or without */
 #define KNOBS_MORE_LEASES 8192
 
 extern struct lease knobs_more_leases[KNOBS_MORE_LEASES];
@@ -25,5 +23,7 @@ void knobs_close(struct cli_knobs *u);
 struct knobs knobs_of(struct cli_knobs *u, struct journal *journal, struct lease_table *table);
 /* Waits a moment for who has it. */
 bool knobs_lock(int lock_fd);
+/* The lock of the plan (QOS_LOCK). False: it is another one's, and said on stderr, behind `who`. */
+bool knobs_lock_qos(int lock_fd, const char *who);
 /* Puts back what `headroom qos apply` has set or, with `all`, everything, and says so. The exit code. */
 int knobs_undo(struct cli_knobs *u, bool all, bool json);

@@ -6,6 +6,7 @@
 
 #include "action/qos.h"
 #include "base/buffer.h"
+#include "base/units.h"
 #include "cli/knobs.h"
 #include "config/config.h"
 #include "kernel/file.h"
@@ -16,8 +17,9 @@
 #include "system/clock.h"
 
 /* `qos plan`: what each knob is and is to be, and why. `qos apply`: writes it, as leases that `undo` and `qos
- * undo` put back; once more, and what has changed follows. No daemon is needed, and none is in the way: what
- * it sets (the brake of the workloads, the protection of the system) is not planned here. */
+ * undo` put back; once more, and what has changed follows. No daemon is needed; one that keeps the plan
+ * itself (daemon/keeper) refuses both. What else it sets (the brake of the workloads, the protection of the
+ * system) is not planned here. */
 
 #define CGROUPS_MAX 8192
 
@@ -72,6 +74,22 @@ static void find_workloads(struct qos_command *c)
         (void)fprintf(stderr, "headroom qos: nothing is planned: %s\n", why);
 }
 
+/* The brake of a headroomd that runs is no limit that somebody else has set. */
+static void note_brakes(struct qos_command *c)
+{
+    static struct lease_table brakes;
+
+    if (c->knobs.runtime_fd < 0 || journal_load(c->knobs.root_fd, c->knobs.runtime_fd, &brakes) < 0)
+        return;
+    for (unsigned i = 0; i < c->snapshot.workload_count; i++) {
+        struct workload *w = &c->snapshot.workloads[i];
+        const struct lease *l = w->id ? lease_find(&brakes, w->id, "memory.high") : NULL;
+
+        if (l && lease_is_ours(l, w->high))
+            w->foreign_high = u64_min(l->was, c->reader.workloads[i].ancestors_high);
+    }
+}
+
 static bool read_node(struct qos_command *c)
 {
     const struct node *n = &c->snapshot.node;
@@ -81,6 +99,7 @@ static bool read_node(struct qos_command *c)
         (void)fprintf(stderr, "headroom qos: the node's memory cannot be read: %s\n", strerror(-r));
         return false;
     }
+    note_brakes(c);
     c->node = (struct qos_node){
         .total_bytes = n->mem_total,
         .allocatable_bytes = limit_isolate(&c->config, &c->snapshot),
@@ -125,7 +144,7 @@ static bool make_plan(struct qos_command *c)
         (void)fprintf(
             stderr, "headroom qos: warning: %u cgroups are left out: they cannot be read, or are too many\n",
             c->tree.left_out);
-    qos_note_leases(&c->table, cgroups, c->tree.count);
+    qos_note_leases(&c->table, cgroups, c->tree.count, clock_now_usec());
     c->verdict = qos_plan(&c->config, &c->node, cgroups, c->tree.count, &c->excess);
     if (c->verdict == QOS_MALFORMED)
         (void)fprintf(stderr, "headroom qos: the tree is none; this is a defect of headroom's\n");
@@ -202,6 +221,8 @@ static int apply_plan(struct qos_command *c, const struct cli_options *o)
                       JOURNAL_QOS_NAME, strerror(-r));
         return CLI_FAILURE;
     }
+    for (unsigned i = 0; i < lease_table_size(&c->table); i++)
+        lease_at(&c->table, i)->drift = LEASE_KEPT; /* an operator asks for all of it */
     if (!make_plan(c) || c->verdict != QOS_GOOD) {
         journal_close(&journal);
         return c->verdict == QOS_EXCESS ? say_excess(c) : CLI_FAILURE;
@@ -217,17 +238,15 @@ static int apply_plan(struct qos_command *c, const struct cli_options *o)
 static int locked(struct qos_command *c, const struct cli_options *o, bool undo)
 {
     _cleanup_close_ int fd =
-        openat(c->knobs.runtime_fd, KNOBS_QOS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        openat(c->knobs.runtime_fd, QOS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
-        (void)fprintf(stderr, "headroom qos: run/headroom/" KNOBS_QOS_LOCK ": %s%s\n", strerror(errno),
+        (void)fprintf(stderr, "headroom qos: run/headroom/" QOS_LOCK ": %s%s\n", strerror(errno),
                       errno == EACCES ? " (only root may do that: run it as root)" : "");
         return CLI_FAILURE;
     }
-    if (!knobs_lock(fd)) {
-        (void)fprintf(stderr, "headroom qos: another one is at work: try it again\n");
+    if (!knobs_lock_qos(fd, undo ? "headroom qos undo" : "headroom qos apply"))
         return CLI_FAILURE;
-    }
     return undo ? knobs_undo(&c->knobs, false, o->json) : apply_plan(c, o);
 }
 

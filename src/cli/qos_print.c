@@ -27,6 +27,7 @@ static const char *const reasons[QOS_WHY_COUNT] = {
     [QOS_WHY_KUBELET_ABOVE] = "left: its pod's is the kubelet's, and it would have no effect (KubeletKnobs=)",
     [QOS_WHY_WORKLOAD] = "left: the workload's brake is headroomd's",
     [QOS_WHY_UNKNOWN] = "left: its request cannot be told",
+    [QOS_WHY_YIELDED] = "left: somebody else keeps setting it (Drift=)",
 };
 
 static bool is_bytes(enum qos_knob k)

@@ -34,6 +34,32 @@ bool knobs_lock(int lock_fd)
     return true;
 }
 
+static bool is_daemons(int lock_fd)
+{
+    char text[32] = "";
+
+    return pread(lock_fd, text, sizeof(text) - 1, 0) > 0 &&
+           strncmp(text, QOS_LOCK_DAEMON, strlen(QOS_LOCK_DAEMON)) == 0;
+}
+
+bool knobs_lock_qos(int lock_fd, const char *who)
+{
+    if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0 && is_daemons(lock_fd)) {
+        (void)fprintf(
+            stderr,
+            "%s: headroomd runs and keeps the plan itself: change QoS= and the rest in its configuration "
+            "(headroom reload), or stop it, which puts everything back\n",
+            who);
+        return false;
+    }
+    if (!knobs_lock(lock_fd)) {
+        (void)fprintf(stderr, "%s: another headroom qos is at work: try it again\n", who);
+        return false;
+    }
+    (void)ftruncate(lock_fd, 0); /* it may name a keeper that is gone */
+    return true;
+}
+
 /* One of the two journals. False: it cannot be read. */
 static bool undo_journal(struct cli_knobs *u, const char *name, struct undone *done)
 {
@@ -107,14 +133,13 @@ int cli_undo(const struct cli_options *o, int argc, char **argv)
         return CLI_OK;
     }
     lock_fd = openat(u.runtime_fd, "lock", O_RDWR | O_CLOEXEC);
-    qos_lock_fd = openat(u.runtime_fd, KNOBS_QOS_LOCK, O_RDWR | O_CLOEXEC);
+    qos_lock_fd = openat(u.runtime_fd, QOS_LOCK, O_RDWR | O_CLOEXEC);
     if (lock_fd >= 0 && !knobs_lock(lock_fd)) {
         (void)fprintf(stderr,
                       "headroom undo: headroomd runs and would set its knobs again: stop it, that puts "
                       "everything back (headroom qos undo: what headroom qos apply has set)\n");
         code = CLI_FAILURE;
-    } else if (qos_lock_fd >= 0 && !knobs_lock(qos_lock_fd)) {
-        (void)fprintf(stderr, "headroom undo: headroom qos is at work: try it again\n");
+    } else if (qos_lock_fd >= 0 && !knobs_lock_qos(qos_lock_fd, "headroom undo")) {
         code = CLI_FAILURE;
     } else {
         code = knobs_undo(&u, true, o->json);

@@ -52,6 +52,7 @@ enum qos_why {
     QOS_WHY_KUBELET_ABOVE,         /* what is above is the kubelet's own, and protection would not reach it */
     QOS_WHY_WORKLOAD,              /* the workload's brake is headroomd's limit */
     QOS_WHY_UNKNOWN,               /* its request cannot be told */
+    QOS_WHY_YIELDED,               /* somebody else set ours anew, and has it */
     QOS_WHY_COUNT,
 };
 
@@ -85,6 +86,10 @@ struct qos_cgroup {
     unsigned files;              /* QOS_KNOB_BITs of what is there */
     uint64_t now[QOS_KNOBS];     /* what stands there */
     uint64_t foreign[QOS_KNOBS]; /* what others want there: the value before ours, where ours stands */
+    unsigned held;               /* QOS_KNOB_BITs: ours stands, as it was last written */
+    unsigned drifted;            /* ours was overwritten */
+    unsigned yielded;            /* left to who overwrote it */
+    unsigned first, next;        /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
     struct qos_value plan[QOS_KNOBS];
     struct {
         uint64_t min, low;    /* of what is in it, together */
@@ -111,5 +116,10 @@ static inline bool qos_is_set(const struct qos_cgroup *g, enum qos_knob k)
     return g->plan[k].why != QOS_WHY_NOTHING && g->plan[k].why < QOS_WHY_LEFT;
 }
 
-const char *qos_knob_name(enum qos_knob k); /* the file's: "memory.high" */
-const char *qos_why_name(enum qos_why w);   /* one word, for machines */
+/* So that qos_find finds by id. */
+void qos_index(struct qos_cgroup *cgroups, unsigned count);
+unsigned qos_find(const struct qos_cgroup *cgroups, unsigned count, uint64_t id); /* QOS_NONE: it is none */
+
+const char *qos_knob_name(enum qos_knob k);  /* the file's: "memory.high" */
+enum qos_knob qos_knob_of(const char *name); /* QOS_KNOBS: it is none */
+const char *qos_why_name(enum qos_why w);    /* one word, for machines */

@@ -54,6 +54,24 @@ static void test_leases(void **state _unused_)
     assert_null(lease_find(&table, 7, "memory.max"));
 }
 
+static void test_drift_fields(void **state _unused_)
+{
+    assert_int_equal(parse(HEAD
+                           "lease id=7 knob=memory.high was=max ours=1 drift=reapplied path= drift=yielded\n"
+                           "lease id=8 knob=memory.high was=max ours=1 drift=yielded path=a\n"),
+                     0);
+    assert_int_equal(lease_find(&table, 7, "memory.high")->drift, LEASE_REAPPLIED);
+    assert_string_equal(lease_find(&table, 7, "memory.high")->path, " drift=yielded");
+    assert_true(lease_is_ours(lease_find(&table, 7, "memory.high"), 1));
+    assert_int_equal(lease_find(&table, 8, "memory.high")->drift, LEASE_YIELDED);
+    assert_false(lease_is_ours(lease_find(&table, 8, "memory.high"), 1));
+    assert_int_equal(parse(HEAD "lease id=7 knob=memory.high was=max ours=1 drift=fought path=a\n"
+                                "lease id=7 knob=memory.high was=max ours=1 drift= path=a\n"
+                                "release id=7 knob=memory.high drift=yielded path=a\n"),
+                     3);
+    assert_int_equal(used(), 0);
+}
+
 static void test_releases(void **state _unused_)
 {
     assert_int_equal(parse(HEAD "lease id=7 knob=memory.high was=max ours=4096 path=a\n"
@@ -334,13 +352,21 @@ static void test_every_byte_changed(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),           cmocka_unit_test(test_releases),
-        cmocka_unit_test(test_other_boot),       cmocka_unit_test(test_other_format),
-        cmocka_unit_test(test_bad_lines),        cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_path_with_blanks), cmocka_unit_test(test_pauses),
-        cmocka_unit_test(test_huge_ids),         cmocka_unit_test(test_more_than_fit),
-        cmocka_unit_test(test_more_places),      cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_cut_everywhere),   cmocka_unit_test(test_every_byte_changed),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_drift_fields),
+        cmocka_unit_test(test_releases),
+        cmocka_unit_test(test_other_boot),
+        cmocka_unit_test(test_other_format),
+        cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_path_with_blanks),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_huge_ids),
+        cmocka_unit_test(test_more_than_fit),
+        cmocka_unit_test(test_more_places),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_cut_everywhere),
+        cmocka_unit_test(test_every_byte_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,14 +47,14 @@ static void look(struct plan *p)
         struct qos_cgroup *g = &p->cgroups[i];
         _cleanup_close_ int fd = cgroup_open(&p->tree.hierarchy, g->path);
 
-        g->files = 0;
+        g->files = g->held = g->drifted = g->yielded = 0;
         for (enum qos_knob k = 0; k < QOS_FILES; k++)
             if (file_read_u64_at(fd, qos_knob_name(k), &g->now[k]) == 0) {
                 g->foreign[k] = g->now[k];
                 g->files |= QOS_KNOB_BIT(k);
             }
     }
-    qos_note_leases(&p->tree.table, p->cgroups, p->count);
+    qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);
 }
 
 static void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
@@ -266,6 +266,151 @@ static void test_scores_not_planned_any_more(void **state)
     restore(p, 0, 0);
 }
 
+/* ---- what others set while we keep it ---- */
+
+static struct {
+    unsigned count;
+    char knob[JOURNAL_KNOB_MAX];
+    uint64_t found, ours;
+    enum lease_drift drift;
+} told;
+
+static void on_drift(void *user _unused_, const struct lease *l, uint64_t found, uint64_t ours)
+{
+    told.count++;
+    memcpy(told.knob, l->knob, sizeof(told.knob));
+    told.found = found;
+    told.ours = ours;
+    told.drift = l->drift;
+}
+
+/* A look of a keeper: the plan of `high` for a, which leaves what is tighter. */
+static void keep(struct plan *p, uint64_t high, bool reapply)
+{
+    struct qos_cgroup *g = &p->cgroups[1];
+
+    p->tree.knobs.insist = p->tree.knobs.yields = true;
+    p->tree.knobs.drifted = on_drift;
+    memset(&told, 0, sizeof(told));
+    look(p);
+    set(g, QOS_MEMORY_HIGH, high);
+    if (g->foreign[QOS_MEMORY_HIGH] <= high)
+        g->plan[QOS_MEMORY_HIGH].why = QOS_WHY_TIGHTER;
+    qos_settle_drifts(&p->tree.knobs, p->cgroups, p->count, reapply);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC, &p->done);
+    assert_int_equal(p->done.failed, 0);
+}
+
+static void others(struct plan *p, const char *value)
+{
+    fixture_write(p->tree.f, SLICE "/a/memory.high", value);
+}
+
+static void assert_told(enum lease_drift drift, uint64_t found, uint64_t ours)
+{
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.drift, drift);
+    assert_true(told.found == found && told.ours == ours);
+}
+
+/* As a successor would find it. */
+static void reread(struct plan *p)
+{
+    struct journal j;
+
+    p->tree.table = (struct lease_table){.more = more, .more_count = ARRAY_SIZE(more)};
+    journal_close(p->tree.knobs.journal);
+    assert_int_equal(journal_open(&j, p->tree.f->fd, p->tree.knobs.journal->dir_fd, &p->tree.table), 0);
+    *p->tree.knobs.journal = j;
+}
+
+static void test_drift_is_met_once(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    assert_int_equal(told.count, 0);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    keep(p, GIB, true); /* another plan: no drift, and not another chance for it */
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+    reread(p);
+    others(p, "4294967296\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_YIELDED, 4 * GIB, GIB);
+    assert_int_equal(p->cgroups[1].plan[QOS_MEMORY_HIGH].why, QOS_WHY_YIELDED);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "4294967296");
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 1)
+            reread(p);
+        others(p, i == 2 ? "1073741824\n" : "max\n"); /* even what we had: it is his now */
+        keep(p, 2 * GIB, true);
+        assert_int_equal(told.count, 0);
+        tree_assert(&p->tree, SLICE "/a/memory.high", i == 2 ? "1073741824" : "max");
+    }
+    restore(p, 0, 1);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+}
+
+static void test_drift_is_yielded_at_once(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, false);
+    others(p, "max\n");
+    keep(p, 2 * GIB, false);
+    assert_told(LEASE_YIELDED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+    p->count = 1; /* its group has ended: so has the lease */
+    keep(p, 2 * GIB, false);
+    p->count = 2;
+    keep(p, 2 * GIB, false);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    restore(p, 1, 0);
+}
+
+static void test_drift_to_what_is_tighter(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    others(p, "1048576\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, MIB, 2 * GIB);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+}
+
+static void test_drift_of_scores(void **state)
+{
+    struct plan *p = *state;
+
+    process(p, 101, 1, 10, "0\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    keep(p, UINT64_MAX, true);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    process(p, 101, 1, 10, "-5\n");
+    keep(p, UINT64_MAX, true);
+    assert_told(LEASE_YIELDED, QOS_SCORE_ZERO - 5, QOS_SCORE_ZERO + 700);
+    assert_string_equal(told.knob, "oom_score_adj:101");
+    for (unsigned i = 0; i < 3; i++) {
+        keep(p, UINT64_MAX, true);
+        assert_int_equal(told.count, 0);
+        tree_assert(&p->tree, "proc/101/oom_score_adj", "-5");
+    }
+    process(p, 101, 1, 99, "0\n"); /* another process of that pid */
+    keep(p, UINT64_MAX, true);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    restore(p, 1, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -278,6 +423,10 @@ int main(void)
         TEST(test_scores),
         TEST(test_scores_of_others),
         TEST(test_scores_not_planned_any_more),
+        TEST(test_drift_is_met_once),
+        TEST(test_drift_is_yielded_at_once),
+        TEST(test_drift_to_what_is_tighter),
+        TEST(test_drift_of_scores),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
