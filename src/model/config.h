@@ -81,6 +81,12 @@ enum order {
     ORDER_LEAST_PROGRESS,
 };
 
+/* What is done about a knob of a plan that somebody else sets anew. */
+enum drift {
+    DRIFT_REAPPLY, /* set again, once */
+    DRIFT_YIELD,
+};
+
 /* Bytes, or a share of the node's memory, or not set. */
 struct amount {
     enum {
@@ -155,6 +161,7 @@ struct config {
     char hooks[HOOK_COUNT][CONFIG_COMMAND_MAX]; /* an absolute path and words, no shell; "": none */
     uint64_t hook_timeout_usec;
     enum kubelet_knobs kubelet_knobs;
+    enum drift drift;
     struct monitor_config monitor;
     struct level_config levels[LEVEL_COUNT];
     struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */
