@@ -38,6 +38,8 @@ static const struct choice qos_tiers[] = {{"guaranteed", QOS_GUARANTEED, false},
                                           {NULL, 0, false}};
 static const struct choice kubelet_knobs[] = {
     {"leave", KUBELET_KNOBS_LEAVE, false}, {"set", KUBELET_KNOBS_SET, false}, {NULL, 0, false}};
+static const struct choice drifts[] = {
+    {"reapply", DRIFT_REAPPLY, false}, {"yield", DRIFT_YIELD, false}, {NULL, 0, false}};
 static const struct choice actions[] = {{"notify", ACTION_NOTIFY, true},
                                         {"reclaim", ACTION_RECLAIM, false},
                                         {"pause", ACTION_PAUSE, false},
@@ -125,6 +127,12 @@ static const struct key keys[] = {
      .help =
          "Whether QoS= may set memory.min and memory.low of kubepods, its tiers and its pods, which are the "
          "kubelet's: it may write them anew each minute, so by default they are left to it."},
+    {"Drift", NODE_FIELD(drift), KIND(choice), .choices = drifts,
+     .help =
+         "What headroomd does when somebody else sets a knob that it keeps for QoS=. reapply: it sets the "
+         "value again, once, and then leaves it to him; yield: it leaves it at once. Never a fight: both "
+         "would "
+         "only lose to each other. Tighter values are left in any case."},
     {"MoveProcesses", .section = SECTION_NODE, KIND(boolean), .unstored = true, .later = true,
      .help = "In a container, move processes out of the hierarchy's root so that it can be divided."},
 

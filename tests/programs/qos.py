@@ -374,24 +374,7 @@ def names_are_only_believed_where_root_made_them(p):
     return None
 
 
-def beside_a_daemon(p):
-    """The daemon's knobs and those of the plan are different ones, and each is put back by who has set it."""
-    tree = node(p)
-    before = tree.knobs()
-    config = p.config(CLASSES)
-    d = p.daemon(tree, config=CLASSES)
-    qos(p, tree, config, "apply")
-    high = tree.read("sys/fs/cgroup/workload.slice/memory.high")
-    expect(high != "max" and tree.read("sys/fs/cgroup/workload.slice/task-1/memory.high") == str(280 * MIB), high)
-    code, _, err = p.cli(tree, "undo")
-    expect(code == 1 and "headroom qos undo" in err, f"exit {code}: {err}")
-    qos(p, tree, config, "undo")
-    expect(tree.read("sys/fs/cgroup/workload.slice/memory.high") == high, "the daemon's brake is gone")
-    d.stop()
-    expect(tree.knobs() == before, {k: (before[k], v) for k, v in tree.knobs().items() if before.get(k) != v})
-
-
 TESTS = [pods_are_planned, pods_are_planned_with_the_kubelets, pods_are_applied_and_put_back,
          classes_are_applied_and_put_back, what_is_not_asked_for_any_more, what_others_have_overwritten,
          too_much_is_refused, nothing_to_plan, recorded_trees, names_of_any_bytes,
-         names_are_only_believed_where_root_made_them, beside_a_daemon]
+         names_are_only_believed_where_root_made_them]

@@ -104,6 +104,8 @@ static const struct good {
     N("HookTimeout=1min", hook_timeout_usec, 60000000),
     N("KubeletKnobs=leave", kubelet_knobs, KUBELET_KNOBS_LEAVE),
     N("KubeletKnobs=set", kubelet_knobs, KUBELET_KNOBS_SET),
+    N("Drift=reapply", drift, DRIFT_REAPPLY),
+    N("Drift=yield", drift, DRIFT_YIELD),
     N_LATER("MoveProcesses=yes", class_count, 1),
     N_LATER("MoveProcesses=yes", mode, MODE_AUTO),
 
@@ -253,6 +255,7 @@ static const struct bad {
     {NODE, "MinFree=256", "needs a unit, for example 256M"},
     {NODE, "MinFree=100%", "at most 99.99%"},
     {NODE, "KubeletKnobs=yes", "leave, set"},
+    {NODE, "Drift=fight", "reapply, yield"},
     {NODE, "Observe=", "neither yes nor no"},
     {NODE, "Observe=1", "neither yes nor no"},
     {NODE, "Observe=Yes", "neither yes nor no"},
@@ -448,7 +451,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 45);
+    assert_int_equal(keys, 46);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

@@ -35,13 +35,6 @@ SwapMax=10%
 QoS=kubernetes
 CONFIG
 
-sleeper() { # GROUP [SCORE]: a process there, for as long as the scenario runs
-    (
-        [ -z "${2:-}" ] || echo "$2" >/proc/self/oom_score_adj
-        exec load cgroup-run "$1" -- sleep 1000
-    ) &
-    wait_until 5 grep -q . "$1/cgroup.procs"
-}
 controllers() { # GROUP...: which may have groups below
     for group; do
         mkdir -p "$group"
@@ -53,17 +46,17 @@ controllers() { # GROUP...: which may have groups below
 # What is in a group counts with the group, which has no processes itself.
 controllers "$WORKLOAD/db" "$WORKLOAD/web"
 mkdir "$WORKLOAD/db/inner" "$WORKLOAD/web/inner"
-sleeper "$WORKLOAD/db/inner"
-sleeper "$WORKLOAD/web/inner" 300
-sleeper "$WORKLOAD/batch-1"
-sleeper "$WORKLOAD/batch-2"
+qos_sleeper "$WORKLOAD/db/inner"
+qos_sleeper "$WORKLOAD/web/inner" 300
+qos_sleeper "$WORKLOAD/batch-1"
+qos_sleeper "$WORKLOAD/batch-2"
 
 # A node of the kubelet's, by each of its drivers: a pod of each tier. Requests are read back from oom_score_adj.
 uid=0c8c8dc3-1a2b-4c3d-8e9f-00000000000
 slices() { echo "$uid$1" | tr - _; }
 container() { # PATH SCORE LIMIT
     controllers "${1%/*}"
-    sleeper "$1" "$2"
+    qos_sleeper "$1" "$2"
     echo "$3" >"$1/memory.max"
 }
 id=$(printf %064d 7)
@@ -78,38 +71,7 @@ container "$F/pod${uid}4/$id" -997 32M
 container "$F/burstable/pod${uid}5/$id" 970 64M
 container "$F/besteffort/pod${uid}6/$id" 1000 max
 
-plan() { # FILE: what is set, as lines of PATH KNOB PLANNED NOW
-    headroom --config $config qos plan --json >/tmp/plan.json || return 1
-    awk -F'"' '
-        $2 == "path" { path = $4 }
-        $2 == "knob" { knob = $4; now = planned = "-"; set = 0 }
-        $2 == "set" { set = $3 ~ /true/ }
-        $2 == "now" || $2 == "planned" {
-            value = $3
-            gsub(/[^-0-9a-z]/, "", value)
-            sub(/null/, "max", value)
-            if ($2 == "now") now = value; else planned = value
-        }
-        /^ *}/ && knob != "" { if (set) print path, knob, planned, now; knob = "" }' /tmp/plan.json >"$1"
-}
-# The whole plan stands in the kernel, to the byte: what is planned are whole pages.
-stands() { # PLAN
-    while read -r path knob planned _; do
-        case $knob in
-        oom_score_adj)
-            for pid in $(find "$CGROUP/$path" -name cgroup.procs -exec cat {} +); do
-                [ "$(cat /proc/$pid/oom_score_adj)" = "$planned" ] || { say "$path: $pid"; return 1; }
-            done ;;
-        *) [ "$(cat "$CGROUP/$path/$knob")" = "$planned" ] || { say "$path/$knob is $(cat "$CGROUP/$path/$knob"), not $planned"; return 1; } ;;
-        esac
-    done <"$1"
-}
-scores() { # FILE
-    for pid in $(find "$WORKLOAD" "$K" "$F" -name cgroup.procs -exec cat {} + | sort); do
-        echo "/proc/$pid/oom_score_adj $(cat /proc/$pid/oom_score_adj)"
-    done >"$1"
-}
-save() { knobs_save /tmp/$1.knobs; scores /tmp/$1.scores; }
+save() { knobs_save "/tmp/$1.knobs"; qos_scores "/tmp/$1.scores"; }
 as_found() { save now; knobs_compare /tmp/found.knobs /tmp/now.knobs && cmp /tmp/found.scores /tmp/now.scores; }
 same_plan() { awk '{ print $1, $2, $3 }' "$1" >/tmp/a; awk '{ print $1, $2, $3 }' "$2" >/tmp/b; cmp /tmp/a /tmp/b; }
 planned() { awk -v p="${1#"$CGROUP"/}" -v k="$2" '$1 == p && $2 == k { print $3 }' /tmp/plan; }
@@ -133,15 +95,15 @@ squeeze() { # NAME
 }
 
 save found
-check "there is a plan" plan /tmp/plan
+check "there is a plan" qos_plan $config /tmp/plan
 figure planned "$(wc -l </tmp/plan)"
 bring_out /tmp/plan plan.txt
 check "it changes nothing" as_found
 squeeze before
 check "without it, all lose" [ "$db" -lt 80 ]
 check "it is applied" headroom --config $config qos apply
-check "every knob in the kernel is as planned" stands /tmp/plan
-check "planned again it is the same" plan /tmp/again
+check "every knob in the kernel is as planned" qos_stands /tmp/plan
+check "planned again it is the same" qos_plan $config /tmp/again
 check "planned again it is the same, knob by knob" same_plan /tmp/plan /tmp/again
 check "sizes are whole pages" awk '$2 ~ /^memory/ && $2 != "memory.oom.group" && $3 != "max" && $3 % 4096 { exit 1 }' /tmp/plan
 check "a guaranteed group has a memory.min" [ "$(planned "$WORKLOAD/db" memory.min)" -gt 0 ]
@@ -164,18 +126,18 @@ check "it is taken from who has no request" [ "$batch" -le 35 ]
 # A process that is born since; a value that somebody else has set.
 echo max >"$WORKLOAD/web/memory.high"
 echo 5M >"$WORKLOAD/batch-2/memory.high"
-sleeper "$WORKLOAD/batch-2"
-check "drift is seen" plan /tmp/drift
+qos_sleeper "$WORKLOAD/batch-2"
+check "drift is seen" qos_plan $config /tmp/drift
 check "in the plan, as what stands" grep -q "^workload.slice/web memory.high [0-9]* max" /tmp/drift
 check "what is tighter stays" [ "$(grep -c '^workload.slice/batch-2 memory.high' /tmp/drift)" -eq 0 ]
 headroom --config $config qos apply >/tmp/apply.txt
 check "apply says so" grep -q "^1 had been overwritten" /tmp/apply.txt
-check "and sets it again" stands /tmp/drift
+check "and sets it again" qos_stands /tmp/drift
 echo max >"$WORKLOAD/batch-2/memory.high"
 say "$(head -n 1 /tmp/apply.txt)"
 
 mkdir "$WORKLOAD/batch-3"
-sleeper "$WORKLOAD/batch-3"
+qos_sleeper "$WORKLOAD/batch-3"
 headroom --config $config qos apply >/dev/null
 check "a group that came is in it" [ "$(cat "$WORKLOAD/batch-3/memory.high")" != max ]
 check "undo works" headroom qos undo
@@ -188,7 +150,7 @@ kill -KILL "$born"
 sleep 1
 check "every knob is as it was found" as_found
 headroom --config $config qos apply >/dev/null
-check "applied again" stands /tmp/plan
+check "applied again" qos_stands /tmp/plan
 check "undo of everything works, too" headroom undo
 check "every knob is as it was found, again" as_found
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
