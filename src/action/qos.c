@@ -20,6 +20,7 @@ struct applying {
     unsigned count;
     uint64_t now_usec;
     struct qos_done *done;
+    bool whole;    /* what is not among the cgroups is over */
     unsigned last; /* of the cgroups, the one that was asked for last */
 };
 
@@ -223,14 +224,18 @@ static bool is_planned(struct applying *a, const struct lease *l)
 
     if (score) {
         g = group_of(a, l->path);
-        if (!g || !qos_is_set(g, QOS_SCORE))
+        if (!g)
+            return !a->whole && knobs_stands(a->knobs, l);
+        if (!qos_is_set(g, QOS_SCORE))
             return false;
         if (a->knobs->yields) /* another value is somebody's, and is seen when it is applied */
             return score_lives(a->knobs, l) && (yielded || g->plan[QOS_SCORE].value == l->ours);
         return g->plan[QOS_SCORE].value == l->ours && knobs_stands(a->knobs, l);
     }
     i = qos_find(a->cgroups, a->count, l->cgroup_id);
-    k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+    if (i == QOS_NONE)
+        return !a->whole && knobs_stands(a->knobs, l);
+    k = qos_knob_of(l->knob);
     return k < QOS_FILES && (yielded || qos_is_set(&a->cgroups[i], k));
 }
 
@@ -254,10 +259,10 @@ static void restore_unplanned(struct applying *a)
     }
 }
 
-void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec,
-               struct qos_done *ret)
+void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, bool whole,
+               uint64_t now_usec, struct qos_done *ret)
 {
-    struct applying a = {k, cgroups, count, now_usec, ret, 0};
+    struct applying a = {k, cgroups, count, now_usec, ret, whole, 0};
 
     *ret = (struct qos_done){0};
     restore_unplanned(&a);

@@ -31,9 +31,10 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
 void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply);
 
 /* In an order in which no child's protection is ever more than its parent's: what rises from the root down,
- * what falls from the leaves up. */
-void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec,
-               struct qos_done *ret);
+ * what falls from the leaves up. What an earlier plan has set and this one does not is put back first; unless
+ * `whole`, not of cgroups that are missing, since they may only not have been readable. */
+void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, bool whole,
+               uint64_t now_usec, struct qos_done *ret);
 
 /* A knobs_write_fn's work: by systemd where it is a unit's. Containers' scopes are their runtime's, which
  * writes their files itself and tells systemd or not; a set-property of ours would fix for good what it means

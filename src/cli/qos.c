@@ -229,7 +229,7 @@ static int apply_plan(struct qos_command *c, const struct cli_options *o)
     }
     knobs = knobs_of(&c->knobs, &journal, &c->table);
     knobs.insist = true;
-    qos_apply(&knobs, cgroups, c->tree.count, clock_now_usec(), &done);
+    qos_apply(&knobs, cgroups, c->tree.count, c->tree.left_out == 0, clock_now_usec(), &done);
     journal_close(&journal);
     return say_done(&done, (unsigned)knobs.drifts, o->json);
 }

@@ -293,10 +293,9 @@ static bool receive(struct guardian *g)
         return false;
     g->silent_usec = 0;
     g->fenced = false;
-    if (m.kind == MESSAGE_BYE) {
+    if (m.kind == MESSAGE_BYE)
         g->bye = true;
-        keeper_child_bye(&g->keeper);
-    } else if (m.kind == MESSAGE_RELOAD)
+    else if (m.kind == MESSAGE_RELOAD)
         reload_start(g, m.value);
     else if (m.kind == MESSAGE_KEEPER)
         keeper_child_wake(&g->keeper, clock_now_usec());
@@ -347,6 +346,10 @@ static void guard(struct guardian *g)
         reload_check(g);
         pass_on_news(g);
         keeper_child_check(&g->keeper, clock_now_usec());
+        /* Not before: systemctl is given all memory properties of a unit as they stand, the brake among them.
+         */
+        if (g->bye && g->queue_length == 0 && !g->keeper.bye)
+            keeper_child_bye(&g->keeper);
         if (g->bye && g->queue_length == 0 && g->keeper.pid == 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)

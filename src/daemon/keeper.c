@@ -329,7 +329,7 @@ static bool look(struct keeper *k)
     if (k->allocatable_bytes == 0 || !open_journal(k) || !make_plan(k)) /* 0: the loop has not looked yet */
         return true;
     qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY);
-    qos_apply(&k->knobs, k->cgroups, k->tree.count, began, &done);
+    qos_apply(&k->knobs, k->cgroups, k->tree.count, k->tree.left_out == 0, began, &done);
     if (done.failed > 0)
         say(k, "memory QoS: %u knobs could not be set, the first was %s of %.100s: %s", done.failed,
             done.knob < QOS_KNOBS ? qos_knob_name(done.knob) : "an earlier value", done.path,

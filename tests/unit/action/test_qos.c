@@ -60,7 +60,7 @@ static void look(struct plan *p)
 static void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
 {
     look(p);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC, &p->done);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
     assert_int_equal(p->done.failed, 0);
     assert_int_equal(p->done.written, written);
     assert_int_equal(p->done.stood, stood);
@@ -140,6 +140,9 @@ static void test_what_is_not_planned_any_more(void **state)
     apply(p, 0, 1, 1);
     tree_assert(&p->tree, SLICE "/a/memory.high", "max");
     p->count = 0; /* there is no such group any more, but its cgroup is there */
+    qos_apply(&p->tree.knobs, p->cgroups, 0, false, USEC_PER_SEC, &p->done); /* or it could not be read */
+    assert_int_equal(p->done.restored, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.low", "1073741824");
     apply(p, 0, 0, 1);
     tree_assert(&p->tree, SLICE "/a/memory.low", "0");
     restore(p, 0, 0);
@@ -169,7 +172,7 @@ static void test_no_place_for_a_lease(void **state)
         p->tree.table.leases[i] =
             (struct lease){.used = true, .cgroup_id = p->cgroups[0].id, .knob = "memory.high"};
     look(p);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, 0, &p->done);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, 0, &p->done);
     assert_int_equal(p->done.failed, 1);
     assert_int_equal(p->done.error, -ENOSPC);
     assert_string_equal(p->done.path, "workload.slice/a");
@@ -240,7 +243,7 @@ static void test_scores_of_others(void **state)
     fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "102\n103\n");
     drifts = (unsigned)p->tree.knobs.drifts;
     look(p);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, 0, &p->done);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, 0, &p->done);
     assert_int_equal(p->done.failed, 0);
     tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
     assert_true(p->tree.knobs.drifts >= drifts);
@@ -297,7 +300,7 @@ static void keep(struct plan *p, uint64_t high, bool reapply)
     if (g->foreign[QOS_MEMORY_HIGH] <= high)
         g->plan[QOS_MEMORY_HIGH].why = QOS_WHY_TIGHTER;
     qos_settle_drifts(&p->tree.knobs, p->cgroups, p->count, reapply);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC, &p->done);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
     assert_int_equal(p->done.failed, 0);
 }
 
