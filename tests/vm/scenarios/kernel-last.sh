@@ -5,13 +5,14 @@
 . /lib.sh
 : "${ROUNDS:=10}" "${RATE:=15M}"
 
+# The fence lets the work have all of its limit, which headroomd never does: what the system takes has to fit beside it.
 config=/tmp/headroom.conf
 cat >$config <<'CONFIG'
 [Node]
 Mode=isolate
 Workload=workload.slice
 Protect=system.slice
-SystemReserve=140M
+SystemReserve=240M
 [Class low]
 Match=workload.slice/low-*
 Priority=200
@@ -80,6 +81,7 @@ while [ $round -lt "$ROUNDS" ]; do
         good=$((good + 1))
     for group in $(head -n 4 /tmp/deaths); do check "round $round: $group whole" is_empty "$group"; done
     check "round $round: inside the workload only" inside
+    check "round $round: at the fence, not for want of memory on the node" [ "$(dmesg | grep -c "Out of memory: Killed")" -eq 0 ]
     for group in $groups; do end_group "$group"; done
     kill -CONT "$headroomd_pid"
     fence_is_down() { [ "$(cat "$WORKLOAD/memory.max")" = max ]; }
