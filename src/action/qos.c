@@ -33,6 +33,8 @@ static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, u
     else if (g->now[k] == l->ours) {
         g->held |= QOS_KNOB_BIT(k);
         l->pending_until_usec = 0;
+    } else if (k == QOS_OOM_GROUP && g->settling) {
+        return; /* systemd puts its own with each set-property, ours included */
     } else if (!lease_is_ours(l, g->now[k]) && !(now_usec < l->pending_until_usec && g->now[k] == l->was))
         g->drifted |= QOS_KNOB_BIT(k);
     if (lease_is_ours(l, g->now[k]))
@@ -42,14 +44,17 @@ static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, u
 void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
 {
     qos_index(cgroups, count);
-    for (unsigned n = 0; n < lease_table_size(table); n++) {
-        struct lease *l = lease_at(table, n);
-        unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
-        enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned n = 0; n < lease_table_size(table); n++) {
+            struct lease *l = lease_at(table, n);
+            unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
+            enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
 
-        if (k < QOS_FILES)
-            note_lease(l, &cgroups[i], k, now_usec);
-    }
+            if (k < QOS_FILES && pass == 0)
+                cgroups[i].settling = cgroups[i].settling || l->pending_until_usec != 0;
+            else if (k < QOS_FILES)
+                note_lease(l, &cgroups[i], k, now_usec);
+        }
 }
 
 /* ---- what others have overwritten ---- */
@@ -134,8 +139,30 @@ static void apply_others(struct applying *a, unsigned i)
     const struct qos_cgroup *g = &a->cgroups[i];
 
     for (enum qos_knob k = 0; k < QOS_FILES; k++)
-        if (!is_protection(k) && qos_is_set(g, k))
+        if (!is_protection(k) && k != QOS_OOM_GROUP && qos_is_set(g, k))
             apply_knob(a, g, k);
+}
+
+static bool is_handed_over(const struct applying *a, const struct qos_cgroup *g)
+{
+    for (enum qos_knob k = 0; k < QOS_FILES; k++) {
+        const struct lease *l = NULL;
+
+        if (qos_is_set(g, k) && g->now[k] != g->plan[k].value)
+            l = lease_find(a->knobs->table, g->id, qos_knob_name(k));
+        if (l && l->pending_until_usec != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Last, and not before what systemd was handed stands: it would be reset with that. */
+static void apply_oom_group(struct applying *a, unsigned i)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    if (qos_is_set(g, QOS_OOM_GROUP) && !is_handed_over(a, g))
+        apply_knob(a, g, QOS_OOM_GROUP);
 }
 
 /* ---- processes ---- */
@@ -273,6 +300,8 @@ void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count
     for (unsigned i = count; i-- > 0;)
         apply_protections(&a, i, false);
     for (unsigned i = 0; i < count; i++)
+        apply_oom_group(&a, i);
+    for (unsigned i = 0; i < count; i++)
         if (qos_is_set(&cgroups[i], QOS_SCORE))
             ret->scores += apply_scores(&a, cgroups[i].path, cgroups[i].plan[QOS_SCORE].value, false);
 }
@@ -306,11 +335,14 @@ unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
     return knobs_restore_all(k, ret_left, ret_failed);
 }
 
-int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value)
+bool qos_is_units(int root_fd, const struct lease *l)
 {
     struct kube_place place;
 
-    if (kube_place_parse(l->path, &place) || !unit_manages(root_fd, l->path, l->knob))
-        return 0;
-    return unit_set(h, l->path, l->knob, value) == 0 ? 1 : 0;
+    return !kube_place_parse(l->path, &place) && unit_manages(root_fd, l->path, l->knob);
+}
+
+int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value)
+{
+    return qos_is_units(root_fd, l) && unit_set(h, l->path, l->knob, value) == 0 ? 1 : 0;
 }

@@ -36,9 +36,11 @@ void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned cou
 void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, bool whole,
                uint64_t now_usec, struct qos_done *ret);
 
-/* A knobs_write_fn's work: by systemd where it is a unit's. Containers' scopes are their runtime's, which
+/* Whether a knob is to be set through systemd: of a unit's. Containers' scopes are their runtime's, which
  * writes their files itself and tells systemd or not; a set-property of ours would fix for good what it means
  * to change. */
+bool qos_is_units(int root_fd, const struct lease *l);
+/* A knobs_write_fn's work, which waits for systemctl. */
 int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value) _nodiscard_;
 
 /* Puts all back, as knobs_restore_all(); children of processes whose oom_score_adj was set, too. */

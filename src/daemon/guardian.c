@@ -36,7 +36,8 @@
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
 #define GUARDIAN_STACK_BYTES 65536
 #define QUEUE_MAX 32
-#define NEWS_MAX 64 /* of the keeper's that are passed on in one go */
+#define KEEPER_QUEUE_MAX 4 /* of the plan's */
+#define NEWS_MAX 64        /* of the keeper's that are passed on in one go */
 #define NEWS_WAIT_MSEC 50
 
 enum message_kind {
@@ -175,14 +176,34 @@ static void reload_check(struct guardian *g)
 
 /* ---- the keeper of the plan ---- */
 
+/* The brake does not stand in a long queue behind the plan. */
+static bool keeper_waits(const struct guardian *g)
+{
+    return g->news_wait || g->queue_length >= KEEPER_QUEUE_MAX;
+}
+
+static void queue_keepers(struct guardian *g, const struct keeper_message *k)
+{
+    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = k->id, .value = k->ours};
+
+    memcpy(m.path, k->path, sizeof(m.path));
+    memcpy(m.knob, k->knob, sizeof(m.knob));
+    g->queue[g->queue_length++] = m;
+    queue_next(g);
+}
+
 /* One at a time: while the loop does not take it, no other is fetched, and the keeper waits, or drops it. */
 static void pass_on_news(struct guardian *g)
 {
     for (unsigned i = 0; i < NEWS_MAX; i++) {
         if (!g->news_wait) {
-            g->news.kind = MESSAGE_KEEPER;
-            if (!keeper_child_receive(&g->keeper, &g->news.keeper))
+            if (keeper_waits(g) || !keeper_child_receive(&g->keeper, &g->news.keeper))
                 return;
+            g->news.kind = MESSAGE_KEEPER;
+        }
+        if (g->news.keeper.kind == KEEPER_PROPERTY) {
+            queue_keepers(g, &g->news.keeper);
+            continue;
         }
         g->news_wait =
             send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN;
@@ -330,7 +351,7 @@ static void guard(struct guardian *g)
                              {.fd = g->child_fd, .events = POLLIN},
                              {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN},
                              {.fd = g->reload.fd, .events = POLLIN},
-                             {.fd = g->news_wait ? -1 : g->keeper.fd, .events = POLLIN}};
+                             {.fd = keeper_waits(g) ? -1 : g->keeper.fd, .events = POLLIN}};
         int n = poll(p, ARRAY_SIZE(p), wait_msec(g));
 
         if (n < 0 && errno != EINTR)
@@ -350,7 +371,7 @@ static void guard(struct guardian *g)
          */
         if (g->bye && g->queue_length == 0 && !g->keeper.bye)
             keeper_child_bye(&g->keeper);
-        if (g->bye && g->queue_length == 0 && g->keeper.pid == 0)
+        if (g->bye && g->queue_length == 0 && g->keeper.pid == 0 && g->keeper.fd < 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
             fence(g);

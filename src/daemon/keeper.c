@@ -28,6 +28,7 @@
  * knobs of all groups that have no limit of their own. */
 #define MOVE_SHARE 64
 #define TELL_MSEC 1000
+#define PROPERTY_MSEC 10000 /* systemctl takes its time, for one after the other */
 #define SAY_USEC (60 * USEC_PER_SEC)
 
 struct keeper {
@@ -107,12 +108,12 @@ bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wan
 /* ---- what it says ---- */
 
 /* The guardian takes it while the loop takes it; a loop that stands still costs the news, not the plan. */
-static void tell(struct keeper *k, const struct keeper_message *m)
+static bool tell(struct keeper *k, const struct keeper_message *m, int wait_msec)
 {
     struct pollfd p = {.fd = k->fd, .events = POLLOUT};
 
-    if (poll(&p, 1, TELL_MSEC) > 0 && (p.revents & POLLOUT))
-        (void)send(k->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return poll(&p, 1, wait_msec) > 0 && (p.revents & POLLOUT) &&
+           send(k->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*m);
 }
 
 static void say(struct keeper *k, const char *format, ...) _printf_(2, 3);
@@ -129,7 +130,7 @@ static void say(struct keeper *k, const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(m.path, sizeof(m.path), format, ap);
     va_end(ap);
-    tell(k, &m);
+    (void)tell(k, &m, TELL_MSEC);
 }
 
 static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t ours)
@@ -144,7 +145,7 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
     k->block->counts.drifts++;
-    tell(k, &m);
+    (void)tell(k, &m, TELL_MSEC);
 }
 
 /* ---- the journal ---- */
@@ -152,8 +153,13 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers _unused_)
 {
     struct keeper *k = user;
+    struct keeper_message m = {.kind = KEEPER_PROPERTY, .id = l->cgroup_id, .ours = value};
 
-    return k->real_root ? qos_write_knob(&k->hierarchy, k->root_fd, l, value) : 0;
+    if (!k->real_root || !qos_is_units(k->root_fd, l))
+        return 0;
+    memcpy(m.path, l->path, sizeof(m.path));
+    memcpy(m.knob, l->knob, sizeof(m.knob));
+    return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
 }
 
 /* Whoever changes what the journal says has this lock: us, or `headroom qos`. */

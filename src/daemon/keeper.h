@@ -1,13 +1,15 @@
 /* The keeper of the QoS plan (policy/qos): a process of its own, forked by the guardian only where the
  * configuration asks for a plan. It is no part of what guards: a node has hundreds of knobs, and some of its
- * writes may block (a limit that is lowered is reclaimed to by who lowers it; systemctl waits for systemd),
+ * writes may block (a limit that is lowered is reclaimed to by who lowers it),
  * which neither the loop nor the dead-man switch may. So it has memory of its own that is not locked, and the
  * guard goes on whatever becomes of it.
  *
  * Every KEEPER_LOOK_USEC it reads the tree, plans and writes what differs, as leases of the journal of
  * `headroom qos apply`, whose lock it holds. What the loop knows (the configuration in force, how much the
  * work may have) is on pages that all share and that nobody touches where there is no plan. What it has to
- * tell (somebody else has set a knob) goes to the guardian, which hands it on to the loop.
+ * tell (somebody else has set a knob) goes to the guardian, which hands it on to the loop. Knobs of systemd's
+ * units are the guardian's to set: a set-property takes all memory properties of a unit along as they stand,
+ * so two at a time would undo each other.
  *
  *   loop ── configuration, limit: shared pages ──▶ keeper ── drift ──▶ guardian ──▶ loop: record
  *
@@ -52,7 +54,8 @@ enum keeper_message_kind {
     KEEPER_LOOK, /* to the keeper: something has changed */
     KEEPER_BYE,  /* put everything back, and end */
     KEEPER_DRIFT,
-    KEEPER_SAYS, /* a warning, in path */
+    KEEPER_SAYS,     /* a warning, in path */
+    KEEPER_PROPERTY, /* `ours` is to be set through systemd */
 };
 
 struct keeper_message {
@@ -85,7 +88,7 @@ struct keeper_child {
     bool wanted;
     bool bye;
     pid_t pid; /* 0: it does not run */
-    int fd;
+    int fd;    /* read to its end, even of one that is gone; -1: it is */
     uint64_t started_usec;
     uint64_t retry_usec; /* not started again before */
     uint64_t backoff_usec;

@@ -22,7 +22,7 @@ void keeper_child_start(struct keeper_child *k, uint64_t now_usec)
     int pair[2];
     pid_t pid;
 
-    if (k->pid > 0 || k->bye || !k->wanted || now_usec < k->retry_usec)
+    if (k->pid > 0 || k->fd >= 0 || k->bye || !k->wanted || now_usec < k->retry_usec)
         return;
     k->backoff_usec = u64_min(u64_max(2 * k->backoff_usec, BACKOFF_MIN_USEC), BACKOFF_MAX_USEC);
     k->retry_usec = now_usec + k->backoff_usec;
@@ -78,7 +78,6 @@ void keeper_child_check(struct keeper_child *k, uint64_t now_usec)
         bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
         k->pid = 0;
-        close_fdp(&k->fd);
         if (now_usec > k->started_usec + GOOD_USEC)
             k->backoff_usec = 0;
         k->retry_usec = now_usec + k->backoff_usec;
@@ -98,5 +97,9 @@ void keeper_child_abandon(struct keeper_child *k)
 
 bool keeper_child_receive(struct keeper_child *k, struct keeper_message *ret)
 {
-    return k->fd >= 0 && recv(k->fd, ret, sizeof(*ret), MSG_DONTWAIT) == (ssize_t)sizeof(*ret);
+    ssize_t n = k->fd < 0 ? -1 : recv(k->fd, ret, sizeof(*ret), MSG_DONTWAIT);
+
+    if (n == 0)
+        close_fdp(&k->fd);
+    return n == (ssize_t)sizeof(*ret);
 }

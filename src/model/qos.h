@@ -88,6 +88,7 @@ struct qos_cgroup {
     uint64_t foreign[QOS_KNOBS]; /* what others want there: the value before ours, where ours stands */
     unsigned held;               /* QOS_KNOB_BITs: ours stands, as it was last written */
     unsigned drifted;            /* ours was overwritten */
+    bool settling;               /* something of it was handed over to systemd, and may only just stand */
     unsigned yielded;            /* left to who overwrote it */
     unsigned first, next;        /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
     struct qos_value plan[QOS_KNOBS];

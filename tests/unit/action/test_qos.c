@@ -48,6 +48,7 @@ static void look(struct plan *p)
         _cleanup_close_ int fd = cgroup_open(&p->tree.hierarchy, g->path);
 
         g->files = g->held = g->drifted = g->yielded = 0;
+        g->settling = false;
         for (enum qos_knob k = 0; k < QOS_FILES; k++)
             if (file_read_u64_at(fd, qos_knob_name(k), &g->now[k]) == 0) {
                 g->foreign[k] = g->now[k];
@@ -390,6 +391,42 @@ static void test_drift_to_what_is_tighter(void **state)
     tree_assert(&p->tree, SLICE "/a/memory.high", "max");
 }
 
+/* As with systemd, whose set-property resets memory.oom.group, for which it has no property. */
+static int hand_over(void *user, const struct lease *l, uint64_t value _unused_, bool lowers _unused_)
+{
+    struct plan *p = user;
+
+    if (strcmp(l->knob, "memory.oom.group") == 0)
+        return 0;
+    fixture_write(p->tree.f, SLICE "/a/memory.oom.group", "0\n");
+    return 1;
+}
+
+static void test_what_our_own_writes_reset(void **state)
+{
+    struct plan *p = *state;
+
+    p->tree.knobs.write = hand_over;
+    p->tree.knobs.user = p;
+    set(&p->cgroups[1], QOS_OOM_GROUP, 1);
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "0"); /* not yet: it would not last */
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "0");
+    others(p, "2147483648\n"); /* it stands now */
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+    keep(p, GIB, true); /* which resets it */
+    others(p, "1073741824\n");
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+    fixture_write(p->tree.f, SLICE "/a/memory.oom.group", "0\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_REAPPLIED, 0, 1); /* and that was somebody else */
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+}
+
 static void test_drift_of_scores(void **state)
 {
     struct plan *p = *state;
@@ -430,6 +467,7 @@ int main(void)
         TEST(test_drift_is_yielded_at_once),
         TEST(test_drift_to_what_is_tighter),
         TEST(test_drift_of_scores),
+        TEST(test_what_our_own_writes_reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,14 +65,18 @@ start
 check "systemd knows of it" wait_until 6 shown_too
 sleep 5
 check "and it stays" planned
+check "without having met itself" [ "$(headroom events | wc -l)" -eq 0 ]
 systemctl daemon-reload
-check "over a daemon-reload" planned
+check "over a daemon-reload, but for what systemd has no property for, which is set again" wait_until 6 planned
+# With each set-property systemd resets what it has no property for: the second time that is left to it.
 systemctl set-property --runtime web.service CPUWeight=50
 sleep 5
-check "and over a stranger's set-property" planned
 headroom events >/tmp/events.txt
 bring_out /tmp/events.txt
 say "events: $(wc -l </tmp/events.txt), $(head -n 1 /tmp/events.txt)"
+check "all else stays over a stranger's set-property" shown_too
+check "in the kernel, too" is_knob web.service/memory.high $((280 * MIB))
+check "the events tell of nothing else" [ "$(grep -vc 'web.service memory.oom.group' /tmp/events.txt)" -eq 0 ]
 check "it stops" systemctl stop headroomd.service
 as_before "after a stop"
 
@@ -81,5 +85,16 @@ systemctl kill -s KILL headroomd.service
 sleep 3
 check "undo works" headroom undo
 as_before "after SIGKILL and undo"
+
+# Started anew, time and again, both writers at once: ready means that the brake stands, and it stays.
+for round in 1 2 3; do
+    systemctl reset-failed headroomd.service
+    start
+    high=$(cat "$WORKLOAD/memory.high")
+    sleep 1
+    check "round $round: the brake stays beside the plan" is_knob memory.high "$high"
+    check "round $round: it stops" systemctl stop headroomd.service
+    as_before "round $round: after a stop"
+done
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 finish
