@@ -10,18 +10,37 @@
 #include "base/text.h"
 #include "kernel/file.h"
 
-#define JOURNAL_NAME "journal"
-#define JOURNAL_NEW_NAME "journal.new"
-/* A full table with the longest names and two values each takes 240 KiB; a usual one 100 bytes a lease. */
+#define NEW_SUFFIX ".new"
+#define NAME_MAX_BYTES 32
+/* A full table with the longest names and two values each takes 240 KiB; a usual one 100 bytes a lease. With
+ * more places it may be so much larger. */
 #define JOURNAL_SIZE_MAX 524288
+#define JOURNAL_LARGE_SIZE_MAX (16 * JOURNAL_SIZE_MAX)
 #define JOURNAL_GROWTH_MAX 32768
 #define JOURNAL_LINE_MAX 512
 #define JOURNAL_READ_MAX 4096 /* at once: more than any line */
 
+unsigned lease_table_size(const struct lease_table *t)
+{
+    return JOURNAL_LEASES_MAX + t->more_top;
+}
+
+struct lease *lease_at(struct lease_table *t, unsigned i)
+{
+    return i < JOURNAL_LEASES_MAX ? &t->leases[i] : &t->more[i - JOURNAL_LEASES_MAX];
+}
+
+static void table_clear(struct lease_table *t)
+{
+    memset(t->leases, 0, sizeof(t->leases));
+    t->more_top = 0;
+    t->last_sequence = 0;
+}
+
 struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *knob)
 {
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
-        struct lease *l = &t->leases[i];
+    for (unsigned i = 0; i < lease_table_size(t); i++) {
+        struct lease *l = lease_at(t, i);
 
         if (l->used && l->cgroup_id == cgroup_id && strcmp(l->knob, knob) == 0)
             return l;
@@ -29,14 +48,21 @@ struct lease *lease_find(struct lease_table *t, uint64_t cgroup_id, const char *
     return NULL;
 }
 
+static struct lease *place_find(struct lease_table *t)
+{
+    for (unsigned i = 0; i < lease_table_size(t); i++)
+        if (!lease_at(t, i)->used)
+            return lease_at(t, i);
+    return t->more && t->more_top < t->more_count ? &t->more[t->more_top++] : NULL;
+}
+
 struct lease *lease_add(struct lease_table *t)
 {
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
-        if (!t->leases[i].used) {
-            t->leases[i] = (struct lease){.used = true, .sequence = ++t->last_sequence};
-            return &t->leases[i];
-        }
-    return NULL;
+    struct lease *l = place_find(t);
+
+    if (l)
+        *l = (struct lease){.used = true, .sequence = ++t->last_sequence};
+    return l;
 }
 
 /* Two that are equally old stand in the order of the table. */
@@ -49,8 +75,8 @@ struct lease *lease_next(struct lease_table *t, const struct lease *after)
 {
     struct lease *next = NULL;
 
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
-        struct lease *l = &t->leases[i];
+    for (unsigned i = 0; i < lease_table_size(t); i++) {
+        struct lease *l = lease_at(t, i);
 
         if (l->used && (!after || is_later(l, after)) && (!next || is_later(next, l)))
             next = l;
@@ -58,20 +84,41 @@ struct lease *lease_next(struct lease_table *t, const struct lease *after)
     return next;
 }
 
-static bool is_signal_knob(const char *knob)
+bool lease_is_ours(const struct lease *l, uint64_t value)
 {
-    return strncmp(knob, JOURNAL_SIGSTOP, strlen(JOURNAL_SIGSTOP)) == 0;
+    return l->drift != LEASE_YIELDED && (value == l->ours || value == l->ours_before);
+}
+
+static bool begins_with(const char *knob, const char *prefix)
+{
+    return strncmp(knob, prefix, strlen(prefix)) == 0;
+}
+
+/* Of "PREFIX:PID"; 0: it is none. */
+static pid_t knob_pid(const char *knob, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    uint64_t pid;
+
+    if (!begins_with(knob, prefix) || knob[n] != ':' || knob[n + 1] == '0' ||
+        text_parse_u64(text_from(knob + n + 1), &pid) < 0 || pid > INT_MAX)
+        return 0;
+    return (pid_t)pid;
 }
 
 pid_t lease_pid(const struct lease *l)
 {
-    size_t n = strlen(JOURNAL_SIGSTOP);
-    uint64_t pid;
+    return knob_pid(l->knob, JOURNAL_SIGSTOP);
+}
 
-    if (!is_signal_knob(l->knob) || l->knob[n] != ':' || l->knob[n + 1] == '0' ||
-        text_parse_u64(text_from(l->knob + n + 1), &pid) < 0 || pid > INT_MAX)
-        return 0;
-    return (pid_t)pid;
+pid_t lease_score_pid(const struct lease *l)
+{
+    return knob_pid(l->knob, JOURNAL_SCORE);
+}
+
+void lease_score_knob(char ret[static JOURNAL_KNOB_MAX], pid_t pid)
+{
+    (void)snprintf(ret, JOURNAL_KNOB_MAX, "%s:%d", JOURNAL_SCORE, (int)pid);
 }
 
 bool lease_is_pause(const struct lease *l)
@@ -91,7 +138,11 @@ void lease_pause_knob(char ret[static JOURNAL_KNOB_MAX], pid_t pid)
  * pause is nothing but a pause, so that undoing one never stops anything. */
 static bool is_good(const struct lease *l, bool with_values)
 {
-    if (!l->knob[0] || strchr(l->knob, '/') || (is_signal_knob(l->knob) && lease_pid(l) == 0))
+    if (!l->knob[0] || strchr(l->knob, '/') || (begins_with(l->knob, JOURNAL_SIGSTOP) && lease_pid(l) == 0))
+        return false;
+    if (begins_with(l->knob, JOURNAL_SCORE) &&
+        (lease_score_pid(l) == 0 ||
+         (with_values && (l->was > 2 * JOURNAL_SCORE_ZERO || l->ours > 2 * JOURNAL_SCORE_ZERO))))
         return false;
     return !with_values || !lease_is_pause(l) || (l->was == 0 && l->ours == 1);
 }
@@ -105,6 +156,31 @@ static bool value_of(struct text word, const char *key, struct text *ret)
         return false;
     *ret = (struct text){word.at + n + 1, word.length - n - 1};
     return true;
+}
+
+static void skip_blanks(struct text *line) /* only in front: a name may end in a blank */
+{
+    while (line->length > 0 && line->at[0] == ' ')
+        *line = (struct text){line->at + 1, line->length - 1};
+}
+
+static const char *const drifts[] = {[LEASE_REAPPLIED] = "reapplied", [LEASE_YIELDED] = "yielded"};
+
+/* Only of a knob that somebody else has set meanwhile. */
+static int parse_drift(struct text *line, enum lease_drift *ret)
+{
+    struct text rest = *line, word, value;
+
+    if (!text_next_word(&rest, &word) || !value_of(word, "drift", &value))
+        return 0;
+    for (enum lease_drift i = LEASE_REAPPLIED; i <= LEASE_YIELDED; i++)
+        if (text_equal(value, drifts[i])) {
+            *ret = i;
+            *line = rest;
+            skip_blanks(line);
+            return 0;
+        }
+    return -EBADMSG;
 }
 
 /* The fields of a line in their fixed order; the path is the rest, since it may hold blanks. */
@@ -136,8 +212,9 @@ static int parse_fields(struct text line, bool with_values, struct lease *ret)
         if (r < 0)
             return r;
     }
-    while (line.length > 0 && line.at[0] == ' ') /* only in front: a name may end in a blank */
-        line = (struct text){line.at + 1, line.length - 1};
+    skip_blanks(&line);
+    if (with_values && parse_drift(&line, &l.drift) < 0)
+        return -EBADMSG;
     if (!value_of(line, "path", &value))
         return -EBADMSG;
     r = text_copy(value, l.path, sizeof(l.path));
@@ -222,12 +299,17 @@ void journal_parse(const char *buf, size_t length, const char *boot_id, struct l
     struct reading g = {.table = ret_table, .boot_id = boot_id};
     struct text rest = {buf, length}, line;
 
-    memset(ret_table, 0, sizeof(*ret_table));
+    table_clear(ret_table);
     while (rest.length > 0 && rest.at[rest.length - 1] != '\n')
         rest.length--;
     while (text_next_line(&rest, &line))
         read_line(&g, line);
     *ret_bad = g.bad;
+}
+
+static size_t size_max(const struct lease_table *t)
+{
+    return t->more ? JOURNAL_LARGE_SIZE_MAX : JOURNAL_SIZE_MAX;
 }
 
 static int read_boot_id(int root_fd, char ret[40])
@@ -275,21 +357,22 @@ static int read_lines(int fd, struct reading *g, size_t *ret_whole)
         memmove(buf, buf + at, held - at);
         held -= at;
         offset += at;
-        if (offset > JOURNAL_SIZE_MAX)
+        if (offset > size_max(g->table))
             return -EFBIG;
     }
     *ret_whole = whole;
     return 0;
 }
 
-static int load(int runtime_fd, const char *boot_id, struct lease_table *ret_table, size_t *ret_whole)
+static int load(int runtime_fd, const char *name, const char *boot_id, struct lease_table *ret_table,
+                size_t *ret_whole)
 {
     struct reading g = {.table = ret_table, .boot_id = boot_id};
-    _cleanup_close_ int fd = file_open_read(runtime_fd, JOURNAL_NAME);
+    _cleanup_close_ int fd = file_open_read(runtime_fd, name);
 
     if (fd < 0)
         return fd;
-    memset(ret_table, 0, sizeof(*ret_table));
+    table_clear(ret_table);
     return read_lines(fd, &g, ret_whole);
 }
 
@@ -306,25 +389,36 @@ static int seek_end(struct journal *j)
 
 int journal_load(int root_fd, int runtime_fd, struct lease_table *ret_table)
 {
+    return journal_load_named(JOURNAL_NAME, root_fd, runtime_fd, ret_table);
+}
+
+int journal_load_named(const char *name, int root_fd, int runtime_fd, struct lease_table *ret_table)
+{
     char boot_id[40];
     size_t whole;
     int r = read_boot_id(root_fd, boot_id);
 
-    return r < 0 ? r : load(runtime_fd, boot_id, ret_table, &whole);
+    return r < 0 ? r : load(runtime_fd, name, boot_id, ret_table, &whole);
 }
 
 int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
 {
+    return journal_open_named(j, JOURNAL_NAME, root_fd, runtime_fd, ret_table);
+}
+
+int journal_open_named(struct journal *j, const char *name, int root_fd, int runtime_fd,
+                       struct lease_table *ret_table)
+{
     size_t whole;
     int r;
 
-    *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
+    *j = (struct journal){.name = name, .dir_fd = runtime_fd, .fd = -1, .size_max = size_max(ret_table)};
     r = read_boot_id(root_fd, j->boot_id);
     if (r < 0)
         return r;
-    r = load(runtime_fd, j->boot_id, ret_table, &whole);
+    r = load(runtime_fd, name, j->boot_id, ret_table, &whole);
     if (r == -ENOENT)
-        memset(ret_table, 0, sizeof(*ret_table));
+        table_clear(ret_table);
     else if (r < 0)
         return r;
     return journal_rewrite(j, ret_table);
@@ -335,10 +429,11 @@ int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct
     size_t whole;
     int r;
 
-    *j = (struct journal){.dir_fd = runtime_fd, .fd = -1};
+    *j = (struct journal){
+        .name = JOURNAL_NAME, .dir_fd = runtime_fd, .fd = -1, .size_max = size_max(ret_table)};
     r = read_boot_id(root_fd, j->boot_id);
     if (r == 0)
-        r = load(runtime_fd, j->boot_id, ret_table, &whole);
+        r = load(runtime_fd, JOURNAL_NAME, j->boot_id, ret_table, &whole);
     if (r < 0)
         return r;
     j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
@@ -370,6 +465,8 @@ static void format_lease(struct buffer *b, const struct lease *l, uint64_t ours)
     buffer_appendf(b, "lease id=%ju knob=%s", (uintmax_t)l->cgroup_id, l->knob);
     append_u64_or_max(b, "was", l->was);
     append_u64_or_max(b, "ours", ours);
+    if (l->drift != LEASE_KEPT)
+        buffer_appendf(b, " drift=%s", drifts[l->drift]);
     buffer_appendf(b, " path=%s\n", l->path);
 }
 
@@ -382,7 +479,7 @@ static int append_text(struct journal *j, const struct buffer *b)
         return -ENAMETOOLONG;
     if (j->fd < 0)
         return -EBADF;
-    if (j->size + b->length > JOURNAL_SIZE_MAX)
+    if (j->size + b->length > j->size_max)
         return -EFBIG; /* it could not be read back */
     do
         n = write(j->fd, b->data, b->length); /* O_APPEND: two writers never overwrite each other */
@@ -457,20 +554,22 @@ static int append_all(struct journal *j, struct lease_table *table)
 
 int journal_rewrite(struct journal *j, struct lease_table *table)
 {
+    char new_name[NAME_MAX_BYTES];
     struct journal fresh = *j;
     int r;
 
+    (void)snprintf(new_name, sizeof(new_name), "%s" NEW_SUFFIX, j->name);
     fresh.size = 0;
-    fresh.fd = openat(j->dir_fd, JOURNAL_NEW_NAME,
-                      O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fresh.fd =
+        openat(j->dir_fd, new_name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fresh.fd < 0)
         return -errno;
     r = append_all(&fresh, table);
-    if (r == 0 && renameat(j->dir_fd, JOURNAL_NEW_NAME, j->dir_fd, JOURNAL_NAME) < 0)
+    if (r == 0 && renameat(j->dir_fd, new_name, j->dir_fd, j->name) < 0)
         r = -errno;
     if (r < 0) {
         (void)close(fresh.fd);
-        (void)unlinkat(j->dir_fd, JOURNAL_NEW_NAME, 0);
+        (void)unlinkat(j->dir_fd, new_name, 0);
         return r;
     }
     fresh.fresh_size = fresh.size;

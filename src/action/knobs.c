@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "action/score.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "kernel/file.h"
@@ -34,11 +35,6 @@ static int open_and_read(const struct knobs *k, const char *path, const char *kn
     return 0;
 }
 
-static bool is_ours(const struct lease *l, uint64_t value)
-{
-    return value == l->ours || value == l->ours_before;
-}
-
 int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_state *ret)
 {
     struct knob_state s = {0};
@@ -49,7 +45,7 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
     if (r < 0)
         return r;
     l = lease_find(k->table, s.id, knob);
-    s.ours = l && is_ours(l, s.value);
+    s.ours = l && lease_is_ours(l, s.value);
     s.foreign = s.ours ? l->was : s.value;
     *ret = s;
     return 0;
@@ -62,7 +58,7 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
         k->fight_since_usec = now_usec;
         k->fight_count = 0;
     }
-    return k->fight_count >= KNOBS_FIGHT_MAX;
+    return !k->insist && k->fight_count >= KNOBS_FIGHT_MAX;
 }
 
 /* 1: handed over, 0: it stands, or negative errno. */
@@ -165,32 +161,35 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
 {
     struct lease next = *l;
 
+    if (l->drift == LEASE_YIELDED)
+        return 0;
     if (current == l->ours)
         l->pending_until_usec = 0;
     if (current == l->ours && value == l->ours)
         return 0;
-    if (l->pending_until_usec != 0 && (is_ours(l, current) || current == l->was))
+    if (l->pending_until_usec != 0 && (lease_is_ours(l, current) || current == l->was))
         return wait_or_repeat(k, l, fd, current, now_usec);
-    if (!is_ours(l, current)) {
+    if (!lease_is_ours(l, current)) {
         if (is_fight(k, now_usec))
             return 0;
         k->drifts++;
         k->fight_count++;
         next.was = current;
     }
-    next.ours_before = is_ours(l, current) ? current : l->ours;
+    next.ours_before = lease_is_ours(l, current) ? current : l->ours;
     next.ours = value;
     next.pending_until_usec = 0;
     return change(k, l, &next, fd, current, now_usec);
 }
 
-/* What the kernel makes of a value: whole pages, which on some machines have 64 KiB. A value that it would
+/* What the kernel makes of a size: whole pages, which on some machines have 64 KiB. A value that it would
  * round would never read back as ours. */
-static uint64_t whole_pages(uint64_t value)
+static uint64_t whole_pages(const char *knob, uint64_t value)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    bool size = strncmp(knob, "memory.", 7) == 0 && strcmp(knob, "memory.oom.group") != 0;
 
-    return value == UINT64_MAX || page == 0 ? value : value / page * page;
+    return !size || value == UINT64_MAX || page == 0 ? value : value / page * page;
 }
 
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
@@ -202,7 +201,7 @@ int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t va
 
     if (r == 0 && k->dry_run)
         return 0;
-    value = whole_pages(value);
+    value = whole_pages(knob, value);
     l = r == 0 ? lease_find(k->table, id, knob) : NULL;
     if (l) {
         r = apply_again(k, l, value, fd, current, now_usec);
@@ -248,6 +247,16 @@ static int release(struct knobs *k, struct lease *l, int result)
         k->last_error = r;
     l->used = false;
     return result;
+}
+
+void knobs_note_drift(struct knobs *k, struct lease *l, enum lease_drift drift)
+{
+    int r;
+
+    l->drift = drift;
+    r = journal_append_lease(k->journal, l);
+    if (r < 0)
+        k->last_error = r; /* a successor may set it once more */
 }
 
 void knobs_forget(struct knobs *k, struct lease *l)
@@ -308,12 +317,14 @@ int knobs_restore(struct knobs *k, struct lease *l)
 
     if (lease_pid(l) > 0)
         return continue_process(k, l);
+    if (lease_score_pid(l) > 0)
+        return score_restore(k, l);
     r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
     if (r == -ENOENT || r == -ENODEV)
         return release(k, l, 0);
     if (r < 0)
         return r;
-    if (id != l->cgroup_id || !is_ours(l, current))
+    if (id != l->cgroup_id || !lease_is_ours(l, current))
         return release(k, l, 0);
     if (current != l->was) {
         r = write_value(k, fd, l, current, l->was);
@@ -350,15 +361,15 @@ unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_fa
     while ((l = lease_next(k->table, l)))
         if (lease_is_pause(l))
             restore_one(k, l, &done);
-    for (unsigned i = JOURNAL_LEASES_MAX; i-- > 0;)
-        if (k->table->leases[i].used && !lease_is_pause(&k->table->leases[i]))
-            restore_one(k, &k->table->leases[i], &done);
+    for (unsigned i = lease_table_size(k->table); i-- > 0;)
+        if (lease_at(k->table, i)->used && !lease_is_pause(lease_at(k->table, i)))
+            restore_one(k, lease_at(k->table, i), &done);
     *ret_left = done.left;
     *ret_failed = done.failed;
     return done.restored;
 }
 
-static bool still_stands(const struct knobs *k, const struct lease *l)
+bool knobs_stands(const struct knobs *k, const struct lease *l)
 {
     _cleanup_close_ int fd = -1;
     uint64_t id, current;
@@ -366,8 +377,10 @@ static bool still_stands(const struct knobs *k, const struct lease *l)
 
     if (lease_pid(l) > 0)
         return open_process(k, l, &stopped, &fd) == 1 && stopped;
+    if (lease_score_pid(l) > 0)
+        return score_stands(k, l);
     return open_and_read(k, l->path, l->knob, &id, &current, &fd) == 0 && id == l->cgroup_id &&
-           is_ours(l, current);
+           lease_is_ours(l, current);
 }
 
 void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,
@@ -377,7 +390,7 @@ void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *
     struct lease *l = NULL;
 
     while ((l = lease_next(k->table, l))) {
-        if (still_stands(k, l) && wanted(user, l))
+        if (knobs_stands(k, l) && wanted(user, l))
             adopted++;
         else
             restored += knobs_restore(k, l) == 1;

@@ -30,9 +30,14 @@ struct knobs {
     struct lease_table *table;
     knobs_write_fn write;
     void *user;
+    /* Told where `yields` came to something; may be NULL. */
+    void (*drifted)(void *user, const struct lease *l, uint64_t found, uint64_t ours);
     int root_fd;  /* whose /proc tells who a pid is */
     bool signals; /* may let processes run again by pid: not in a recorded tree */
     bool dry_run;
+    bool insist; /* who overwrites us is overwritten, however often: an operator asks for it, once, or the
+                    caller counts */
+    bool yields; /* an oom_score_adj that somebody else sets is his for good: else, until the next apply */
     uint64_t drifts; /* values of ours that somebody else replaced */
     uint64_t failures;
     int last_error;
@@ -55,11 +60,17 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value,
                 uint64_t now_usec) _nodiscard_;
 
+/* Whether it is the same cgroup, or process, still, and the value ours. */
+bool knobs_stands(const struct knobs *k, const struct lease *l);
+
 /* For the pauses (action/pause), which write for themselves: the lease and its line in the journal, before
  * anything is touched. *next: all but sequence. */
 int knobs_take(struct knobs *k, const struct lease *next, struct lease **ret) _nodiscard_;
 /* The lease is over, and nothing is written but that. */
 void knobs_forget(struct knobs *k, struct lease *l);
+
+/* Whose a value is that was overwritten is written down, too, so that a successor goes by it. */
+void knobs_note_drift(struct knobs *k, struct lease *l, enum lease_drift drift);
 
 /* Puts every lease back that is still ours, and forgets all: pauses first, the oldest first. Returns how many
  * were restored; *ret_left counts those that were left alone because the value or the cgroup is not ours any

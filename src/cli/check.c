@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "action/journal.h"
 #include "base/macros.h"
 #include "cli/cli.h"
 #include "cli/managers.h"
@@ -262,6 +263,25 @@ static void check_classes(struct check *c)
     check_group_limits(c, groups, s.group_count);
 }
 
+/* Without a headroomd that keeps what QoS= asks for, who has set it, but never applied it, is told. */
+static void check_qos(struct check *c)
+{
+    bool applied = faccessat(c->root_fd, "run/headroom/" JOURNAL_QOS_NAME, F_OK, 0) == 0;
+
+    for (unsigned i = 0; i < c->config.class_count; i++) {
+        if (c->config.classes[i].qos == QOS_UNSET)
+            continue;
+        if (applied)
+            add(c, VERDICT_OK, "QoS", "has been applied; see headroom qos plan for what stands now");
+        else
+            add(c, VERDICT_WARN, "QoS",
+                "[Class %s] has QoS=, which is not applied. Cure: start headroomd, which keeps it, or "
+                "headroom qos apply",
+                c->config.classes[i].name);
+        return;
+    }
+}
+
 static void check_managers(struct check *c)
 {
     struct manager found[MANAGERS_MAX];
@@ -368,5 +388,6 @@ int cli_check(const struct cli_options *o, int argc, char **argv)
     check_psi(&c);
     check_managers(&c);
     check_hooks(&c);
+    check_qos(&c);
     return print(&c, o->json);
 }

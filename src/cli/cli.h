@@ -28,6 +28,7 @@ int cli_explain(const struct cli_options *o, int argc, char **argv);
 int cli_events(const struct cli_options *o, int argc, char **argv);
 int cli_config(const struct cli_options *o, int argc, char **argv);
 int cli_reload(const struct cli_options *o, int argc, char **argv);
+int cli_qos(const struct cli_options *o, int argc, char **argv);
 int cli_undo(const struct cli_options *o, int argc, char **argv);
 int cli_pause(const struct cli_options *o, int argc, char **argv);
 int cli_resume(const struct cli_options *o, int argc, char **argv);

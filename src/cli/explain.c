@@ -145,12 +145,42 @@ static void print_outcome(const json_t *d, const struct decision_words *w)
                  cli_usec(get(d, "signal_usec")), cli_usec(get(d, "outcome_usec")));
 }
 
+/* The knobs that somebody else has set, of a decision of that kind. */
+static bool is_drift(const json_t *d)
+{
+    return strcmp(text(d, "action"), "drift") == 0;
+}
+
+static void print_knob_value(const json_t *k, const char *key)
+{
+    if (json_is_null(get(k, key)))
+        (void)printf("max");
+    else
+        (void)printf("%lld", (long long)number(k, key));
+}
+
+static void print_knob(const json_t *k)
+{
+    (void)printf("%s %s: ours was ", text(k, "group"), text(k, "knob"));
+    print_knob_value(k, "ours");
+    (void)printf(", somebody set ");
+    print_knob_value(k, "found");
+    (void)printf("%s", strcmp(text(k, "done"), "reapplied") == 0 ? "; set again, once" : "; left to him");
+}
+
 static void print_decision(const json_t *d)
 {
     const struct decision_words *w = words_of(d);
     const json_t *room = get(d, "room");
     json_int_t left = number(room, "room_bytes");
 
+    if (is_drift(d)) {
+        (void)printf("decision %lld: knobs that are kept for QoS= were set by somebody else, seen at ",
+                     (long long)number(d, "id"));
+        print_when(d);
+        (void)printf("\n\n");
+        return;
+    }
     (void)printf("decision %lld: %s%s, at ", (long long)number(d, "id"), text(d, "action"),
                  json_is_true(get(d, "dry_run")) ? " (dry run: nothing was done)" : "");
     print_when(d);
@@ -179,6 +209,11 @@ static void print_decision(const json_t *d)
 
 static void print_candidate(const struct decision_words *w, const json_t *c)
 {
+    if (text(c, "knob")[0]) {
+        print_knob(c);
+        (void)printf("\n");
+        return;
+    }
     (void)printf("%-44s %-12s %8lld %8s %8s", text(c, "group"), text(c, "class"),
                  (long long)number(c, "priority"), cli_bytes(get(c, "expected_bytes")),
                  cli_usec(get(c, "progress_usec")));
@@ -250,6 +285,20 @@ static void print_what_came(const json_t *d)
         (void)printf("%s%s\n", some ? "; freed " : " nobody", some ? cli_bytes(get(d, "freed_bytes")) : "");
 }
 
+static void print_drift(const json_t *d)
+{
+    const json_t *k;
+    size_t i;
+
+    json_array_foreach(get(d, "victims"), i, k)
+    {
+        print_when(d);
+        (void)printf(" #%lld drift: ", (long long)number(d, "id"));
+        print_knob(k);
+        (void)printf("\n");
+    }
+}
+
 static int on_event(void *user, json_t *parameters)
 {
     const struct cli_options *o = user;
@@ -261,6 +310,8 @@ static int on_event(void *user, json_t *parameters)
     if (o->json) {
         (void)json_dumpf(d, stdout, JSON_COMPACT);
         (void)printf("\n");
+    } else if (is_drift(d)) {
+        print_drift(d);
     } else {
         print_when(d);
         (void)printf(" #%lld %s%s, needed %s, %s:", (long long)number(d, "id"), text(d, "action"),

@@ -20,6 +20,8 @@ static const struct {
     {"pause", cli_pause, "pause GROUP: a path below /sys/fs/cgroup, or PATH#PID"},
     {"resume", cli_resume, "let GROUP run again"},
     {"hold", cli_hold, "no action by headroomd for a DURATION, such as 30min or 1h; 0 ends it"},
+    {"qos", cli_qos,
+     "plan: what the memory knobs of each group are and are to be; apply: set them; undo (needs no daemon)"},
     {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
 };
 
@@ -31,7 +33,7 @@ static void print_usage(FILE *to)
     (void)fprintf(
         to, "\n  --json           data for machines: sizes in bytes, times in microseconds\n"
             "  --socket PATH    the daemon's socket (default /run/headroom/headroom.sock)\n"
-            "  --config FILE    the configuration that `check` and `config show` read\n"
+            "  --config FILE    the configuration that `check`, `config show` and `qos` read\n"
             "  --sysroot DIR    look at DIR instead of / (recorded trees)\n"
             "  -f, --follow     events: go on with those that come\n"
             "  --since TIME     events: none that are older, such as 90s, 10min, 2h\n"

@@ -104,6 +104,11 @@ static void print_actions(const json_t *status)
                  (long long)json_array_size(get(status, "pauses")) +
                      (long long)number(status, "pauses_left_out"));
     print_pauses(status);
+    if (get(status, "qos"))
+        (void)printf("qos:       %lld knobs kept of %lld cgroups, %lld left to others who set them\n",
+                     (long long)number(get(status, "qos"), "leases"),
+                     (long long)number(get(status, "qos"), "groups"),
+                     (long long)number(get(status, "qos"), "yielded"));
     if (number(counters, "reclaimed_bytes") > 0)
         (void)printf("reclaimed: %s since start\n", cli_bytes(get(counters, "reclaimed_bytes")));
     if (number(counters, "decisions") > 0)

@@ -141,6 +141,34 @@ static void check_class_actions(struct draft *d, unsigned index)
     }
 }
 
+/* What only QoS= gives an effect to; a value that asks for nothing may stand. */
+static void check_class_qos(struct draft *d, unsigned index)
+{
+    const struct class_config *class = &d->config.classes[index];
+    const struct {
+        const char *name;
+        bool asks;
+    } keys[] = {{"Limit", class->limit.kind != AMOUNT_UNSET},
+                {"ThrottleFactor", class->throttle_permyriad != CONFIG_THROTTLE_DEFAULT_PERMYRIAD},
+                {"SwapMax", class->swap_max.kind != AMOUNT_UNSET},
+                {"OomGroup", class->oom_group},
+                {"CpuWeight", class->cpu_weight > 0}};
+
+    if (class->qos != QOS_UNSET && class->unit != UNIT_CGROUP)
+        reader_warning(
+            draft_at(d, *draft_class_origin(d, index, "QoS")),
+            "QoS= of [Class %s] has no effect with Unit=process: a process has no knobs of its own.",
+            class->name);
+    for (size_t i = 0; class->qos == QOS_UNSET && i < ARRAY_SIZE(keys); i++) {
+        const struct config_origin *o = draft_class_origin(d, index, keys[i].name);
+
+        if (o->line > 0 && keys[i].asks)
+            reader_warning(draft_at(d, *o),
+                           "%s= of [Class %s] has no effect without QoS=. Add one, or remove the line.",
+                           keys[i].name, class->name);
+    }
+}
+
 static void check_class(struct draft *d, unsigned index)
 {
     struct class_config *class = &d->config.classes[index];
@@ -151,6 +179,9 @@ static void check_class(struct draft *d, unsigned index)
                      "Match=workload.slice/*.",
                      class->name);
     check_class_actions(d, index);
+    check_class_qos(d, index);
+    if (draft_class_origin(d, index, "OomGroup")->line == 0)
+        class->oom_group = class->retriable && class->qos != QOS_UNSET;
     if (class->request.kind == class->limit.kind && class->limit.value < class->request.value)
         reader_error(draft_at(d, *draft_class_origin(d, index, "Limit")),
                      "Limit= of [Class %s] is less than its Request=. Raise it, or leave it empty.",

@@ -60,10 +60,12 @@ bool value_format_access(const struct key *key, const void *source, struct buffe
     return true;
 }
 
-bool value_format_count(const struct key *key _unused_, const void *source, struct buffer *b)
+bool value_format_count(const struct key *key, const void *source, struct buffer *b)
 {
-    buffer_appendf(b, "%u", *(const unsigned *)source);
-    return true;
+    unsigned n = *(const unsigned *)source;
+
+    buffer_appendf(b, "%u", n);
+    return key->unset == 0 || n != key->unset - 1;
 }
 
 bool value_format_duration(const struct key *key _unused_, const void *source, struct buffer *b)
@@ -92,6 +94,18 @@ bool value_format_amount(const struct key *key, const void *source, struct buffe
         buffer_append(b, "%");
         break;
     }
+    return true;
+}
+
+bool value_format_factor(const struct key *key _unused_, const void *source, struct buffer *b)
+{
+    unsigned permyriad = *(const unsigned *)source, rest = permyriad % PERMYRIAD, digits = 4;
+
+    buffer_appendf(b, "%u", permyriad / (unsigned)PERMYRIAD);
+    for (; rest > 0 && rest % 10 == 0; digits--)
+        rest /= 10;
+    if (rest > 0)
+        buffer_appendf(b, ".%0*u", (int)digits, rest);
     return true;
 }
 
@@ -209,7 +223,7 @@ void key_format_form(const struct key *key, struct buffer *b)
         buffer_append(b, " to ");
         append_exact(b, key->max, usec_units);
     } else {
-        buffer_appendf(b, "%sa size or %% of memory%s", key->auto_allowed ? "auto, " : "",
-                       key->empty_allowed ? ", or empty" : "");
+        buffer_appendf(b, "%sa size or %% of %s%s", key->auto_allowed ? "auto, " : "",
+                       key->of ? key->of : "memory", key->empty_allowed ? ", or empty" : "");
     }
 }

@@ -34,7 +34,12 @@ static const struct choice unit_kinds[] = {
 static const struct choice qos_tiers[] = {{"guaranteed", QOS_GUARANTEED, false},
                                           {"burstable", QOS_BURSTABLE, false},
                                           {"besteffort", QOS_BESTEFFORT, false},
+                                          {"kubernetes", QOS_KUBERNETES, false},
                                           {NULL, 0, false}};
+static const struct choice kubelet_knobs[] = {
+    {"leave", KUBELET_KNOBS_LEAVE, false}, {"set", KUBELET_KNOBS_SET, false}, {NULL, 0, false}};
+static const struct choice drifts[] = {
+    {"reapply", DRIFT_REAPPLY, false}, {"yield", DRIFT_YIELD, false}, {NULL, 0, false}};
 static const struct choice actions[] = {{"notify", ACTION_NOTIFY, true},
                                         {"reclaim", ACTION_RECLAIM, false},
                                         {"pause", ACTION_PAUSE, false},
@@ -118,6 +123,16 @@ static const struct key keys[] = {
      .help = "Told when the level changes (calm, low, medium, critical)."},
     {"HookTimeout", NODE_FIELD(hook_timeout_usec), KIND(duration), .min = 10 * USEC_PER_MSEC, .max = MINUTE,
      .help = "A hook that takes longer is killed with its children. Short, since the next one waits for it."},
+    {"KubeletKnobs", NODE_FIELD(kubelet_knobs), KIND(choice), .choices = kubelet_knobs,
+     .help =
+         "Whether QoS= may set memory.min and memory.low of kubepods, its tiers and its pods, which are the "
+         "kubelet's: it may write them anew each minute, so by default they are left to it."},
+    {"Drift", NODE_FIELD(drift), KIND(choice), .choices = drifts,
+     .help =
+         "What headroomd does when somebody else sets a knob that it keeps for QoS=. reapply: it sets the "
+         "value again, once, and then leaves it to him; yield: it leaves it at once. Never a fight: both "
+         "would "
+         "only lose to each other. Tighter values are left in any case."},
     {"MoveProcesses", .section = SECTION_NODE, KIND(boolean), .unstored = true, .later = true,
      .help = "In a container, move processes out of the hierarchy's root so that it can be divided."},
 
@@ -143,13 +158,30 @@ static const struct key keys[] = {
      .help = "With Unit=process, only processes of this user. Not set: anybody's."},
     {"Priority", CLASS_FIELD(priority), KIND(count), .max = CONFIG_PRIORITY_PROTECTED,
      .help = "Lower is given up first; 1000 is protected. The default leaves room on both sides."},
-    {"QoS", CLASS_FIELD(qos), KIND(choice), .choices = qos_tiers, .unset = QOS_UNSET + 1, .later = true,
-     .help = "The tier of the class, which decides its memory.min, memory.low and memory.high."},
+    {"QoS", CLASS_FIELD(qos), KIND(choice), .choices = qos_tiers, .unset = QOS_UNSET + 1,
+     .help =
+         "The tier of the class, from which `headroom qos` takes memory.min, low, high and swap.max of its "
+         "groups. kubernetes: that of the pod, which its path tells. Not set: nothing of the kind is set."},
     {"Request", CLASS_FIELD(request), KIND(amount), .max = ALL_OF_IT, .empty_allowed = true,
      .help = "What a group of the class is to have: those that hold more go before those that do not, and "
              "are expected to grow up to it. Empty: what groups of the class have come to is learned."},
     {"Limit", CLASS_FIELD(limit), KIND(amount), .min = 1, .max = ALL_OF_IT, .empty_allowed = true,
-     .later = true, .help = "What a group of the class may have at most. Empty: no more than all may."},
+     .help = "What a group of the class may have at most: its memory.max, with QoS=. Empty: no more than all "
+             "may."},
+    {"ThrottleFactor", CLASS_FIELD(throttle_permyriad), KIND(factor), .form = "a factor from 0 to 1",
+     .help =
+         "With QoS=, where memory.high stands between request and limit; 0 sets none. The default is that "
+         "of Kubernetes' memory QoS."},
+    {"SwapMax", CLASS_FIELD(swap_max), KIND(amount), .max = ALL_OF_IT, .empty_allowed = true, .of = "swap",
+     .help =
+         "With QoS=, how much swap a group may take. Empty: by its tier; burstable gets the share of swap "
+         "that its request is of memory, the others none."},
+    {"OomGroup", CLASS_FIELD(oom_group), KIND(boolean), .standard = "yes where Retriable=yes, else no",
+     .help =
+         "With QoS=, that the kernel's killer takes a group whole: half a task is worth nothing where the "
+         "whole is run again."},
+    {"CpuWeight", CLASS_FIELD(cpu_weight), KIND(count), .min = 1, .max = 10000, .unset = 1,
+     .help = "With QoS=, the cpu.weight of a group. Not set: it is left as it is."},
     {"Retriable", CLASS_FIELD(retriable), KIND(boolean),
      .help = "Somebody starts again what was killed, so it goes before others of the same priority."},
     {"Actions", CLASS_FIELD(actions), KIND(actions),

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "config/reader.h"
 
-#define KEYS_MAX 48
+#define KEYS_MAX 56
 
 enum section {
     SECTION_NONE,
@@ -45,9 +45,10 @@ struct key {
     bool auto_allowed;
     bool empty_allowed;
     const struct choice *choices;
-    unsigned unset;       /* of choices: the value that stands for "not set", plus 1; 0: there is none */
-    uint64_t min;         /* of counts and durations (µs); of bytes */
-    uint64_t max;         /* of counts and durations; of a percentage in permyriad */
+    unsigned unset; /* of choices and counts: the value that stands for "not set", plus 1; 0: there is none */
+    const char *of; /* of amounts: what a percentage is of; NULL: memory */
+    uint64_t min;   /* of counts and durations (µs); of bytes */
+    uint64_t max;   /* of counts and durations; of a percentage in permyriad */
     const char *form;     /* what a value looks like; NULL: that follows from the fields above */
     const char *standard; /* the default in words; NULL: what config_init_defaults() gives */
     const char *help;     /* what it is for, and why the default is what it is */

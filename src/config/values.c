@@ -187,9 +187,9 @@ int value_parse_amount(const struct key *key, struct reader *reader, struct text
         a.kind = AMOUNT_PERMYRIAD;
         r = units_parse_permyriad(value, &a.value);
         if (r == -ERANGE || (r == 0 && a.value > key->max))
-            return value_refuse(key, reader, value,
-                                "is out of range. Write at most %u.%02u%% of the node's memory.",
-                                (unsigned)(key->max / 100), (unsigned)(key->max % 100));
+            return value_refuse(
+                key, reader, value, "is out of range. Write at most %u.%02u%% of the node's %s.",
+                (unsigned)(key->max / 100), (unsigned)(key->max % 100), key->of ? key->of : "memory");
         if (r < 0)
             return value_refuse(
                 key, reader, value,
@@ -210,6 +210,50 @@ int value_parse_amount(const struct key *key, struct reader *reader, struct text
      * bytes. */
     amount->kind = a.kind;
     amount->value = a.value;
+    return 0;
+}
+
+/* "0.9", as Kubernetes has it, with at most four decimals; or "90%". Permyriad. */
+static int factor_read(struct text value, uint64_t *ret)
+{
+    uint64_t scale = PERMYRIAD, sum = 0;
+    bool point = false, digits = false;
+
+    if (value.length > 0 && value.at[value.length - 1] == '%')
+        return units_parse_permyriad(value, ret);
+    for (size_t i = 0; i < value.length; i++) {
+        char c = value.at[i];
+
+        if (c == '.' && !point && digits) {
+            point = true;
+            continue;
+        }
+        scale /= point ? 10 : 1;
+        if (c < '0' || c > '9' || scale == 0)
+            return -EINVAL;
+        digits = true;
+        sum = point ? sum + (uint64_t)(c - '0') * scale : sum * 10 + (uint64_t)(c - '0') * PERMYRIAD;
+        if (sum > PERMYRIAD)
+            return -ERANGE;
+    }
+    if (!digits || (value.at[value.length - 1] == '.'))
+        return -EINVAL;
+    *ret = sum;
+    return 0;
+}
+
+int value_parse_factor(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    uint64_t permyriad;
+    int r = factor_read(value, &permyriad);
+
+    if (r == -ERANGE)
+        return value_refuse(key, reader, value, "is out of range. Write a factor from 0 to 1.");
+    if (r < 0)
+        return value_refuse(
+            key, reader, value,
+            "is not a factor. Write for example 0.9 or 90%%, with at most four decimals; 0 for none.");
+    *(unsigned *)destination = (unsigned)permyriad;
     return 0;
 }
 

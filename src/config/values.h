@@ -9,6 +9,7 @@ int value_parse_access(const struct key *key, struct reader *reader, struct text
 int value_parse_count(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_duration(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_amount(const struct key *key, struct reader *reader, struct text value, void *destination);
+int value_parse_factor(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_pressure(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_actions(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_workload(const struct key *key, struct reader *reader, struct text value, void *destination);
@@ -25,6 +26,7 @@ bool value_format_access(const struct key *key, const void *source, struct buffe
 bool value_format_count(const struct key *key, const void *source, struct buffer *b);
 bool value_format_duration(const struct key *key, const void *source, struct buffer *b);
 bool value_format_amount(const struct key *key, const void *source, struct buffer *b);
+bool value_format_factor(const struct key *key, const void *source, struct buffer *b);
 bool value_format_pressure(const struct key *key, const void *source, struct buffer *b);
 bool value_format_actions(const struct key *key, const void *source, struct buffer *b);
 bool value_format_workload(const struct key *key, const void *source, struct buffer *b);

@@ -195,6 +195,7 @@ static void apply(struct daemon *d, uint64_t limit_before, bool domain, struct b
         isolate_note_above_limit(d);
     memset(d->high_wanted, 0, sizeof(d->high_wanted));
     isolate_drop_unwanted(d);
+    keeping_publish(d);
     monitor_set_configure(&d->monitors, &d->config,
                           monitor_factory_kinds(&d->config, d->reader.isolate, d->dry_run));
     d->control.access_all = d->config.status_access_all;

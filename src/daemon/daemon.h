@@ -9,6 +9,8 @@
  *   reclaiming.c  memory pushed out to swap, by the worker
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
+ *   keeping.c   memory QoS: what its keeper is given, and what it tells
+ *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it
  *   guardian.c  the companion that acts when the loop does not
  *   outlook.c   who would be next, for the status
  *   reload.c    the configuration: read at the start, and anew while we run
@@ -27,6 +29,7 @@
 #include "action/knobs.h"
 #include "action/pause.h"
 #include "action/worker.h"
+#include "daemon/keeper.h"
 #include "daemon/reload.h"
 #include "model/config.h"
 #include "model/decision.h"
@@ -72,6 +75,8 @@ struct guardian_options {
     int hook_fd; /* the end of whoever runs hooks */
     struct hook_counts *hook_counts;
     bool hooks; /* some are configured */
+    struct keeper_options keeper;
+    bool keep; /* there is a plan to keep */
     struct reload_source reload;
 };
 
@@ -82,6 +87,13 @@ struct daemon_hooks {
     uint64_t dropped; /* nobody took it in time */
     enum level level_told;
     uint64_t level_told_usec;
+};
+
+struct daemon_keeping {
+    struct keeper_block *block; /* not touched before there is a plan */
+    bool published;
+    struct loop_timer *timer; /* of the drifts in its batch */
+    unsigned batch_count;
 };
 
 struct daemon {
@@ -129,6 +141,7 @@ struct daemon {
     struct companion worker;
     struct companion guardian;
     struct daemon_hooks hooks;
+    struct daemon_keeping keeping;
     struct loop_timer *beat_timer;
     struct loop_timer *hold_timer;
     struct loop_timer *kill_timer;
@@ -254,6 +267,16 @@ void guardian_stop(struct daemon *d);
 bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value);
 void guardian_on_timer(void *user);
 bool guardian_ask_reload(struct daemon *d, uint64_t sequence);
+
+bool guardian_wake_keeper(struct daemon *d);
+
+/* keeping.c */
+int keeping_open(struct daemon *d) _nodiscard_;
+bool keeping_wanted(const struct daemon *d);
+void keeping_publish(struct daemon *d);    /* the configuration is another one */
+void keeping_note_limit(struct daemon *d); /* with each refresh of the knobs */
+void keeping_note(struct daemon *d, const struct keeper_message *m);
+void keeping_fill_status(const struct daemon *d, struct status *s);
 
 /* hooks.c: nothing here waits */
 int hooks_open(struct daemon *d) _nodiscard_;

@@ -22,7 +22,7 @@
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
  * that holds the lock (a killed one), and it lets run what is paused and turns the brake into a fence
  * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block,
- * and keeps the process that runs hooks (action/hook).
+ * and keeps the processes that run hooks (action/hook) and keep the plan of memory QoS (keeper.c).
  */
 
 #define BEAT_USEC USEC_PER_SEC
@@ -36,6 +36,9 @@
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
 #define GUARDIAN_STACK_BYTES 65536
 #define QUEUE_MAX 32
+#define KEEPER_QUEUE_MAX 4 /* of the plan's */
+#define NEWS_MAX 64        /* of the keeper's that are passed on in one go */
+#define NEWS_WAIT_MSEC 50
 
 enum message_kind {
     MESSAGE_BEAT,
@@ -44,6 +47,7 @@ enum message_kind {
     MESSAGE_RELOAD,   /* read the configuration; value: of the request */
     MESSAGE_RELOADED, /* to the loop; value: the same, cgroup_id: enum reload_outcome */
     MESSAGE_FENCED,   /* to the loop */
+    MESSAGE_KEEPER,   /* the plan, or whether there is one, has changed; to the loop: what the keeper says */
     MESSAGE_FAILED,   /* to the loop: systemctl did not do it; it was written plainly */
 };
 
@@ -53,6 +57,11 @@ struct message {
     char knob[WORKER_KNOB_MAX];
     uint64_t cgroup_id;
     uint64_t value;
+};
+
+struct keeper_news {
+    enum message_kind kind;
+    struct keeper_message keeper;
 };
 
 struct guardian {
@@ -73,6 +82,9 @@ struct guardian {
     int child_fd;
     uint64_t child_due_usec;
     struct hook_keeper hooks;
+    struct keeper_child keeper;
+    struct keeper_news news; /* of the keeper's */
+    bool news_wait;          /* the loop had no room for it yet */
     const struct reload_source *reload_source;
     struct reload_child reload;
 };
@@ -160,6 +172,44 @@ static void reload_check(struct guardian *g)
 
     if (reload_child_check(&g->reload, &outcome))
         reload_tell(g, g->reload.sequence, outcome);
+}
+
+/* ---- the keeper of the plan ---- */
+
+/* The brake does not stand in a long queue behind the plan. */
+static bool keeper_waits(const struct guardian *g)
+{
+    return g->news_wait || g->queue_length >= KEEPER_QUEUE_MAX;
+}
+
+static void queue_keepers(struct guardian *g, const struct keeper_message *k)
+{
+    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = k->id, .value = k->ours};
+
+    memcpy(m.path, k->path, sizeof(m.path));
+    memcpy(m.knob, k->knob, sizeof(m.knob));
+    g->queue[g->queue_length++] = m;
+    queue_next(g);
+}
+
+/* One at a time: while the loop does not take it, no other is fetched, and the keeper waits, or drops it. */
+static void pass_on_news(struct guardian *g)
+{
+    for (unsigned i = 0; i < NEWS_MAX; i++) {
+        if (!g->news_wait) {
+            if (keeper_waits(g) || !keeper_child_receive(&g->keeper, &g->news.keeper))
+                return;
+            g->news.kind = MESSAGE_KEEPER;
+        }
+        if (g->news.keeper.kind == KEEPER_PROPERTY) {
+            queue_keepers(g, &g->news.keeper);
+            continue;
+        }
+        g->news_wait =
+            send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN;
+        if (g->news_wait)
+            return;
+    }
 }
 
 /* ---- the dead-man switch ---- */
@@ -268,6 +318,8 @@ static bool receive(struct guardian *g)
         g->bye = true;
     else if (m.kind == MESSAGE_RELOAD)
         reload_start(g, m.value);
+    else if (m.kind == MESSAGE_KEEPER)
+        keeper_child_wake(&g->keeper, clock_now_usec());
     else if (m.kind == MESSAGE_PROPERTY && g->queue_length < QUEUE_MAX) {
         g->queue[g->queue_length++] = m;
         queue_next(g);
@@ -287,16 +339,19 @@ static int wait_msec(struct guardian *g)
         wait = u64_min(wait, u64_sub_floor(g->child_due_usec, now));
     if (g->reload.pid > 0)
         wait = u64_min(wait, u64_sub_floor(g->reload.due_usec, now));
+    if (g->news_wait)
+        wait = u64_min(wait, NEWS_WAIT_MSEC * USEC_PER_MSEC);
     return wait == UINT64_MAX ? -1 : (int)(wait / USEC_PER_MSEC) + 1;
 }
 
 static void guard(struct guardian *g)
 {
     for (;;) {
-        struct pollfd p[4] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
-                              {.fd = g->child_fd, .events = POLLIN},
-                              {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN},
-                              {.fd = g->reload.fd, .events = POLLIN}};
+        struct pollfd p[] = {{.fd = g->bye ? -1 : g->fd, .events = POLLIN},
+                             {.fd = g->child_fd, .events = POLLIN},
+                             {.fd = hook_keeper_fd(&g->hooks, clock_now_usec()), .events = POLLIN},
+                             {.fd = g->reload.fd, .events = POLLIN},
+                             {.fd = keeper_waits(g) ? -1 : g->keeper.fd, .events = POLLIN}};
         int n = poll(p, ARRAY_SIZE(p), wait_msec(g));
 
         if (n < 0 && errno != EINTR)
@@ -310,7 +365,13 @@ static void guard(struct guardian *g)
         child_check(g);
         hook_keeper_check(&g->hooks, n > 0 && (p[2].revents & POLLIN), clock_now_usec());
         reload_check(g);
-        if (g->bye && g->queue_length == 0)
+        pass_on_news(g);
+        keeper_child_check(&g->keeper, clock_now_usec());
+        /* Not before: systemctl is given all memory properties of a unit as they stand, the brake among them.
+         */
+        if (g->bye && g->queue_length == 0 && !g->keeper.bye)
+            keeper_child_bye(&g->keeper);
+        if (g->bye && g->queue_length == 0 && g->keeper.pid == 0 && g->keeper.fd < 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
             fence(g);
@@ -324,6 +385,7 @@ static int guardian_main(int fd, void *user)
 
     g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1, .daemon_pid = o->daemon_pid};
     g.hooks = (struct hook_keeper){.fd = o->hook_fd, .counts = o->hook_counts};
+    g.keeper = (struct keeper_child){.options = o->keeper, .wanted = o->keep, .fd = -1};
     g.reload_source = &o->reload;
     g.reload.fd = -1;
     g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -337,8 +399,10 @@ static int guardian_main(int fd, void *user)
         (void)oom_score_write_adj(g.root_fd, getpid(), -1000);
     if (o->act && o->hooks) /* before memory is locked */
         hook_keeper_start(&g.hooks, clock_now_usec());
+    keeper_child_start(&g.keeper, clock_now_usec());
     (void)memory_lock(GUARDIAN_STACK_BYTES);
     guard(&g);
+    keeper_child_abandon(&g.keeper);
     if (!g.bye)
         mourn(&g);
     (void)log_flush();
@@ -350,10 +414,15 @@ static int guardian_main(int fd, void *user)
 static void on_guardian(void *user, int fd, uint32_t events)
 {
     struct daemon *d = user;
+    union {
+        struct message m;
+        struct keeper_news news;
+    } of;
     struct message m;
-    ssize_t n = companion_receive(&d->guardian, &m, sizeof(m));
+    ssize_t n = companion_receive(&d->guardian, &of, sizeof(of));
 
     (void)events;
+    m = of.m;
     if (n == -EAGAIN)
         return;
     if (n <= 0) {
@@ -363,6 +432,8 @@ static void on_guardian(void *user, int fd, uint32_t events)
         report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");
         return;
     }
+    if (n == (ssize_t)sizeof(of.news) && of.news.kind == MESSAGE_KEEPER)
+        keeping_note(d, &of.news.keeper);
     if (n != (ssize_t)sizeof(m))
         return;
     if (m.kind == MESSAGE_FENCED)
@@ -387,6 +458,8 @@ int guardian_start(struct daemon *d)
         .hook_counts = d->hooks.counts,
         .hooks = hooks_configured(&d->config),
         .reload = d->reload.source,
+        .keeper = {.sysroot = d->options.sysroot, .block = d->keeping.block},
+        .keep = keeping_wanted(d),
     };
     r = companion_start(&d->guardian, "headroomd-guard", d->hooks.far_fd, guardian_main,
                         &d->guardian_options);
@@ -442,6 +515,13 @@ bool guardian_ask_reload(struct daemon *d, uint64_t sequence)
     return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
 }
 
+bool guardian_wake_keeper(struct daemon *d)
+{
+    struct message m = {.kind = MESSAGE_KEEPER};
+
+    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
+}
+
 void guardian_stop(struct daemon *d)
 {
     struct message m = {.kind = MESSAGE_BYE};
@@ -450,6 +530,7 @@ void guardian_stop(struct daemon *d)
         return;
     (void)companion_send(&d->guardian, &m, sizeof(m));
     loop_remove(&d->loop, d->guardian.fd);
-    /* It may still have properties to put back. Our end stays open meanwhile, for what it has to say. */
+    /* It may still have properties to put back, and the keeper a plan. Our end stays open meanwhile, for what
+     * it has to say. */
     companion_stop(&d->guardian, SYSTEMCTL_USEC);
 }

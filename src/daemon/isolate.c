@@ -247,6 +247,7 @@ void isolate_refresh(struct daemon *d, bool force)
         apply_high(d, i);
     for (unsigned i = 0; i < d->config.protect_count; i++)
         apply_low(d, d->config.protect[i]);
+    keeping_note_limit(d);
 }
 
 /* The guardian has put the brake away while we stood still: what it wrote is in the journal. */

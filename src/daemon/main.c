@@ -134,6 +134,8 @@ static int start_companions(struct daemon *d)
     if (r == 0)
         r = reload_init(d);
     if (r == 0)
+        r = keeping_open(d);
+    if (r == 0)
         r = guardian_start(d);
     return r;
 }

@@ -91,6 +91,7 @@ void report_status(void *user, struct status *s)
     s->reclaimed_bytes = d->reclaimed_bytes;
     pausing_fill_status(d, s);
     hooks_fill_status(d, s);
+    keeping_fill_status(d, s);
     outlook_fill_status(d, s);
     reload_fill_status(d, s);
     memcpy(s->warnings, d->warnings, sizeof(s->warnings));

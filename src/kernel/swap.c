@@ -167,3 +167,16 @@ uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_
     whole = u64_min(whole, u64_mul_div(place, RATIO_MAX, 1));
     return u64_add_cap(disk, u64_min(zram, u64_sub_floor(whole, resident_bytes)));
 }
+
+uint64_t swap_zswap_pool_max(int root_fd, uint64_t total_bytes)
+{
+    char enabled[8];
+    uint64_t percent;
+    ssize_t n = file_read_at(root_fd, "sys/module/zswap/parameters/enabled", enabled, sizeof(enabled));
+
+    if (n < 1 || enabled[0] != 'Y' ||
+        file_read_u64_at(root_fd, "sys/module/zswap/parameters/max_pool_percent", &percent) < 0 ||
+        percent > 100)
+        return 0;
+    return u64_mul_div(total_bytes, percent, 100);
+}

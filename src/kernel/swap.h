@@ -32,3 +32,7 @@ int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas)
  * is empty): a page in zram still takes 1/r of its size from memory, so that what frees its place holds r
  * times as much. */
 uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_bytes);
+
+/* What zswap's pool may take of this much memory (<root>/sys/module/zswap/parameters); 0: it is off, or not
+ * there. */
+uint64_t swap_zswap_pool_max(int root_fd, uint64_t total_bytes);

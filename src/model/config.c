@@ -43,6 +43,13 @@ const char *level_name(enum level l)
     return (size_t)l < ARRAY_SIZE(names) ? names[l] : "?";
 }
 
+const char *qos_name(enum qos q)
+{
+    static const char *const names[] = {"", "guaranteed", "burstable", "besteffort", "kubernetes"};
+
+    return (size_t)q < ARRAY_SIZE(names) ? names[q] : "?";
+}
+
 uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_unset)
 {
     switch (a->kind) {
@@ -69,6 +76,7 @@ void class_config_init(struct class_config *c, const char *name)
     c->actions = ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_KILL);
     c->unit = UNIT_CGROUP;
     c->qos = QOS_UNSET;
+    c->throttle_permyriad = CONFIG_THROTTLE_DEFAULT_PERMYRIAD;
     c->order = ORDER_LEAST_PROGRESS;
     c->pause_limit_usec = class_pause_limit_default_usec(c->retriable);
 }

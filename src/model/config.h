@@ -15,6 +15,7 @@
 #define CONFIG_COMMAND_WORDS_MAX 16
 #define CONFIG_PRIORITY_DEFAULT 500
 #define CONFIG_PRIORITY_PROTECTED 1000
+#define CONFIG_THROTTLE_DEFAULT_PERMYRIAD 9000 /* memoryThrottlingFactor of KEP-2570 until v1.36 */
 #define CONFIG_CLASS_OTHER "other"
 
 enum mode {
@@ -66,11 +67,24 @@ enum qos {
     QOS_GUARANTEED,
     QOS_BURSTABLE,
     QOS_BESTEFFORT,
+    QOS_KUBERNETES, /* of a class only: each pod's own, which its path tells */
+};
+
+/* Whose memory.min, low and max of kubepods, the tiers and the pods are. */
+enum kubelet_knobs {
+    KUBELET_KNOBS_LEAVE,
+    KUBELET_KNOBS_SET,
 };
 
 enum order {
     ORDER_NEWEST,
     ORDER_LEAST_PROGRESS,
+};
+
+/* What is done about a knob of a plan that somebody else sets anew. */
+enum drift {
+    DRIFT_REAPPLY, /* set again, once */
+    DRIFT_YIELD,
 };
 
 /* Bytes, or a share of the node's memory, or not set. */
@@ -99,6 +113,10 @@ struct class_config {
     enum order order;
     struct amount request;
     struct amount limit;
+    unsigned throttle_permyriad; /* of what lies between request and limit, where memory.high is; 0: none */
+    struct amount swap_max;      /* a percentage is one of the node's swap */
+    bool oom_group;              /* the kernel's killer takes a group whole */
+    unsigned cpu_weight;         /* 0: not set */
     bool retriable;
     bool offload;
     uint64_t term_grace_usec;
@@ -142,6 +160,8 @@ struct config {
     unsigned max_clients;
     char hooks[HOOK_COUNT][CONFIG_COMMAND_MAX]; /* an absolute path and words, no shell; "": none */
     uint64_t hook_timeout_usec;
+    enum kubelet_knobs kubelet_knobs;
+    enum drift drift;
     struct monitor_config monitor;
     struct level_config levels[LEVEL_COUNT];
     struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */
@@ -151,6 +171,7 @@ struct config {
 const char *mode_name(enum mode m);
 const char *action_name(enum action a);
 const char *level_name(enum level l);
+const char *qos_name(enum qos q); /* "" for QOS_UNSET */
 
 /* Bytes of an amount on a node with `total_bytes`; `if_unset` for UNSET and AUTO. */
 uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_unset);

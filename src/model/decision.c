@@ -4,7 +4,7 @@
 
 const char *trigger_name(enum trigger_kind k)
 {
-    static const char *const names[] = {"none", "event", "pressure", "threshold", "outcome"};
+    static const char *const names[] = {"none", "event", "pressure", "threshold", "knobs", "outcome"};
 
     return (size_t)k < ARRAY_SIZE(names) ? names[k] : "?";
 }
@@ -12,7 +12,7 @@ const char *trigger_name(enum trigger_kind k)
 const char *decision_reason_name(enum decision_reason r)
 {
     static const char *const names[] = {"nothing-needed", "kill",    "waiting", "no-candidate", "fruitless",
-                                        "kill-limit",     "reclaim", "pause",   "resume"};
+                                        "kill-limit",     "reclaim", "pause",   "resume",       "drift"};
 
     return (size_t)r < ARRAY_SIZE(names) ? names[r] : "?";
 }

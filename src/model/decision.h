@@ -14,6 +14,7 @@ enum trigger_kind {
     TRIGGER_EVENT,     /* memory.events.local of a workload */
     TRIGGER_PRESSURE,  /* a PSI trigger */
     TRIGGER_THRESHOLD, /* the timer */
+    TRIGGER_KNOBS,     /* knobs were looked at */
     TRIGGER_OUTCOME,   /* an action has ended: look again, since events may have come meanwhile */
 };
 
@@ -120,6 +121,7 @@ enum decision_reason {
     DECISION_RECLAIM,      /* cold memory is pushed out to swap */
     DECISION_PAUSE,
     DECISION_RESUME,
+    DECISION_DRIFT, /* somebody else has set knobs that are kept for QoS= */
 };
 
 enum decision_method {

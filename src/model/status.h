@@ -58,6 +58,13 @@ struct status_reload {
     const char *text;
 };
 
+/* The plan of memory QoS that is kept (daemon/keeper), counted since the start but for groups, leases and
+ * yielded. */
+struct status_qos {
+    bool kept;
+    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures;
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -98,6 +105,7 @@ struct status {
     unsigned next_count;
     uint64_t walk_usec; /* when the groups were read last; 0: not yet */
     struct status_reload reload;
+    struct status_qos qos;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

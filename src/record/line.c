@@ -3,6 +3,9 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "record/ring.h"
 
 static void append_time_left(struct buffer *b, uint64_t usec)
 {
@@ -77,4 +80,25 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
                    d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);
+}
+
+static void append_value(struct buffer *b, const char *key, const char *knob, uint64_t value)
+{
+    if (value == UINT64_MAX)
+        buffer_appendf(b, " %s=max", key);
+    else
+        buffer_appendf(b, " %s=%" PRIi64, key, record_knob_value(knob, value));
+}
+
+void record_format_knob(struct buffer *b, const struct config *c, uint64_t decision,
+                        const struct record_knob *k)
+{
+    buffer_appendf(b, "decision=%" PRIu64 " action=drift group=", decision);
+    buffer_append_logfmt(b, k->path);
+    buffer_appendf(b, " class=");
+    buffer_append_logfmt(b, k->class_index < c->class_count ? c->classes[k->class_index].name : "?");
+    buffer_appendf(b, " knob=%s", k->knob);
+    append_value(b, "ours", k->knob, k->ours);
+    append_value(b, "found", k->knob, k->found);
+    buffer_append(b, k->yielded ? " done=yielded" : " done=reapplied");
 }

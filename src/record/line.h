@@ -7,4 +7,8 @@
 #include "model/config.h"
 #include "model/decision.h"
 
+/* One knob that somebody else has set. */
+struct record_knob;
+void record_format_knob(struct buffer *b, const struct config *c, uint64_t decision,
+                        const struct record_knob *k);
 void record_format_line(struct buffer *b, const struct config *c, const struct decision *d);

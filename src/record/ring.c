@@ -124,6 +124,30 @@ static void fill_head(struct record_head *h, const struct decision *d)
     h->dry_run = d->dry_run;
 }
 
+static struct record_head *begin(struct record_ring *r, struct decision *d, uint32_t size, uint32_t rows,
+                                 uint32_t rows_cut)
+{
+    struct record_head *h;
+
+    make_room(r, size);
+    h = at(r, r->end);
+    memset(h, 0, sizeof(*h));
+    h->id = d->id = r->next_id;
+    h->size = size;
+    h->row_count = rows;
+    h->rows_cut = rows_cut;
+    fill_head(h, d);
+    return h;
+}
+
+static uint64_t keep(struct record_ring *r, struct record_head *h)
+{
+    r->offsets[h->id % RECORD_IDS_MAX] = r->end;
+    r->end += h->size;
+    r->next_id++;
+    return h->id;
+}
+
 uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct candidate *candidates,
                          const struct snapshot *s)
 {
@@ -143,14 +167,7 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
                 size += row;
                 kept++;
             }
-    make_room(r, (uint32_t)size);
-    h = at(r, r->end);
-    memset(h, 0, sizeof(*h));
-    h->id = d->id = r->next_id;
-    h->size = (uint32_t)size;
-    h->row_count = kept;
-    h->rows_cut = count - kept;
-    fill_head(h, d);
+    h = begin(r, d, (uint32_t)size, kept, count - kept);
     to = (unsigned char *)h + round_up(sizeof(*h));
     size = round_up(sizeof(*h));
     for (unsigned pass = 0; pass < 2; pass++)
@@ -163,10 +180,43 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
                 size += row;
                 to = put_row(to, &candidates[i], s);
             }
-    r->offsets[h->id % RECORD_IDS_MAX] = r->end;
-    r->end += h->size;
-    r->next_id++;
-    return h->id;
+    return keep(r, h);
+}
+
+static size_t knob_name(const struct record_knob *k, char name[static ROW_MAX])
+{
+    int n = snprintf(name, ROW_MAX, "%s %s", k->knob, k->path);
+
+    return n < 0 ? 0 : (size_t)n < ROW_MAX ? (size_t)n : ROW_MAX - 1;
+}
+
+uint64_t record_ring_add_knobs(struct record_ring *r, struct decision *d, const struct record_knob *knobs,
+                               unsigned count)
+{
+    size_t size = round_up(sizeof(struct record_head));
+    char name[ROW_MAX];
+    struct record_head *h;
+    unsigned char *to;
+
+    for (unsigned i = 0; i < count; i++)
+        size += round_up(sizeof(struct record_row) + knob_name(&knobs[i], name));
+    h = begin(r, d, (uint32_t)size, count, 0);
+    to = (unsigned char *)h + round_up(sizeof(*h));
+    for (unsigned i = 0; i < count; i++) {
+        const struct record_knob *k = &knobs[i];
+        struct record_row row = {.id = k->id,
+                                 .freed_bytes = k->found,
+                                 .request_bytes = k->ours,
+                                 .class_index = k->class_index,
+                                 .verdict = VERDICT_CHOSEN,
+                                 .last = k->yielded};
+
+        row.name_length = (uint16_t)knob_name(k, name);
+        memcpy(to, &row, sizeof(row));
+        memcpy(to + sizeof(row), name, row.name_length);
+        to += round_up(sizeof(row) + row.name_length);
+    }
+    return keep(r, h);
 }
 
 const struct record_head *record_ring_get(const struct record_ring *r, uint64_t id)
@@ -237,4 +287,9 @@ const struct record_row *record_next_row(const struct record_head *h, const stru
     row = (const struct record_row *)(const void *)next;
     *ret_name = (const char *)(next + sizeof(*row));
     return row;
+}
+
+int64_t record_knob_value(const char *knob, uint64_t value)
+{
+    return (int64_t)value - (strncmp(knob, "oom_score_adj", 13) == 0 ? 1000 : 0);
 }

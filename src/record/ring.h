@@ -30,6 +30,18 @@ struct record_row {
     uint8_t retriable : 1, over_request : 1, last : 1;
 };
 
+/* A knob that somebody else has set. It is kept as a row whose name is "KNOB PATH", with what was found as
+ * freed_bytes, ours as request_bytes, and `last` where it was yielded. */
+struct record_knob {
+    char path[GROUP_PATH_MAX];
+    char knob[24];
+    uint64_t id;
+    uint64_t found;
+    uint64_t ours;
+    uint16_t class_index;
+    bool yielded;
+};
+
 /* A decision as it is kept. The victims (killed, paused, resumed or reclaimed from) are the rows whose
  * verdict is chosen or culprit. */
 struct record_head {
@@ -71,6 +83,9 @@ void record_ring_init(struct record_ring *r);
 /* Keeps *d and the candidates (one a group of the snapshot; NULL: none), and gives it its id. */
 uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct candidate *candidates,
                          const struct snapshot *s);
+/* The same of knobs that have drifted. */
+uint64_t record_ring_add_knobs(struct record_ring *r, struct decision *d, const struct record_knob *knobs,
+                               unsigned count);
 /* The outcome of a decision that was added before; nothing where it is forgotten. */
 void record_ring_set_outcome(struct record_ring *r, const struct decision *d);
 /* NULL: never was, or is forgotten. Valid until the next add. */
@@ -79,6 +94,9 @@ const struct record_head *record_ring_last(const struct record_ring *r);
 uint64_t record_ring_oldest_id(const struct record_ring *r); /* 0: empty */
 /* The configuration has changed: class i is class map[i] now, or RECORD_CLASS_GONE. */
 void record_ring_map_classes(struct record_ring *r, const uint16_t map[static CONFIG_CLASSES_MAX]);
+
+/* What a knob's value is for people: an oom_score_adj has signs. */
+int64_t record_knob_value(const char *knob, uint64_t value);
 
 /* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the
  * first). */

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/macros.h"
 
@@ -75,6 +76,34 @@ static json_t *row_to_json(const struct config *c, const struct record_row *row,
     return o;
 }
 
+static void set_knob_value(json_t *o, const char *key, const char *knob, uint64_t value)
+{
+    if (value == UINT64_MAX)
+        (void)json_object_set_new(o, key, json_null());
+    else
+        set_i64(o, key, record_knob_value(knob, value));
+}
+
+/* A knob that somebody else has set: the row's name is "KNOB PATH". */
+static json_t *knob_to_json(const struct config *c, const struct record_row *row, const char *name)
+{
+    const char *blank = memchr(name, ' ', row->name_length);
+    size_t n = blank ? (size_t)(blank - name) : 0;
+    json_t *o = json_object(), *path = json_stringn(name + n + 1, row->name_length - n - 1);
+    char knob[32] = "";
+
+    memcpy(knob, name, n < sizeof(knob) ? n : sizeof(knob) - 1);
+    (void)json_object_set_new(o, "group", path ? path : json_string("(not UTF-8)"));
+    set_string(o, "knob", knob);
+    set_string(o, "class",
+               row->class_index < c->class_count ? c->classes[row->class_index].name : "(removed)");
+    set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
+    set_knob_value(o, "ours", knob, row->request_bytes);
+    set_knob_value(o, "found", knob, row->freed_bytes);
+    set_string(o, "done", row->last ? "yielded" : "reapplied");
+    return o;
+}
+
 json_t *record_rows_to_json(const struct config *c, const struct record_head *h, unsigned from, unsigned max,
                             bool victims)
 {
@@ -89,7 +118,8 @@ json_t *record_rows_to_json(const struct config *c, const struct record_head *h,
             continue;
         if (i >= from + max)
             break;
-        (void)json_array_append_new(a, row_to_json(c, row, name));
+        (void)json_array_append_new(a, h->reason == DECISION_DRIFT ? knob_to_json(c, row, name)
+                                                                   : row_to_json(c, row, name));
     }
     return a;
 }
@@ -344,6 +374,18 @@ json_t *status_to_json(const struct status *s, size_t max)
     set_u64(o, "reserve_bytes", s->reserve_bytes);
     set_next(o, s);
     set_bool(o, "hooks_configured", s->hooks_configured);
+    if (s->qos.kept) {
+        json_t *q = json_object();
+
+        set_u64(q, "looks", s->qos.looks);
+        set_u64(q, "look_usec", s->qos.look_usec);
+        set_u64(q, "groups", s->qos.groups);
+        set_u64(q, "leases", s->qos.leases);
+        set_u64(q, "yielded", s->qos.yielded);
+        set_u64(q, "drifts", s->qos.drifts);
+        set_u64(q, "failures", s->qos.failures);
+        (void)json_object_set_new(o, "qos", q);
+    }
     used = json_dumpb(o, NULL, 0, JSON_COMPACT);
     set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;

@@ -11,6 +11,7 @@
 #include "snapshot/handles.h"
 #include "snapshot/processes.h"
 #include "snapshot/reader.h"
+#include "snapshot/spared.h"
 #include "snapshot/watches.h"
 
 /* The groups of the domain. A walk over the hierarchy costs most by what it opens. So a group that is known
@@ -185,34 +186,6 @@ static void add_group(struct walk *w, int dir_fd, const char *path, unsigned cla
     fill_group(w, h, g, dir_fd, path, &m, events->frozen, who->owner_uid);
 }
 
-/* Not to be taken as a group of `other`: where people are logged in. */
-static bool is_login(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    size_t n = strlen(name);
-
-    if (strcmp(name, "init.scope") == 0)
-        return true;
-    return strncmp(name, "session-", 8) == 0 && n > 6 && strcmp(name + n - 6, ".scope") == 0;
-}
-
-static bool is_protected(const struct snapshot_reader *r, const char *path)
-{
-    for (unsigned i = 0; i < r->config->protect_count; i++)
-        if (cgroup_path_is_below(path, r->config->protect[i]))
-            return true;
-    return false;
-}
-
-/* Ending this group would end what is protected, or us. */
-static bool holds_protected(const struct snapshot_reader *r, const char *path)
-{
-    for (unsigned i = 0; i < r->config->protect_count; i++)
-        if (cgroup_path_is_below(r->config->protect[i], path))
-            return true;
-    return cgroup_path_is_below(r->own_path, path);
-}
-
 /* What could not be looked into is no group, and nothing above it may be taken whole, since what is in it is
  * not known. */
 static int leave_out(struct walk *w, int error)
@@ -338,7 +311,7 @@ static int visit_matched(struct walk *w, int dir_fd, const char *path, unsigned 
     if (r < 0)
         return leave_out(w, r);
     w->found_below = w->found_below || events.populated;
-    if (holds_protected(w->reader, path))
+    if (spared_is_inside(w->reader, path))
         return 0;
     if (w->reader->config->classes[class_index].unit == UNIT_CGROUP) {
         add_group(w, dir_fd, path, class_index, &events, &who, watch);
@@ -376,7 +349,7 @@ static int visit_leaf(struct walk *w, int dir_fd, const char *path, const struct
     if (!events.populated)
         return 0;
     w->found_below = true;
-    if (held > 0 && path[0] && !is_login(path) && !holds_protected(w->reader, path))
+    if (held > 0 && path[0] && !spared_is_login(path) && !spared_is_inside(w->reader, path))
         add_group(w, dir_fd, path, other, &events, who, watch);
     return 0;
 }
@@ -393,7 +366,7 @@ static int visit(struct walk *w, int dir_fd, const char *path, bool known)
     unsigned watch = 0;
     int r;
 
-    if (is_protected(w->reader, path))
+    if (spared_is_protected(w->reader, path))
         return 0;
     if (class_index + 1 < c->class_count)
         return visit_matched(w, dir_fd, path, class_index);

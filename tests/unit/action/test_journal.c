@@ -30,7 +30,7 @@ static off_t file_size(const struct tree *t)
 static void test_none(void **state)
 {
     const struct fixture *f = *state;
-    struct lease_table table;
+    static struct lease_table table;
     struct journal j;
     _cleanup_close_ int runtime_fd = -1;
 
@@ -59,7 +59,7 @@ static void test_lines(void **state)
 static void test_goes_on_after_a_crash(void **state)
 {
     struct lease l = lease_of(7, "memory.high", 100, 50, "a"), m = lease_of(8, "memory.low", 0, 60, "b");
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
 
     tree_init(&t, *state);
@@ -78,7 +78,7 @@ static void test_goes_on_after_a_crash(void **state)
 static void test_goes_on_behind_a_torn_line(void **state)
 {
     struct lease l = lease_of(7, "memory.high", 100, 50, "a"), m = lease_of(8, "memory.max", 200, 50, "b");
-    struct lease_table table;
+    static struct lease_table table;
     struct journal guardian;
     struct tree t;
 
@@ -100,7 +100,7 @@ static void test_goes_on_behind_a_torn_line(void **state)
 static void test_two_writers(void **state)
 {
     struct lease l = lease_of(7, "memory.high", 100, 50, "a"), m = lease_of(8, "memory.max", 200, 50, "b");
-    struct lease_table table;
+    static struct lease_table table;
     struct journal guardian;
     struct tree t;
 
@@ -121,7 +121,7 @@ static void test_two_writers(void **state)
 
 static void test_rewrite_keeps_both_own_values(void **state)
 {
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
 
     tree_init(&t, *state);
@@ -147,7 +147,7 @@ static void test_rewrite_keeps_both_own_values(void **state)
 static void test_rewrite_of_the_largest_table(void **state)
 {
     char path[JOURNAL_PATH_MAX], knob[JOURNAL_KNOB_MAX];
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
 
     tree_init(&t, *state);
@@ -175,7 +175,7 @@ static void test_rewrite_of_the_largest_table(void **state)
 /* Leases keep their order, in whichever places of the table they are. */
 static void test_rewrite_keeps_the_order(void **state)
 {
-    struct lease_table table;
+    static struct lease_table table;
     struct lease *l = NULL;
     struct tree t;
 
@@ -204,7 +204,7 @@ static void test_rewrite_keeps_the_order(void **state)
 static void test_reads_by_pieces(void **state)
 {
     struct lease l = lease_of(7, "memory.high", 100, 50, "a");
-    struct lease_table table;
+    static struct lease_table table;
     static char line[10000];
 
     for (size_t length = 3900; length < sizeof(line); length += length < 4200 ? 1 : 1913) {
@@ -228,7 +228,7 @@ static void test_reads_by_pieces(void **state)
 /* What is larger than any that we write is not believed. */
 static void test_too_large(void **state)
 {
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
 
     tree_init(&t, *state);
@@ -241,7 +241,7 @@ static void test_too_large(void **state)
 static void test_grows_to_its_end(void **state)
 {
     struct lease l = lease_of(7, "memory.high", UINT64_MAX, 1, "a");
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
     int r = 0;
 
@@ -266,7 +266,7 @@ static void test_full_disk(void **state)
 {
     struct lease l = lease_of(7, "memory.high", 100, 50, "a"), m = lease_of(8, "memory.low", 0, 60, "b");
     struct rlimit before, limit;
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
     off_t size;
     int r, s;
@@ -300,7 +300,7 @@ static void test_full_disk(void **state)
 static void test_full_disk_rewrite(void **state)
 {
     struct rlimit before, limit;
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
     int r;
 
@@ -335,7 +335,7 @@ static void test_not_open(void **state _unused_)
 static void test_link(void **state)
 {
     const struct fixture *f = *state;
-    struct lease_table table;
+    static struct lease_table table;
     struct tree t;
     struct journal j;
 

@@ -54,6 +54,24 @@ static void test_leases(void **state _unused_)
     assert_null(lease_find(&table, 7, "memory.max"));
 }
 
+static void test_drift_fields(void **state _unused_)
+{
+    assert_int_equal(parse(HEAD
+                           "lease id=7 knob=memory.high was=max ours=1 drift=reapplied path= drift=yielded\n"
+                           "lease id=8 knob=memory.high was=max ours=1 drift=yielded path=a\n"),
+                     0);
+    assert_int_equal(lease_find(&table, 7, "memory.high")->drift, LEASE_REAPPLIED);
+    assert_string_equal(lease_find(&table, 7, "memory.high")->path, " drift=yielded");
+    assert_true(lease_is_ours(lease_find(&table, 7, "memory.high"), 1));
+    assert_int_equal(lease_find(&table, 8, "memory.high")->drift, LEASE_YIELDED);
+    assert_false(lease_is_ours(lease_find(&table, 8, "memory.high"), 1));
+    assert_int_equal(parse(HEAD "lease id=7 knob=memory.high was=max ours=1 drift=fought path=a\n"
+                                "lease id=7 knob=memory.high was=max ours=1 drift= path=a\n"
+                                "release id=7 knob=memory.high drift=yielded path=a\n"),
+                     3);
+    assert_int_equal(used(), 0);
+}
+
 static void test_releases(void **state _unused_)
 {
     assert_int_equal(parse(HEAD "lease id=7 knob=memory.high was=max ours=4096 path=a\n"
@@ -221,6 +239,57 @@ static void test_more_than_fit(void **state _unused_)
     assert_ptr_equal(lease_add(&table), &table.leases[5]);
 }
 
+/* Storage of the caller's for those beyond, which is looked at as far as it has been filled. */
+static void test_more_places(void **state _unused_)
+{
+    static char text[(JOURNAL_LEASES_MAX + 5) * 80];
+    static struct lease more[4];
+    size_t n = (size_t)snprintf(text, sizeof(text), "%s", HEAD);
+
+    table.more = more;
+    table.more_count = ARRAY_SIZE(more);
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX + 5; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n,
+                              "lease id=%u knob=memory.high was=max ours=1 path=g%u\n", i + 1, i);
+    assert_int_equal(parse(text), 1);
+    assert_int_equal(lease_table_size(&table), JOURNAL_LEASES_MAX + 4);
+    assert_ptr_equal(lease_find(&table, JOURNAL_LEASES_MAX + 4, "memory.high"), &more[3]);
+    assert_null(lease_find(&table, JOURNAL_LEASES_MAX + 5, "memory.high"));
+    assert_null(lease_add(&table));
+    assert_ptr_equal(lease_next(&table, &more[2]), &more[3]);
+    assert_null(lease_next(&table, &more[3]));
+    more[1].used = false;
+    assert_ptr_equal(lease_add(&table), &more[1]);
+    assert_ptr_equal(lease_next(&table, &more[3]), &more[1]); /* the latest */
+    assert_int_equal(parse(HEAD), 0);                         /* another reading forgets those, too */
+    assert_int_equal(lease_table_size(&table), JOURNAL_LEASES_MAX);
+    assert_null(lease_next(&table, NULL));
+    table.more = NULL;
+    table.more_count = 0;
+}
+
+static void test_scores(void **state _unused_)
+{
+    assert_int_equal(parse(HEAD "lease id=7 knob=oom_score_adj:101 was=0 ours=2000 path=a\n"
+                                "lease id=8 knob=oom_score_adj:4194304 was=1000 ours=1 path=b\n"),
+                     0);
+    assert_int_equal(lease_score_pid(&table.leases[0]), 101);
+    assert_int_equal(lease_score_pid(&table.leases[1]), 4194304);
+    assert_int_equal(lease_pid(&table.leases[0]), 0);
+    assert_false(lease_is_pause(&table.leases[0]));
+    /* Nothing but a score of a process is ever written to one. */
+    assert_int_equal(parse(HEAD "lease id=7 knob=oom_score_adj was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj: was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:0 was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:07 was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:-7 was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:2147483648 was=0 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:7 was=2001 ours=1 path=a\n"
+                                "lease id=7 knob=oom_score_adj:7 was=1 ours=max path=a\n"),
+                     8);
+    assert_int_equal(used(), 0);
+}
+
 /* Cut at every byte: all whole lines count, the torn one does not, and nothing behind the end is read. */
 static void test_cut_everywhere(void **state _unused_)
 {
@@ -283,12 +352,21 @@ static void test_every_byte_changed(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),           cmocka_unit_test(test_releases),
-        cmocka_unit_test(test_other_boot),       cmocka_unit_test(test_other_format),
-        cmocka_unit_test(test_bad_lines),        cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_path_with_blanks), cmocka_unit_test(test_pauses),
-        cmocka_unit_test(test_huge_ids),         cmocka_unit_test(test_more_than_fit),
-        cmocka_unit_test(test_cut_everywhere),   cmocka_unit_test(test_every_byte_changed),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_drift_fields),
+        cmocka_unit_test(test_releases),
+        cmocka_unit_test(test_other_boot),
+        cmocka_unit_test(test_other_format),
+        cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_path_with_blanks),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_huge_ids),
+        cmocka_unit_test(test_more_than_fit),
+        cmocka_unit_test(test_more_places),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_cut_everywhere),
+        cmocka_unit_test(test_every_byte_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

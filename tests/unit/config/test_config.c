@@ -52,10 +52,8 @@ static void test_example(void **state _unused_)
         "Order=least-progress\n"
         "Offload=no\n");
     assert_int_equal(loaded.r, 0);
-    assert_int_equal(loaded.messages.count, 2);
+    assert_int_equal(loaded.messages.count, 1);
     assert_string_equal(loaded.messages.text[0],
-                        TEST_FILE ":14: QoS=burstable is understood but has no effect in this version.");
-    assert_string_equal(loaded.messages.text[1],
                         TEST_FILE ":18: Actions=notify is understood but has no effect in this version.");
     assert_int_equal(loaded.config.class_count, 2);
     assert_string_equal(batch->name, "batch");
@@ -146,6 +144,12 @@ static const struct row warnings[] = {
      "Actions=", "never reclaimed from, paused or killed"},
     {"[Class a]\nMatch=a\nPauseLimit=1h\n", 3, "PauseLimit= of [Class a]", "never paused"},
     {"[Class a]\nMatch=a\nActions=kill\nMinRunning=1\n", 4, "MinRunning= of [Class a]", "never paused"},
+    {"[Class a]\nMatch=a\nLimit=1G\n", 3, "Limit= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nThrottleFactor=0.8\n", 3, "ThrottleFactor= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nSwapMax=0\n", 3, "SwapMax= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nOomGroup=yes\n", 3, "OomGroup= of [Class a]", "without QoS="},
+    {"[Class other]\nCpuWeight=50\n", 2, "CpuWeight= of [Class other]", "without QoS="},
+    {"[Class a]\nMatch=a\nUnit=process\nQoS=burstable\n", 4, "QoS= of [Class a]", "Unit=process"},
     {"[Class other]\nPauseLimit=1h\nActions=\n", 2, "PauseLimit= of [Class other]", "never paused"},
     {"[Level low]\nActions=kill\n", 2, "Actions= of [Level low]", "[Level critical] only"},
     {"[Level medium]\nPriorityMax=5\nActions=pause kill\n", 3, "Actions= of [Level medium]",
@@ -173,6 +177,9 @@ static const char *const silent[] = {
     /* What asks for nothing needs no word about what it would not do. */
     "[Class a]\nMatch=a\nMinRunning=0\n",
     "[Class a]\nMatch=a\nPauseLimit=1h\nMinRunning=2\nActions=pause\n",
+    "[Class a]\nMatch=a\nLimit=\nThrottleFactor=0.9\nOomGroup=no\nSwapMax=\n",
+    "[Class "
+    "a]\nMatch=a\nLimit=1G\nThrottleFactor=0\nSwapMax=50%\nOomGroup=yes\nCpuWeight=1\nQoS=kubernetes\n",
     /* SIGSTOP pauses a process. */
     "[Class a]\nMatch=a\nUnit=process\nActions=pause kill\n",
     /* The keys of one level are not those of another, nor of a class. */

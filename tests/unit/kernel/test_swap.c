@@ -183,6 +183,22 @@ static void test_effective(void **state _unused_)
         assert_true(swap_effective_bytes(&table[i].areas, table[i].resident) == table[i].effective);
 }
 
+static void test_zswap_pool(void **state)
+{
+    const struct fixture *f = *state;
+
+    assert_int_equal(swap_zswap_pool_max(f->fd, 1000), 0);
+    fixture_write(f, "sys/module/zswap/parameters/enabled", "Y\n");
+    assert_int_equal(swap_zswap_pool_max(f->fd, 1000), 0);
+    fixture_write(f, "sys/module/zswap/parameters/max_pool_percent", "20\n");
+    assert_int_equal(swap_zswap_pool_max(f->fd, 1000), 200);
+    fixture_write(f, "sys/module/zswap/parameters/max_pool_percent", "101\n");
+    assert_int_equal(swap_zswap_pool_max(f->fd, 1000), 0);
+    fixture_write(f, "sys/module/zswap/parameters/max_pool_percent", "20\n");
+    fixture_write(f, "sys/module/zswap/parameters/enabled", "N\n");
+    assert_int_equal(swap_zswap_pool_max(f->fd, 1000), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_recorded),
         cmocka_unit_test_setup_teardown(test_files, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_effective),
+        cmocka_unit_test_setup_teardown(test_zswap_pool, fixture_setup, fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

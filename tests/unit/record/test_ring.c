@@ -266,6 +266,38 @@ static void test_why(void **state _unused_)
                      PAUSE_WHY_NONE);
 }
 
+static void test_knobs(void **state _unused_)
+{
+    static struct record_knob knobs[3];
+    const struct record_row *row = NULL;
+    const struct record_head *h;
+    const char *name;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(knobs); i++) {
+        knobs[i] = (struct record_knob){
+            .id = 7 + i, .found = i == 0 ? UINT64_MAX : i, .ours = 4096, .yielded = i == 1};
+        memset(knobs[i].path, 'p', i == 2 ? sizeof(knobs[i].path) - 1 : 3);
+        memset(knobs[i].knob, 'k', i == 2 ? sizeof(knobs[i].knob) - 1 : 4);
+    }
+    memset(&decision, 0, sizeof(decision));
+    decision.reason = DECISION_DRIFT;
+    for (unsigned n = 0; n < 1000; n++)
+        h = record_ring_get(ring, record_ring_add_knobs(ring, &decision, knobs, n % 4));
+    assert_int_equal(h->row_count, 3);
+    for (unsigned i = 0; i < ARRAY_SIZE(knobs); i++) {
+        row = record_next_row(h, row, &name);
+        assert_non_null(row);
+        assert_true(row->id == 7 + i && row->freed_bytes == knobs[i].found && row->request_bytes == 4096);
+        assert_int_equal(row->last, i == 1);
+        assert_int_equal(row->name_length, i == 2 ? GROUP_PATH_MAX + 23 : 8);
+        assert_memory_equal(name, knobs[i].knob, strlen(knobs[i].knob));
+        assert_int_equal(name[strlen(knobs[i].knob)], ' ');
+    }
+    assert_null(record_next_row(h, row, &name));
+    assert_int_equal(record_knob_value("oom_score_adj:7", 0), -1000);
+    assert_int_equal(record_knob_value("memory.high", 4096), 4096);
+}
+
 static void test_outcome(void **state _unused_)
 {
     const struct record_head *h;
@@ -345,10 +377,10 @@ static void test_other_classes(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_empty),      TEST(test_nobody),        TEST(test_rows),
-        TEST(test_ids),        TEST(test_wraps),         TEST(test_fits_exactly),
-        TEST(test_a_thousand), TEST(test_outcome),       TEST(test_outcome_of_a_forgotten_one),
-        TEST(test_why),        TEST(test_other_classes),
+        TEST(test_empty),      TEST(test_nobody),  TEST(test_rows),
+        TEST(test_ids),        TEST(test_wraps),   TEST(test_fits_exactly),
+        TEST(test_a_thousand), TEST(test_outcome), TEST(test_outcome_of_a_forgotten_one),
+        TEST(test_why),        TEST(test_knobs),   TEST(test_other_classes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,7 +194,8 @@ stop_headroomd() {
 # Every knob that a manager might change, as lines of "PATH VALUE".
 knobs_save() { # FILE
     find "$CGROUP" -type f \( -name memory.high -o -name memory.max -o -name memory.low -o -name memory.min \
-        -o -name memory.swap.max -o -name memory.oom.group -o -name cgroup.freeze \) | sort |
+        -o -name memory.swap.max -o -name memory.zswap.max -o -name memory.oom.group -o -name cpu.weight \
+        -o -name cgroup.freeze \) | sort |
         while read -r knob; do
             read -r knob_value <"$knob" && echo "$knob $knob_value"
         done >"$1"
@@ -208,6 +209,50 @@ knobs_compare() { # A B
     cat /tmp/knobs-changed.txt
     say "knobs that differ: $(head -n 5 /tmp/knobs-changed.txt | tr '\n' ';')"
     return 1
+}
+
+# Memory QoS. A process in a group, for as long as the scenario runs, which has a score of its own.
+qos_sleeper() { # GROUP [SCORE]
+    sleepers_before=$(cat "$1/cgroup.procs" 2>/dev/null | wc -l)
+    (
+        [ -z "${2:-}" ] || echo "$2" >/proc/self/oom_score_adj
+        exec load cgroup-run "$1" -- sleep 1000
+    ) &
+    wait_until 5 qos_has_more "$1" "$sleepers_before"
+}
+qos_has_more() { [ "$(cat "$1/cgroup.procs" | wc -l)" -gt "$2" ]; } # GROUP PROCESSES
+
+# What is to be set, as lines of PATH KNOB PLANNED NOW.
+qos_plan() { # CONFIG FILE
+    headroom --config "$1" qos plan --json >/tmp/qos-plan.json || return 1
+    awk -F'"' '
+        $2 == "path" { path = $4 }
+        $2 == "knob" { knob = $4; now = planned = "-"; set = 0 }
+        $2 == "set" { set = $3 ~ /true/ }
+        $2 == "now" || $2 == "planned" {
+            value = $3
+            gsub(/[^-0-9a-z]/, "", value)
+            sub(/null/, "max", value)
+            if ($2 == "now") now = value; else planned = value
+        }
+        /^ *}/ && knob != "" { if (set) print path, knob, planned, now; knob = "" }' /tmp/qos-plan.json >"$2"
+}
+# The whole plan stands in the kernel, to the byte: what is planned are whole pages.
+qos_stands() { # PLAN
+    while read -r path knob planned _; do
+        case $knob in
+        oom_score_adj)
+            for pid in $(find "$CGROUP/$path" -name cgroup.procs -exec cat {} +); do
+                [ "$(cat "/proc/$pid/oom_score_adj")" = "$planned" ] || return 1
+            done ;;
+        *) [ "$(cat "$CGROUP/$path/$knob")" = "$planned" ] || return 1 ;;
+        esac
+    done <"$1"
+}
+qos_scores() { # FILE
+    for pid in $(find "$CGROUP" -path "$SYSTEM" -prune -o -name cgroup.procs -exec cat {} + | sort); do
+        [ ! -e "/proc/$pid/exe" ] || [ ! -r "/proc/$pid/oom_score_adj" ] || echo "$pid $(cat "/proc/$pid/oom_score_adj")"
+    done >"$1"
 }
 
 # The configuration that most scenarios guard with: everything in the workload may be killed. Others by --set.

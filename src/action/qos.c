@@ -1,0 +1,348 @@
+#include "action/qos.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "action/score.h"
+#include "action/unit.h"
+#include "kernel/file.h"
+#include "model/kubernetes.h"
+
+#define DEPTH_MAX 8
+#define FAMILY_MAX 16 /* generations that have been born since */
+#define DT_DIRECTORY 4
+
+_Static_assert(QOS_SCORE_ZERO == JOURNAL_SCORE_ZERO, "one way to write a score");
+
+struct applying {
+    struct knobs *knobs;
+    const struct qos_cgroup *cgroups;
+    unsigned count;
+    uint64_t now_usec;
+    struct qos_done *done;
+    bool whole;    /* what is not among the cgroups is over */
+    unsigned last; /* of the cgroups, the one that was asked for last */
+};
+
+static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, uint64_t now_usec)
+{
+    if (!(g->files & QOS_KNOB_BIT(k)))
+        return;
+    if (l->drift == LEASE_YIELDED)
+        g->yielded |= QOS_KNOB_BIT(k);
+    else if (g->now[k] == l->ours) {
+        g->held |= QOS_KNOB_BIT(k);
+        l->pending_until_usec = 0;
+    } else if (k == QOS_OOM_GROUP && g->settling) {
+        return; /* systemd puts its own with each set-property, ours included */
+    } else if (!lease_is_ours(l, g->now[k]) && !(now_usec < l->pending_until_usec && g->now[k] == l->was))
+        g->drifted |= QOS_KNOB_BIT(k);
+    if (lease_is_ours(l, g->now[k]))
+        g->foreign[k] = l->was;
+}
+
+void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
+{
+    qos_index(cgroups, count);
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned n = 0; n < lease_table_size(table); n++) {
+            struct lease *l = lease_at(table, n);
+            unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
+            enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+
+            if (k < QOS_FILES && pass == 0)
+                cgroups[i].settling = cgroups[i].settling || l->pending_until_usec != 0;
+            else if (k < QOS_FILES)
+                note_lease(l, &cgroups[i], k, now_usec);
+        }
+}
+
+/* ---- what others have overwritten ---- */
+
+static void settle_drift(struct knobs *k, struct lease *l, struct qos_cgroup *g, enum qos_knob knob,
+                         bool reapply)
+{
+    bool again = reapply && l->drift == LEASE_KEPT && qos_is_set(g, knob);
+
+    knobs_note_drift(k, l, again ? LEASE_REAPPLIED : LEASE_YIELDED);
+    if (!again) {
+        g->yielded |= QOS_KNOB_BIT(knob);
+        k->drifts++;
+    }
+    if (k->drifted)
+        k->drifted(k->user, l, g->now[knob], l->ours);
+}
+
+void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply)
+{
+    for (unsigned n = 0; n < lease_table_size(k->table); n++) {
+        struct lease *l = lease_at(k->table, n);
+        unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
+        enum qos_knob knob = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
+
+        if (knob < QOS_FILES && (cgroups[i].drifted & QOS_KNOB_BIT(knob)))
+            settle_drift(k, l, &cgroups[i], knob, reapply);
+    }
+    for (unsigned i = 0; i < count; i++)
+        for (enum qos_knob knob = 0; knob < QOS_FILES; knob++)
+            if (cgroups[i].yielded & QOS_KNOB_BIT(knob))
+                cgroups[i].plan[knob] = (struct qos_value){.why = QOS_WHY_YIELDED};
+}
+
+/* ---- one knob ---- */
+
+static void note_failure(struct applying *a, const char *path, enum qos_knob k, int error)
+{
+    if (error == -ENOENT || error == -ENODEV) /* it has ended meanwhile */
+        return;
+    if (a->done->failed++ > 0)
+        return;
+    a->done->error = error;
+    a->done->knob = k;
+    (void)snprintf(a->done->path, sizeof(a->done->path), "%s", path);
+}
+
+static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_knob k)
+{
+    int r;
+
+    if ((g->held & QOS_KNOB_BIT(k)) && g->now[k] == g->plan[k].value) {
+        a->done->stood++;
+        return;
+    }
+    r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
+
+    if (r < 0)
+        note_failure(a, g->path, k, r);
+    else if (g->now[k] != g->plan[k].value)
+        a->done->written++;
+    else
+        a->done->stood++;
+}
+
+static bool is_protection(enum qos_knob k)
+{
+    return k <= QOS_MEMORY_LOW;
+}
+
+static void apply_protections(struct applying *a, unsigned i, bool rising)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    for (enum qos_knob k = 0; is_protection(k); k++)
+        if (qos_is_set(g, k) && (g->plan[k].value >= g->now[k]) == rising)
+            apply_knob(a, g, k);
+}
+
+static void apply_others(struct applying *a, unsigned i)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    for (enum qos_knob k = 0; k < QOS_FILES; k++)
+        if (!is_protection(k) && k != QOS_OOM_GROUP && qos_is_set(g, k))
+            apply_knob(a, g, k);
+}
+
+static bool is_handed_over(const struct applying *a, const struct qos_cgroup *g)
+{
+    for (enum qos_knob k = 0; k < QOS_FILES; k++) {
+        const struct lease *l = NULL;
+
+        if (qos_is_set(g, k) && g->now[k] != g->plan[k].value)
+            l = lease_find(a->knobs->table, g->id, qos_knob_name(k));
+        if (l && l->pending_until_usec != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Last, and not before what systemd was handed stands: it would be reset with that. */
+static void apply_oom_group(struct applying *a, unsigned i)
+{
+    const struct qos_cgroup *g = &a->cgroups[i];
+
+    if (qos_is_set(g, QOS_OOM_GROUP) && !is_handed_over(a, g))
+        apply_knob(a, g, QOS_OOM_GROUP);
+}
+
+/* ---- processes ---- */
+
+/* What is done to each process in a cgroup and below it. */
+struct process_walk {
+    struct applying *applying;
+    const char *path;
+    uint64_t score;
+    bool inherit; /* only what was born with it */
+    int dir_fd;
+    unsigned depth;
+    unsigned changed;
+};
+
+static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode);
+
+static int apply_score(void *user, pid_t pid)
+{
+    struct process_walk *w = user;
+    int r = w->inherit ? score_inherit(w->applying->knobs, w->path, pid)
+                       : score_apply(w->applying->knobs, w->path, pid, w->score);
+
+    if (r < 0)
+        note_failure(w->applying, w->path, QOS_SCORE, r);
+    else
+        w->changed += (unsigned)r;
+    return 0;
+}
+
+static void walk_processes(struct process_walk *w)
+{
+    (void)cgroup_each_proc(w->dir_fd, apply_score, w);
+    if (w->depth < DEPTH_MAX)
+        (void)file_each_entry(w->dir_fd, walk_below, w);
+}
+
+static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
+{
+    struct process_walk *above = user, below = *above;
+    _cleanup_close_ int fd = -1;
+
+    if (type != DT_DIRECTORY)
+        return 0;
+    fd = file_open_dir(above->dir_fd, name);
+    if (fd < 0)
+        return 0;
+    below.dir_fd = fd;
+    below.depth++;
+    walk_processes(&below);
+    above->changed = below.changed;
+    return 0;
+}
+
+/* Returns how many were changed, or got a lease. */
+static unsigned apply_scores(struct applying *a, const char *path, uint64_t score, bool inherit)
+{
+    struct process_walk w = {a, path, score, inherit, cgroup_open(a->knobs->hierarchy, path), 0, 0};
+
+    if (w.dir_fd < 0)
+        return 0;
+    walk_processes(&w);
+    close_fdp(&w.dir_fd);
+    return w.changed;
+}
+
+/* ---- the whole ---- */
+
+/* The groups of processes that follow each other are mostly one. */
+static const struct qos_cgroup *group_of(struct applying *a, const char *path)
+{
+    if (a->last < a->count && strcmp(a->cgroups[a->last].path, path) == 0)
+        return &a->cgroups[a->last];
+    for (a->last = 0; a->last < a->count; a->last++)
+        if (strcmp(a->cgroups[a->last].path, path) == 0)
+            return &a->cgroups[a->last];
+    return NULL;
+}
+
+static bool is_planned(struct applying *a, const struct lease *l)
+{
+    bool score = lease_score_pid(l) > 0, yielded = l->drift == LEASE_YIELDED;
+    const struct qos_cgroup *g;
+    enum qos_knob k;
+    unsigned i;
+
+    if (score) {
+        g = group_of(a, l->path);
+        if (!g)
+            return !a->whole && knobs_stands(a->knobs, l);
+        if (!qos_is_set(g, QOS_SCORE))
+            return false;
+        if (a->knobs->yields) /* another value is somebody's, and is seen when it is applied */
+            return score_lives(a->knobs, l) && (yielded || g->plan[QOS_SCORE].value == l->ours);
+        return g->plan[QOS_SCORE].value == l->ours && knobs_stands(a->knobs, l);
+    }
+    i = qos_find(a->cgroups, a->count, l->cgroup_id);
+    if (i == QOS_NONE)
+        return !a->whole && knobs_stands(a->knobs, l);
+    k = qos_knob_of(l->knob);
+    return k < QOS_FILES && (yielded || qos_is_set(&a->cgroups[i], k));
+}
+
+/* The latest first: what an earlier plan has raised from the root down comes down from the leaves up. Of
+ * processes that are gone, only the lease. */
+static void restore_unplanned(struct applying *a)
+{
+    struct knobs *k = a->knobs;
+
+    for (unsigned i = lease_table_size(k->table); i-- > 0;) {
+        struct lease *l = lease_at(k->table, i);
+        int r;
+
+        if (!l->used || is_planned(a, l))
+            continue;
+        r = knobs_restore(k, l);
+        if (r < 0)
+            note_failure(a, l->path, QOS_KNOBS, r);
+        else
+            a->done->restored += (unsigned)r;
+    }
+}
+
+void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, bool whole,
+               uint64_t now_usec, struct qos_done *ret)
+{
+    struct applying a = {k, cgroups, count, now_usec, ret, whole, 0};
+
+    *ret = (struct qos_done){0};
+    restore_unplanned(&a);
+    for (unsigned i = 0; i < count; i++)
+        apply_protections(&a, i, true);
+    for (unsigned i = 0; i < count; i++)
+        apply_others(&a, i);
+    for (unsigned i = count; i-- > 0;)
+        apply_protections(&a, i, false);
+    for (unsigned i = 0; i < count; i++)
+        apply_oom_group(&a, i);
+    for (unsigned i = 0; i < count; i++)
+        if (qos_is_set(&cgroups[i], QOS_SCORE))
+            ret->scores += apply_scores(&a, cgroups[i].path, cgroups[i].plan[QOS_SCORE].value, false);
+}
+
+/* Once for each cgroup: what was born meanwhile has its parents' lease to go by. */
+static void adopt_children(struct knobs *k)
+{
+    struct qos_done nobody = {0};
+    struct applying a = {.knobs = k, .done = &nobody};
+
+    for (unsigned i = 0; i < lease_table_size(k->table); i++) {
+        const struct lease *l = lease_at(k->table, i);
+        bool again = false;
+
+        if (!l->used || lease_score_pid(l) == 0)
+            continue;
+        for (unsigned j = 0; j < i && !again; j++) {
+            const struct lease *other = lease_at(k->table, j);
+
+            again = other->used && lease_score_pid(other) > 0 && other->ours == l->ours &&
+                    strcmp(other->path, l->path) == 0;
+        }
+        for (unsigned n = 0; !again && n < FAMILY_MAX && apply_scores(&a, l->path, l->ours, true) > 0; n++)
+            ;
+    }
+}
+
+unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
+{
+    adopt_children(k);
+    return knobs_restore_all(k, ret_left, ret_failed);
+}
+
+bool qos_is_units(int root_fd, const struct lease *l)
+{
+    struct kube_place place;
+
+    return !kube_place_parse(l->path, &place) && unit_manages(root_fd, l->path, l->knob);
+}
+
+int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value)
+{
+    return qos_is_units(root_fd, l) && unit_set(h, l->path, l->knob, value) == 0 ? 1 : 0;
+}

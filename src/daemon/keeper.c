@@ -1,0 +1,447 @@
+#include "daemon/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "action/qos.h"
+#include "base/units.h"
+#include "daemon/daemon.h"
+#include "kernel/file.h"
+#include "kernel/swap.h"
+#include "policy/qos.h"
+#include "snapshot/qos.h"
+#include "system/clock.h"
+#include "system/log.h"
+
+#define CGROUPS_MAX 8192
+#define LEASES_MAX 8192
+/* The limit moves with what others take of the node (zram's pool): smaller moves are not worth writing the
+ * knobs of all groups that have no limit of their own. */
+#define MOVE_SHARE 64
+#define TELL_MSEC 1000
+#define PROPERTY_MSEC 10000 /* systemctl takes its time, for one after the other */
+#define SAY_USEC (60 * USEC_PER_SEC)
+
+struct keeper {
+    int fd; /* to the guardian */
+    struct keeper_block *block;
+    int root_fd;
+    int runtime_fd;
+    int lock_fd; /* -1: another one has the journal */
+    bool real_root;
+    bool open; /* the journal is */
+    bool reader_open;
+    uint64_t sequence; /* of the configuration that is in config; 0: none yet */
+    uint64_t allocatable_bytes;
+    uint64_t said_usec;
+    struct hierarchy hierarchy;
+    struct snapshot_reader reader;
+    struct group_handle handle; /* of none: no groups are walked */
+    struct snapshot snapshot;
+    struct qos_tree tree;
+    struct journal journal;
+    struct knobs knobs;
+    struct lease_table table;
+    struct lease more[LEASES_MAX];
+    struct qos_cgroup cgroups[CGROUPS_MAX];
+    struct config config;
+};
+
+bool keeper_is_asked_for(const struct config *c)
+{
+    for (unsigned i = 0; i < c->class_count; i++)
+        if (c->classes[i].qos != QOS_UNSET && c->classes[i].unit == UNIT_CGROUP)
+            return true;
+    return false;
+}
+
+/* ---- the shared pages ---- */
+
+static void copy_config(struct config *to, const struct config *from)
+{
+    unsigned n = u64_min(from->class_count, CONFIG_CLASSES_MAX);
+
+    memcpy(to, from, offsetof(struct config, classes));
+    memcpy(to->classes, from->classes, n * sizeof(from->classes[0])); /* what is not used is not touched */
+    to->class_count = n;
+}
+
+void keeper_publish(struct keeper_block *b, const struct config *c, bool wanted,
+                    const char (*workloads)[CONFIG_PATH_MAX], unsigned workload_count)
+{
+    uint64_t sequence = b->sequence | 1;
+
+    __atomic_store_n(&b->sequence, sequence, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    copy_config(&b->config, c);
+    b->config.workload_auto = false;
+    b->config.workload_count = workload_count;
+    memcpy(b->config.workload, workloads, workload_count * sizeof(workloads[0]));
+    b->wanted = wanted;
+    __atomic_store_n(&b->sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
+bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wanted, uint64_t *ret_sequence)
+{
+    uint64_t sequence = __atomic_load_n(&b->sequence, __ATOMIC_ACQUIRE);
+
+    if (sequence & 1)
+        return false;
+    copy_config(ret, &b->config);
+    *ret_wanted = b->wanted;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&b->sequence, __ATOMIC_RELAXED) != sequence)
+        return false;
+    *ret_sequence = sequence;
+    return true;
+}
+
+/* ---- what it says ---- */
+
+/* The guardian takes it while the loop takes it; a loop that stands still costs the news, not the plan. */
+static bool tell(struct keeper *k, const struct keeper_message *m, int wait_msec)
+{
+    struct pollfd p = {.fd = k->fd, .events = POLLOUT};
+
+    return poll(&p, 1, wait_msec) > 0 && (p.revents & POLLOUT) &&
+           send(k->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*m);
+}
+
+static void say(struct keeper *k, const char *format, ...) _printf_(2, 3);
+
+static void say(struct keeper *k, const char *format, ...)
+{
+    struct keeper_message m = {.kind = KEEPER_SAYS};
+    uint64_t now = clock_now_usec();
+    va_list ap;
+
+    if (k->said_usec != 0 && now < k->said_usec + SAY_USEC)
+        return;
+    k->said_usec = now;
+    va_start(ap, format);
+    (void)vsnprintf(m.path, sizeof(m.path), format, ap);
+    va_end(ap);
+    (void)tell(k, &m, TELL_MSEC);
+}
+
+static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t ours)
+{
+    struct keeper *k = user;
+    struct keeper_message m = {.kind = KEEPER_DRIFT,
+                               .id = l->cgroup_id,
+                               .found = found,
+                               .ours = ours,
+                               .yielded = l->drift == LEASE_YIELDED};
+
+    memcpy(m.path, l->path, sizeof(m.path));
+    memcpy(m.knob, l->knob, sizeof(m.knob));
+    k->block->counts.drifts++;
+    (void)tell(k, &m, TELL_MSEC);
+}
+
+/* ---- the journal ---- */
+
+static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers _unused_)
+{
+    struct keeper *k = user;
+    struct keeper_message m = {.kind = KEEPER_PROPERTY, .id = l->cgroup_id, .ours = value};
+
+    if (!k->real_root || !qos_is_units(k->root_fd, l))
+        return 0;
+    memcpy(m.path, l->path, sizeof(m.path));
+    memcpy(m.knob, l->knob, sizeof(m.knob));
+    return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
+}
+
+/* Whoever changes what the journal says has this lock: us, or `headroom qos`. */
+static bool take_lock(struct keeper *k)
+{
+    char text[32];
+    int n;
+
+    if (k->lock_fd >= 0)
+        return true;
+    k->lock_fd = openat(k->runtime_fd, QOS_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (k->lock_fd < 0 || flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        say(k, "memory QoS is not kept now: run/headroom/" QOS_LOCK ": %s (headroom qos is at work?)",
+            strerror(errno));
+        close_fdp(&k->lock_fd);
+        return false;
+    }
+    n = snprintf(text, sizeof(text), QOS_LOCK_DAEMON " %d\n", (int)getpid());
+    (void)ftruncate(k->lock_fd, 0);
+    (void)!pwrite(k->lock_fd, text, (size_t)n, 0);
+    return true;
+}
+
+/* What an earlier keeper, or `headroom qos apply`, has left is ours from then on. */
+static bool open_journal(struct keeper *k)
+{
+    unsigned leases = 0;
+    int r;
+
+    if (k->open)
+        return true;
+    if (!take_lock(k))
+        return false;
+    r = journal_open_named(&k->journal, JOURNAL_QOS_NAME, k->root_fd, k->runtime_fd, &k->table);
+    if (r < 0) {
+        say(k, "memory QoS is not kept now: run/headroom/" JOURNAL_QOS_NAME ": %s", strerror(-r));
+        return false;
+    }
+    k->open = true;
+    for (unsigned i = 0; i < lease_table_size(&k->table); i++)
+        leases += lease_at(&k->table, i)->used;
+    if (leases > 0)
+        log_line(LOG_PRIO_NOTICE, "event=qos adopted=%u", leases);
+    return true;
+}
+
+/* 0: all is as it was found. */
+static int put_back(struct keeper *k)
+{
+    unsigned restored, left, failed;
+
+    if (!open_journal(k))
+        return 1;
+    restored = qos_restore(&k->knobs, &left, &failed);
+    if (restored + left + failed > 0)
+        log_line(failed ? LOG_PRIO_ERROR : LOG_PRIO_NOTICE,
+                 "event=qos-restored restored=%u left=%u failed=%u", restored, left, failed);
+    k->block->counts.leases = k->block->counts.yielded = k->block->counts.groups = 0;
+    journal_close(&k->journal);
+    k->open = false;
+    close_fdp(&k->lock_fd);
+    return failed > 0;
+}
+
+/* ---- one look ---- */
+
+/* With another configuration everybody has another chance. */
+static void forget_drifts(struct keeper *k)
+{
+    for (unsigned i = 0; k->open && i < lease_table_size(&k->table); i++) {
+        struct lease *l = lease_at(&k->table, i);
+
+        if (l->used && l->drift == LEASE_YIELDED)
+            knobs_forget(&k->knobs, l);
+        else if (l->used && l->drift != LEASE_KEPT)
+            knobs_note_drift(&k->knobs, l, LEASE_KEPT);
+    }
+}
+
+/* False: there is none to go by now. */
+static bool take_config(struct keeper *k, bool *ret_wanted)
+{
+    uint64_t now = __atomic_load_n(&k->block->sequence, __ATOMIC_ACQUIRE), before = k->sequence;
+
+    *ret_wanted = k->block->wanted;
+    if (now == before)
+        return true;
+    if (!keeper_read(k->block, &k->config, ret_wanted, &k->sequence))
+        return false;
+    (void)snapshot_reader_find_workloads(&k->reader);
+    k->allocatable_bytes = k->said_usec = 0;
+    if (before != 0)
+        forget_drifts(k);
+    return true;
+}
+
+static void note_allocatable(struct keeper *k)
+{
+    uint64_t now = __atomic_load_n(&k->block->allocatable_bytes, __ATOMIC_RELAXED),
+             before = k->allocatable_bytes;
+
+    if (before == 0 || (now > before ? now - before : before - now) > before / MOVE_SHARE)
+        k->allocatable_bytes = now;
+}
+
+static bool make_plan(struct keeper *k)
+{
+    const struct node *n = &k->snapshot.node;
+    struct qos_excess e = {0};
+    enum qos_verdict v;
+    struct qos_node node;
+    int r = snapshot_read_node(&k->reader, clock_now_usec(), &k->snapshot);
+
+    if (r == 0)
+        r = qos_read_tree(&k->reader, &k->snapshot, &k->tree);
+    if (r < 0) {
+        say(k, "memory QoS is not kept now: the tree cannot be read: %s", strerror(-r));
+        return false;
+    }
+    if (k->tree.left_out > 0)
+        say(k, "memory QoS: %u cgroups are left out: they cannot be read, or are too many", k->tree.left_out);
+    node = (struct qos_node){
+        .total_bytes = n->mem_total,
+        .allocatable_bytes = k->allocatable_bytes,
+        .swap_bytes = n->swap_total,
+        .zswap_bytes = swap_zswap_pool_max(k->root_fd, n->mem_total),
+        .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
+    };
+    qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
+    v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);
+    if (v == QOS_EXCESS)
+        say(k,
+            "memory QoS stays as it is: %.100s asks for most of %ju bytes, where there are %ju; see headroom "
+            "qos plan",
+            k->cgroups[e.who].path, (uintmax_t)e.asked_bytes, (uintmax_t)e.bound_bytes);
+    return v == QOS_GOOD;
+}
+
+static void count(struct keeper *k, const struct qos_done *done, uint64_t began_usec)
+{
+    struct keeper_counts *c = &k->block->counts;
+    uint64_t leases = 0, yielded = 0;
+
+    for (unsigned i = 0; i < lease_table_size(&k->table); i++) {
+        const struct lease *l = lease_at(&k->table, i);
+
+        leases += l->used;
+        yielded += l->used && l->drift == LEASE_YIELDED;
+    }
+    c->looks++;
+    c->groups = k->tree.count;
+    c->leases = leases - yielded;
+    c->yielded = yielded;
+    c->failures += done->failed;
+    c->look_usec = clock_now_usec() - began_usec;
+    if (done->written + done->restored + done->scores + done->failed > 0)
+        log_line(LOG_PRIO_INFO, "event=qos written=%u restored=%u processes=%u failed=%u leases=%ju",
+                 done->written, done->restored, done->scores, done->failed, (uintmax_t)c->leases);
+}
+
+/* False: there is nothing to keep any more. */
+static bool look(struct keeper *k)
+{
+    uint64_t began = clock_now_usec();
+    struct qos_done done;
+    bool wanted;
+
+    if (!take_config(k, &wanted))
+        return true;
+    if (!wanted)
+        return put_back(k) != 0;
+    note_allocatable(k);
+    if (k->allocatable_bytes == 0 || !open_journal(k) || !make_plan(k)) /* 0: the loop has not looked yet */
+        return true;
+    qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY);
+    qos_apply(&k->knobs, k->cgroups, k->tree.count, k->tree.left_out == 0, began, &done);
+    if (done.failed > 0)
+        say(k, "memory QoS: %u knobs could not be set, the first was %s of %.100s: %s", done.failed,
+            done.knob < QOS_KNOBS ? qos_knob_name(done.knob) : "an earlier value", done.path,
+            strerror(-done.error));
+    count(k, &done, began);
+    return true;
+}
+
+/* ---- the process ---- */
+
+/* Nothing waits for it. Its oom_score_adj stays what it inherits: that it is killed would free nothing. */
+static void on_interrupt(int signal _unused_)
+{
+}
+
+/* Only to interrupt a write that blocks. */
+static void become_ordinary(void)
+{
+    struct sigaction a = {.sa_handler = on_interrupt};
+
+    (void)setpriority(PRIO_PROCESS, 0, 0);
+    (void)umask(022);
+    (void)sigaction(SIGUSR1, &a, NULL);
+}
+
+static int prepare(struct keeper *k, const struct keeper_options *o)
+{
+    int r;
+
+    k->root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    k->runtime_fd = k->root_fd < 0 ? -1 : file_open_dir(k->root_fd, DAEMON_RUNTIME_DIR);
+    k->lock_fd = -1;
+    k->real_root = file_is_root(o->sysroot);
+    if (k->runtime_fd < 0)
+        return -ENOENT;
+    r = hierarchy_open(k->root_fd, &k->hierarchy);
+    if (r == 0)
+        r = snapshot_reader_init(&k->reader, k->root_fd, &k->hierarchy, &k->config, &k->handle, 1);
+    k->reader.isolate = true;
+    k->tree = (struct qos_tree){.cgroups = k->cgroups, .max = CGROUPS_MAX};
+    k->table = (struct lease_table){.more = k->more, .more_count = LEASES_MAX};
+    k->knobs = (struct knobs){
+        .hierarchy = &k->hierarchy,
+        .journal = &k->journal,
+        .table = &k->table,
+        .write = write_knob,
+        .user = k,
+        .drifted = on_drift,
+        .root_fd = k->root_fd,
+        .signals = k->real_root,
+        .insist = true, /* once: qos_settle_drifts sees to that */
+        .yields = true,
+    };
+    return r;
+}
+
+/* What the guardian wants: false when it is gone. */
+static bool receive(struct keeper *k, bool *ret_bye)
+{
+    struct keeper_message m;
+    ssize_t n;
+
+    do
+        n = recv(k->fd, &m, sizeof(m), MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return true;
+    if (n != (ssize_t)sizeof(m))
+        return false;
+    *ret_bye = *ret_bye || m.kind == KEEPER_BYE;
+    return true;
+}
+
+static int keep(struct keeper *k)
+{
+    bool bye = false;
+
+    while (!bye) {
+        struct pollfd p = {.fd = k->fd, .events = POLLIN};
+
+        if (!look(k))
+            return 0;
+        (void)log_flush();
+        if (poll(&p, 1, (int)(KEEPER_LOOK_USEC / USEC_PER_MSEC)) > 0 && !receive(k, &bye))
+            return 1;
+    }
+    return put_back(k);
+}
+
+int keeper_main(int fd, const struct keeper_options *o)
+{
+    /* Not in static storage: that would be the loop's and the guardian's, too. */
+    struct keeper *k =
+        mmap(NULL, sizeof(*k), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int r;
+
+    if (k == MAP_FAILED)
+        return 1;
+    (void)madvise(k, sizeof(*k), MADV_NOHUGEPAGE); /* most of it is never touched */
+    become_ordinary();
+    k->fd = fd;
+    k->block = o->block;
+    r = prepare(k, o);
+    if (r < 0)
+        log_line(LOG_PRIO_ERROR, "event=qos-failed error=\"%s\"", strerror(-r));
+    r = r < 0 ? 1 : keep(k);
+    (void)log_flush();
+    return r;
+}

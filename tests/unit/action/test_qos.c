@@ -1,0 +1,474 @@
+/* A plan into a tree of plain files, and back: what is written, in which order, whose the values are, and the
+ * oom_score_adj of processes. */
+#include "tree.h"
+
+#include "action/qos.h"
+#include "base/units.h"
+#include "kernel/file.h"
+
+#define CGROUPS_MAX 4
+
+static struct lease more[64];
+
+struct plan {
+    struct tree tree;
+    struct qos_cgroup cgroups[CGROUPS_MAX];
+    unsigned count;
+    struct qos_done done;
+};
+
+static const char *const numbers[] = {"memory.min", "memory.low", "memory.swap.max", "memory.oom.group",
+                                      "cpu.weight"};
+
+static struct qos_cgroup *add(struct plan *p, const char *path, unsigned parent)
+{
+    struct qos_cgroup *g = &p->cgroups[p->count++];
+    char file[PATH_MAX];
+
+    tree_add(&p->tree, path, "max\n");
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        (void)snprintf(file, sizeof(file), "sys/fs/cgroup/%s/%s", path, numbers[i]);
+        fixture_write(p->tree.f, file, i == 2 ? "max\n" : i == 4 ? "100\n" : "0\n");
+    }
+    *g = (struct qos_cgroup){.id = tree_id(&p->tree, path), .parent = parent};
+    (void)snprintf(g->path, sizeof(g->path), "%s", path);
+    return g;
+}
+
+static void set(struct qos_cgroup *g, enum qos_knob k, uint64_t value)
+{
+    g->plan[k] = (struct qos_value){value, QOS_WHY_REQUEST};
+}
+
+/* What stands, as a look would find it. */
+static void look(struct plan *p)
+{
+    for (unsigned i = 0; i < p->count; i++) {
+        struct qos_cgroup *g = &p->cgroups[i];
+        _cleanup_close_ int fd = cgroup_open(&p->tree.hierarchy, g->path);
+
+        g->files = g->held = g->drifted = g->yielded = 0;
+        g->settling = false;
+        for (enum qos_knob k = 0; k < QOS_FILES; k++)
+            if (file_read_u64_at(fd, qos_knob_name(k), &g->now[k]) == 0) {
+                g->foreign[k] = g->now[k];
+                g->files |= QOS_KNOB_BIT(k);
+            }
+    }
+    qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);
+}
+
+static void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
+{
+    look(p);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
+    assert_int_equal(p->done.failed, 0);
+    assert_int_equal(p->done.written, written);
+    assert_int_equal(p->done.stood, stood);
+    assert_int_equal(p->done.restored, restored);
+}
+
+static void restore(struct plan *p, unsigned restored, unsigned left)
+{
+    unsigned l, f;
+
+    assert_int_equal(qos_restore(&p->tree.knobs, &l, &f), restored);
+    assert_int_equal(l, left);
+    assert_int_equal(f, 0);
+}
+
+static int setup(void **state)
+{
+    static struct plan p;
+    void *f;
+
+    if (fixture_setup(&f) < 0)
+        return -1;
+    memset(&p, 0, sizeof(p));
+    tree_init(&p.tree, f);
+    p.tree.table.more = more;
+    p.tree.table.more_count = ARRAY_SIZE(more);
+    p.tree.knobs.root_fd = p.tree.f->fd;
+    (void)add(&p, "workload.slice", QOS_NONE);
+    (void)add(&p, "workload.slice/a", 0);
+    *state = &p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct plan *p = *state;
+    void *f = (void *)(uintptr_t)p->tree.f;
+
+    tree_deinit(&p->tree);
+    return fixture_teardown(&f);
+}
+
+static void test_apply_and_restore(void **state)
+{
+    struct plan *p = *state;
+
+    set(&p->cgroups[0], QOS_MEMORY_LOW, GIB);
+    set(&p->cgroups[1], QOS_MEMORY_LOW, GIB);
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    set(&p->cgroups[1], QOS_SWAP_MAX, 0);
+    set(&p->cgroups[1], QOS_OOM_GROUP, 1); /* no size: not rounded to pages */
+    set(&p->cgroups[1], QOS_CPU_WEIGHT, 50);
+    apply(p, 6, 0, 0);
+    tree_assert(&p->tree, SLICE "/memory.low", "1073741824");
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+    tree_assert(&p->tree, SLICE "/a/cpu.weight", "50");
+    assert_int_equal(p->cgroups[1].foreign[QOS_MEMORY_HIGH], UINT64_MAX);
+    apply(p, 0, 6, 0);
+    assert_int_equal(p->cgroups[1].now[QOS_MEMORY_HIGH], 2 * GIB);
+    assert_int_equal(p->cgroups[1].foreign[QOS_MEMORY_HIGH], UINT64_MAX); /* ours is ours */
+    restore(p, 6, 0);
+    tree_assert(&p->tree, SLICE "/memory.low", "0");
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "0");
+    tree_assert(&p->tree, SLICE "/a/cpu.weight", "100");
+}
+
+static void test_what_is_not_planned_any_more(void **state)
+{
+    struct plan *p = *state;
+
+    set(&p->cgroups[1], QOS_MEMORY_LOW, GIB);
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    apply(p, 2, 0, 0);
+    p->cgroups[1].plan[QOS_MEMORY_HIGH].why = QOS_WHY_TIGHTER;
+    apply(p, 0, 1, 1);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+    p->count = 0; /* there is no such group any more, but its cgroup is there */
+    qos_apply(&p->tree.knobs, p->cgroups, 0, false, USEC_PER_SEC, &p->done); /* or it could not be read */
+    assert_int_equal(p->done.restored, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.low", "1073741824");
+    apply(p, 0, 0, 1);
+    tree_assert(&p->tree, SLICE "/a/memory.low", "0");
+    restore(p, 0, 0);
+}
+
+static void test_others_value_is_theirs(void **state)
+{
+    struct plan *p = *state;
+
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    apply(p, 1, 0, 0);
+    fixture_write(p->tree.f, SLICE "/a/memory.high", "1073741824\n");
+    look(p);
+    assert_int_equal(p->cgroups[1].foreign[QOS_MEMORY_HIGH], GIB); /* so that the plan leaves it */
+    restore(p, 0, 1);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+}
+
+static void test_no_place_for_a_lease(void **state)
+{
+    struct plan *p = *state;
+
+    set(&p->cgroups[0], QOS_MEMORY_HIGH, GIB);
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    p->tree.table.more_count = 0;
+    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
+        p->tree.table.leases[i] =
+            (struct lease){.used = true, .cgroup_id = p->cgroups[0].id, .knob = "memory.high"};
+    look(p);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, 0, &p->done);
+    assert_int_equal(p->done.failed, 1);
+    assert_int_equal(p->done.error, -ENOSPC);
+    assert_string_equal(p->done.path, "workload.slice/a");
+    assert_int_equal(p->done.knob, QOS_MEMORY_HIGH);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max"); /* what could not be put back is not set */
+}
+
+/* ---- oom_score_adj ---- */
+
+static void process(struct plan *p, int pid, int ppid, unsigned start_sec, const char *adj)
+{
+    char path[64], text[256];
+
+    (void)snprintf(path, sizeof(path), "proc/%d/stat", pid);
+    (void)snprintf(text, sizeof(text), "%d (task) S %d 1 1 0 -1 4194304 0 0 0 0 5 5 0 0 20 0 1 0 %ju 0 0\n",
+                   pid, ppid, (uintmax_t)start_sec * (uintmax_t)sysconf(_SC_CLK_TCK));
+    fixture_write(p->tree.f, path, text);
+    (void)snprintf(path, sizeof(path), "proc/%d/oom_score_adj", pid);
+    fixture_write(p->tree.f, path, adj);
+}
+
+static void test_scores(void **state)
+{
+    struct plan *p = *state;
+
+    process(p, 101, 1, 10, "0\n");
+    process(p, 102, 101, 20, "-500\n");
+    process(p, 103, 1, 30, "700\n"); /* has it already, and not from us */
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n103\n104\n");
+    fixture_write(p->tree.f, SLICE "/a/below/cgroup.procs", "102\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    apply(p, 0, 0, 0);
+    assert_int_equal(p->done.scores, 2);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    tree_assert(&p->tree, "proc/102/oom_score_adj", "700");
+    apply(p, 0, 0, 0);
+    assert_int_equal(p->done.scores, 0);
+
+    /* Born since, two generations; and one that is not of the family. */
+    process(p, 110, 102, 40, "700\n");
+    process(p, 111, 110, 41, "700\n");
+    process(p, 112, 110, 42, "3\n");
+    fixture_write(p->tree.f, SLICE "/a/below/cgroup.procs", "111\n110\n102\n112\n");
+    restore(p, 4, 0);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "0");
+    tree_assert(&p->tree, "proc/102/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/103/oom_score_adj", "700");
+    tree_assert(&p->tree, "proc/110/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/111/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/112/oom_score_adj", "3");
+}
+
+/* A pid that is another's by now, one that is gone, and one whose score somebody has changed. */
+static void test_scores_of_others(void **state)
+{
+    struct plan *p = *state;
+    unsigned drifts;
+
+    process(p, 101, 1, 10, "0\n");
+    process(p, 102, 1, 20, "0\n");
+    process(p, 103, 1, 30, "0\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n102\n103\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    apply(p, 0, 0, 0);
+    assert_int_equal(p->done.scores, 3);
+    process(p, 101, 1, 99, "700\n");
+    process(p, 103, 1, 30, "5\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "102\n103\n");
+    drifts = (unsigned)p->tree.knobs.drifts;
+    look(p);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, 0, &p->done);
+    assert_int_equal(p->done.failed, 0);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    assert_true(p->tree.knobs.drifts >= drifts);
+    restore(p, 2, 0);
+    tree_assert(&p->tree, "proc/102/oom_score_adj", "0");
+}
+
+static void test_scores_not_planned_any_more(void **state)
+{
+    struct plan *p = *state;
+
+    process(p, 101, 1, 10, "0\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    apply(p, 0, 0, 0);
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 600);
+    apply(p, 0, 0, 1);
+    assert_int_equal(p->done.scores, 1);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "600");
+    p->cgroups[1].plan[QOS_SCORE].why = QOS_WHY_NOTHING;
+    apply(p, 0, 0, 1);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "0");
+    restore(p, 0, 0);
+}
+
+/* ---- what others set while we keep it ---- */
+
+static struct {
+    unsigned count;
+    char knob[JOURNAL_KNOB_MAX];
+    uint64_t found, ours;
+    enum lease_drift drift;
+} told;
+
+static void on_drift(void *user _unused_, const struct lease *l, uint64_t found, uint64_t ours)
+{
+    told.count++;
+    memcpy(told.knob, l->knob, sizeof(told.knob));
+    told.found = found;
+    told.ours = ours;
+    told.drift = l->drift;
+}
+
+/* A look of a keeper: the plan of `high` for a, which leaves what is tighter. */
+static void keep(struct plan *p, uint64_t high, bool reapply)
+{
+    struct qos_cgroup *g = &p->cgroups[1];
+
+    p->tree.knobs.insist = p->tree.knobs.yields = true;
+    p->tree.knobs.drifted = on_drift;
+    memset(&told, 0, sizeof(told));
+    look(p);
+    set(g, QOS_MEMORY_HIGH, high);
+    if (g->foreign[QOS_MEMORY_HIGH] <= high)
+        g->plan[QOS_MEMORY_HIGH].why = QOS_WHY_TIGHTER;
+    qos_settle_drifts(&p->tree.knobs, p->cgroups, p->count, reapply);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
+    assert_int_equal(p->done.failed, 0);
+}
+
+static void others(struct plan *p, const char *value)
+{
+    fixture_write(p->tree.f, SLICE "/a/memory.high", value);
+}
+
+static void assert_told(enum lease_drift drift, uint64_t found, uint64_t ours)
+{
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.drift, drift);
+    assert_true(told.found == found && told.ours == ours);
+}
+
+/* As a successor would find it. */
+static void reread(struct plan *p)
+{
+    struct journal j;
+
+    p->tree.table = (struct lease_table){.more = more, .more_count = ARRAY_SIZE(more)};
+    journal_close(p->tree.knobs.journal);
+    assert_int_equal(journal_open(&j, p->tree.f->fd, p->tree.knobs.journal->dir_fd, &p->tree.table), 0);
+    *p->tree.knobs.journal = j;
+}
+
+static void test_drift_is_met_once(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    assert_int_equal(told.count, 0);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    keep(p, GIB, true); /* another plan: no drift, and not another chance for it */
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+    reread(p);
+    others(p, "4294967296\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_YIELDED, 4 * GIB, GIB);
+    assert_int_equal(p->cgroups[1].plan[QOS_MEMORY_HIGH].why, QOS_WHY_YIELDED);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "4294967296");
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 1)
+            reread(p);
+        others(p, i == 2 ? "1073741824\n" : "max\n"); /* even what we had: it is his now */
+        keep(p, 2 * GIB, true);
+        assert_int_equal(told.count, 0);
+        tree_assert(&p->tree, SLICE "/a/memory.high", i == 2 ? "1073741824" : "max");
+    }
+    restore(p, 0, 1);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+}
+
+static void test_drift_is_yielded_at_once(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, false);
+    others(p, "max\n");
+    keep(p, 2 * GIB, false);
+    assert_told(LEASE_YIELDED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+    p->count = 1; /* its group has ended: so has the lease */
+    keep(p, 2 * GIB, false);
+    p->count = 2;
+    keep(p, 2 * GIB, false);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    restore(p, 1, 0);
+}
+
+static void test_drift_to_what_is_tighter(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    others(p, "1048576\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, MIB, 2 * GIB);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+}
+
+/* As with systemd, whose set-property resets memory.oom.group, for which it has no property. */
+static int hand_over(void *user, const struct lease *l, uint64_t value _unused_, bool lowers _unused_)
+{
+    struct plan *p = user;
+
+    if (strcmp(l->knob, "memory.oom.group") == 0)
+        return 0;
+    fixture_write(p->tree.f, SLICE "/a/memory.oom.group", "0\n");
+    return 1;
+}
+
+static void test_what_our_own_writes_reset(void **state)
+{
+    struct plan *p = *state;
+
+    p->tree.knobs.write = hand_over;
+    p->tree.knobs.user = p;
+    set(&p->cgroups[1], QOS_OOM_GROUP, 1);
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "0"); /* not yet: it would not last */
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "0");
+    others(p, "2147483648\n"); /* it stands now */
+    keep(p, 2 * GIB, true);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+    keep(p, GIB, true); /* which resets it */
+    others(p, "1073741824\n");
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+    fixture_write(p->tree.f, SLICE "/a/memory.oom.group", "0\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_REAPPLIED, 0, 1); /* and that was somebody else */
+    tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
+}
+
+static void test_drift_of_scores(void **state)
+{
+    struct plan *p = *state;
+
+    process(p, 101, 1, 10, "0\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    keep(p, UINT64_MAX, true);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    process(p, 101, 1, 10, "-5\n");
+    keep(p, UINT64_MAX, true);
+    assert_told(LEASE_YIELDED, QOS_SCORE_ZERO - 5, QOS_SCORE_ZERO + 700);
+    assert_string_equal(told.knob, "oom_score_adj:101");
+    for (unsigned i = 0; i < 3; i++) {
+        keep(p, UINT64_MAX, true);
+        assert_int_equal(told.count, 0);
+        tree_assert(&p->tree, "proc/101/oom_score_adj", "-5");
+    }
+    process(p, 101, 1, 99, "0\n"); /* another process of that pid */
+    keep(p, UINT64_MAX, true);
+    tree_assert(&p->tree, "proc/101/oom_score_adj", "700");
+    restore(p, 1, 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_apply_and_restore),
+        TEST(test_what_is_not_planned_any_more),
+        TEST(test_others_value_is_theirs),
+        TEST(test_no_place_for_a_lease),
+        TEST(test_scores),
+        TEST(test_scores_of_others),
+        TEST(test_scores_not_planned_any_more),
+        TEST(test_drift_is_met_once),
+        TEST(test_drift_is_yielded_at_once),
+        TEST(test_drift_to_what_is_tighter),
+        TEST(test_drift_of_scores),
+        TEST(test_what_our_own_writes_reset),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
