@@ -162,6 +162,7 @@ struct daemon {
     struct reclaim_state reclaim_state;
     struct reclaim_target reclaim_target; /* what it is at */
     uint64_t reclaim_since_usec;
+    uint64_t pushed_usec; /* the walk by which memory of the paused was pushed out last */
     struct decision reclaim_decision;
     bool reclaim_recorded;
     uint64_t reclaim_quiet_usec;

@@ -150,7 +150,10 @@ static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead, bool *ret_pa
     *ret_paused_only = left >= ahead;
     if (left < ahead)
         return u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), may_push(d));
-    return knows_groups(d) && is_quiet(d) ? u64_min(d->pause_plan.in_the_way_bytes, REQUEST_BYTES) : 0;
+    if (!knows_groups(d) || d->pushed_usec == d->snapshot.groups_usec ||
+        !(is_quiet(d) || (d->room.throttled && !d->room.felt)))
+        return 0;
+    return u64_min(d->pause_plan.in_the_way_bytes, REQUEST_BYTES);
 }
 
 void reclaiming_step(struct daemon *d, const struct trigger *t)
@@ -167,6 +170,8 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
         !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, paused_only, &target) ||
         !ask(d, &target, REQUEST_USEC))
         return;
+    if (paused_only)
+        d->pushed_usec = d->snapshot.groups_usec; /* who holds what is not known again before the next walk */
     /* What the kernel would have done at the limit anyway is no news. */
     if (d->room.need > 0 || target.class_index != RECLAIM_WHOLE)
         begin_record(d, t, &target);

@@ -50,8 +50,7 @@ static uint64_t largest_of_class(const struct snapshot *s, unsigned class_index,
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
         uint64_t held = expect_held_bytes(g);
-        bool settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8 &&
-                       u64_add_cap(g->frozen_usec, EXPECT_NEWBORN_USEC) <= s->now_usec;
+        bool settled = !g->frozen && !g->paused && ahead(g->rate) < held / 8;
 
         if (g->class_index != class_index || g->dying)
             continue;
@@ -79,16 +78,10 @@ void expect_class(const struct snapshot *s, unsigned class_index, const struct e
         ret->bytes = largest_of_class(s, class_index, &ret->settled);
 }
 
-/* Since its birth, or since it was let go on: while it was frozen it could not grow. */
-static uint64_t moves_for_usec(const struct group *g, const struct standing *st)
-{
-    return u64_min(st->age_usec, u64_sub_floor(u64_add_cap(g->birth_usec, st->age_usec), g->frozen_usec));
-}
-
 /* It has had its time to grow, and does not: what others of its class come to says little of it any more. */
 static bool has_settled(const struct group *g, const struct standing *st, uint64_t held)
 {
-    return !g->paused && moves_for_usec(g, st) >= GROUP_GROWTH_USEC && g->growth_bytes < held / 16;
+    return !g->paused && st->age_usec >= GROUP_GROWTH_USEC && g->growth_bytes < held / 16;
 }
 
 /* What is only guessed from others counts for one that grows, or has just begun; who stands still at his size
@@ -105,8 +98,8 @@ uint64_t expect_growth_bytes(const struct group *g, const struct standing *st,
     if (left > 0 &&
         (st->request_bytes != GROUP_REQUEST_NONE || (class->learned && !has_settled(g, st, held))))
         return left;
-    if (st->request_bytes == GROUP_REQUEST_NONE && more < held / 16 &&
-        moves_for_usec(g, st) >= EXPECT_NEWBORN_USEC && !g->paused)
+    if (st->request_bytes == GROUP_REQUEST_NONE && more < held / 16 && st->age_usec >= EXPECT_NEWBORN_USEC &&
+        !g->paused)
         return more;
     return class->settled && left > 0 ? left : u64_max(left, more);
 }

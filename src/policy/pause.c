@@ -162,6 +162,13 @@ static bool is_stalled(const struct planner *p)
     return p->room->paging_permyriad >= QUIET_STALL_PERMYRIAD;
 }
 
+/* It was raised by too much, and that is felt: who is there may come to his end, and newcomers wait. */
+static void lower_bound(struct pause_state *st, uint64_t now_usec)
+{
+    st->bound_step_usec = u64_min(2 * st->bound_step_usec, BOUND_STEP_MOST_USEC);
+    st->bound_usec = now_usec;
+}
+
 static void age_bound(struct planner *p)
 {
     struct pause_state *st = p->state;
@@ -171,9 +178,8 @@ static void age_bound(struct planner *p)
         return;
     if (is_stalled(p) && p->wanted_bytes < st->bound_bytes)
         st->bound_usec = p->snapshot->now_usec; /* not over yet */
-    else if (p->room->paging_permyriad >= PAUSE_STALL_PERMYRIAD && age >= st->bound_step_usec &&
-             p->wanted_bytes > planner_place_bytes(p))
-        set_bound(p, st->bound_bytes); /* raised by too much: those that are there may end, newcomers wait */
+    else if (p->room->felt && age >= st->bound_step_usec && p->wanted_bytes > planner_place_bytes(p))
+        lower_bound(st, p->snapshot->now_usec);
     else if (age >= BOUND_STEPS * st->bound_step_usec)
         st->bound_bytes = 0;
 }
@@ -200,7 +206,7 @@ static uint64_t bound_now(const struct planner *p)
 static uint64_t wanted_with(const struct planner *p, const struct pause_row *row)
 {
     uint64_t others =
-        row->paused ? u64_sub_floor(p->paused_bytes, planner_resident_bytes(p, row)) : p->paused_bytes;
+        row->paused ? u64_sub_floor(p->paused_bytes, planner_pushable_bytes(p, row)) : p->paused_bytes;
 
     return u64_add_cap(u64_add_cap(p->wanted_bytes, comes_to(row)), others);
 }
@@ -231,14 +237,15 @@ static struct pause_row *longest_paused(struct planner *p)
     return longest;
 }
 
-/* All that the running ones and this one hold has its place in memory, and what of it is in swap has its
- * place now. */
+/* All that the running ones and this one hold has its place in memory, and what of it is not there yet has
+ * its place now. */
 static bool fits_resident(const struct planner *p, const struct pause_row *row)
 {
     uint64_t comes = comes_to(row);
 
     return u64_add_cap(p->wanted_bytes, comes) <= planner_place_bytes(p) &&
-           u64_sub_floor(planner_place_bytes(p), p->room->used) >= comes;
+           u64_sub_floor(planner_place_bytes(p), p->room->used) >=
+               u64_sub_floor(comes, planner_resident_bytes(p, row));
 }
 
 /* Where swapping is felt, or was lately, what fits into memory does not make it worse. */
@@ -370,14 +377,17 @@ static void plan_limits(struct planner *p)
 }
 
 /* What of the paused ones' memory is in the way: of what those who run will want, swapped out or not yet
- * there, and after a thrash also of whoever goes on next. */
+ * there, after a thrash also of whoever goes on next, and of page cache where that is what they wait for. */
 static uint64_t in_the_way(struct planner *p)
 {
+    bool comes_back = p->state->bound_bytes != 0 || p->room->returns || p->room->level >= LEVEL_MEDIUM;
     uint64_t swapped = 0, more = 0, bound = bound_now(p);
     const struct pause_row *next = next_paused(p);
     int64_t spare;
 
-    for (unsigned i = 0; i < p->count; i++)
+    if (p->room->throttled && !p->room->felt)
+        return p->paused_bytes;
+    for (unsigned i = 0; i < p->count && comes_back; i++)
         if (p->rows[i].running)
             swapped = u64_add_cap(swapped, p->snapshot->groups[p->rows[i].index].swap);
     spare = p->spare - signed_of(u64_add_cap(p->room->swap_left, swapped));

@@ -13,6 +13,14 @@ static bool is_granted(const struct planner *p, const struct group *g)
            p->room->level < LEVEL_CRITICAL;
 }
 
+/* That it did not grow lately is because it was frozen. Without swap what it has is what it will have at
+ * least, and the next one need not wait until that is seen; after a thrash one that is let go on too soon
+ * costs more than one that waits. */
+static bool has_just_gone_on(const struct planner *p, const struct group *g)
+{
+    return g->frozen_usec != 0 && p->snapshot->now_usec < g->frozen_usec + GROUP_GROWTH_USEC;
+}
+
 static void fill_rows(struct planner *p)
 {
     const struct snapshot *s = p->snapshot;
@@ -50,6 +58,10 @@ static void fill_rows(struct planner *p)
         row->certain_bytes = row->expected_bytes;
         if (p->room->strained && st.request_bytes == GROUP_REQUEST_NONE && !size[g->class_index].learned)
             row->expected_bytes = u64_max(row->expected_bytes, g->growth_bytes);
+        if (p->state->bound_bytes != 0 && row->running && has_just_gone_on(p, g) &&
+            st.request_bytes == GROUP_REQUEST_NONE && size[g->class_index].learned)
+            row->expected_bytes =
+                u64_max(row->expected_bytes, u64_sub_floor(size[g->class_index].bytes, row->held_bytes));
         if (row->running && expect_runaway(p->config, s, p->room->limit, g, &st)) {
             row->expected_bytes = 0;
             row->stays = true;
@@ -92,7 +104,7 @@ static void sum_up(struct planner *p)
 
         p->plan->paused += row->paused;
         if (row->paused)
-            p->paused_bytes = u64_add_cap(p->paused_bytes, planner_resident_bytes(p, row));
+            p->paused_bytes = u64_add_cap(p->paused_bytes, planner_pushable_bytes(p, row));
         if (!row->running)
             continue;
         p->running++;
@@ -146,11 +158,11 @@ void planner_add(struct planner *p, struct pause_row *row, enum pause_act act, e
     row->stays = true;
     if (act == PAUSE_ACT_PAUSE) {
         planner_leave(p, row);
-        p->paused_bytes = u64_add_cap(p->paused_bytes, planner_resident_bytes(p, row));
+        p->paused_bytes = u64_add_cap(p->paused_bytes, planner_pushable_bytes(p, row));
         return;
     }
     row->paused = false;
-    p->paused_bytes = u64_sub_floor(p->paused_bytes, planner_resident_bytes(p, row));
+    p->paused_bytes = u64_sub_floor(p->paused_bytes, planner_pushable_bytes(p, row));
     if (act == PAUSE_ACT_RESUME)
         planner_enter(p, row);
 }
@@ -166,6 +178,17 @@ uint64_t planner_resident_bytes(const struct planner *p, const struct pause_row 
     const struct group *g = &p->snapshot->groups[row->index];
 
     return u64_add_cap(u64_add_cap(g->anon, g->shmem), g->kernel);
+}
+
+uint64_t planner_pushable_bytes(const struct planner *p, const struct pause_row *row)
+{
+    const struct group *g = &p->snapshot->groups[row->index];
+    uint64_t ahead = u64_add_cap(limit_margin(p->room->limit), p->room->trend / 4);
+
+    if (!p->snapshot->isolate || g->pid > 0 || p->room->swap_left < 3 * ahead ||
+        (p->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
+        return 0;
+    return u64_min(u64_add_cap(g->anon, g->shmem), p->room->swap_left);
 }
 
 uint64_t planner_paused_since(const struct planner *p, const struct pause_row *row)

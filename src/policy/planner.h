@@ -21,7 +21,7 @@ struct planner {
     bool queue; /* somebody waits for room: who comes anew waits behind him */
     int64_t spare;
     uint64_t wanted_bytes;  /* by the running ones: what they hold, and are expected to grow by */
-    uint64_t paused_bytes;  /* in memory, of the paused ones */
+    uint64_t paused_bytes;  /* in memory, of the paused ones, as far as it can be pushed out */
     uint64_t cpu_permyriad; /* of one CPU, used by them lately */
     unsigned running;
     unsigned running_of[CONFIG_CLASSES_MAX];
@@ -35,6 +35,9 @@ void planner_enter(struct planner *p, struct pause_row *row);
 void planner_add(struct planner *p, struct pause_row *row, enum pause_act act, enum pause_why why);
 bool planner_may_pause(const struct planner *p, const struct pause_row *row);
 uint64_t planner_resident_bytes(const struct planner *p, const struct pause_row *row);
+/* What of it can be pushed out once it is paused: nothing in host mode, of a process, or of a class that
+ * reclaim is not for, and nothing into swap that is nearly full. */
+uint64_t planner_pushable_bytes(const struct planner *p, const struct pause_row *row);
 uint64_t planner_paused_since(const struct planner *p, const struct pause_row *row);
 /* What the running ones may come to so that all of it has its place in memory: who of them stalls then only
  * waits for his pages to come back, and for those of the paused to go. */

@@ -704,26 +704,29 @@ static void test_thrash_bound(void **state _unused_)
 static void test_bound_raised_by_too_much(void **state _unused_)
 {
     struct pauses *t = thrashing();
+    uint64_t thrash_usec;
 
     assert_string_equal(pauses_words(t), "-4 thrash");
+    thrash_usec = t->state.thrash_usec;
     t->r.felt = false;
     t->r.thrash = 0;
     t->state.bound_bytes = 8 * GIB;
     for (unsigned i = 0; i < 4; i++)
         t->groups[i].cpu_permyriad = PERMYRIAD;
-    wait_usec(t, 9 * USEC_PER_SEC);
-    t->r.stall_permyriad = t->r.paging_permyriad = 2000;
+    wait_usec(t, 10 * USEC_PER_SEC - 1);
+    t->r.felt = true;
     assert_string_equal(pauses_words(t), "");
-    assert_int_equal(t->state.bound_usec, t->s.now_usec - 9 * USEC_PER_SEC); /* not raised yet */
-    t->r.paging_permyriad = 1999;
-    wait_usec(t, USEC_PER_SEC);
+    assert_int_equal(t->state.bound_usec, thrash_usec); /* not raised yet */
+    t->r.felt = false;
+    wait_usec(t, 1);
     assert_string_equal(pauses_words(t), "");
-    assert_int_equal(t->state.bound_usec, t->s.now_usec - 10 * USEC_PER_SEC);
-    t->r.paging_permyriad = 2000;
+    assert_int_equal(t->state.bound_usec, thrash_usec);
+    t->r.felt = true;
     assert_string_equal(pauses_words(t), "");
     assert_int_equal(t->state.bound_usec, t->s.now_usec);
     assert_int_equal(t->state.bound_step_usec, 20 * USEC_PER_SEC);
     assert_int_equal(t->state.bound_bytes, 8 * GIB);
+    assert_int_equal(t->state.thrash_usec, thrash_usec); /* nobody was paused: a kill does not wait for it */
 }
 
 /* What the paused ones hold in memory takes the place of who would go on, until it is pushed out. */
@@ -737,6 +740,7 @@ static void test_paused_memory_is_in_the_way(void **state _unused_)
         pauses_paused(pauses_add(t, CLASS_BATCH, 50 - i, GIB), t, 0); /* too short to go on */
     for (unsigned i = 0; i < 6; i++)
         t->groups[i].claims = (struct group_claims){.has_request = true, .request_bytes = t->groups[i].anon};
+    t->s.isolate = true;
     t->r.used = 9 * GIB;
     t->r.swap_left = t->r.swap = 20 * GIB;
     pauses_room(t, 20 * GIB - GIB);
@@ -753,6 +757,13 @@ static void test_paused_memory_is_in_the_way(void **state _unused_)
     assert_string_equal(pauses_words(t), "+4 fits");
     t->groups[4].anon += GIB;
     assert_string_equal(pauses_words(t), "");
+    t->groups[4].pid = 77; /* what cannot be pushed out is not waited for */
+    assert_string_equal(pauses_words(t), "+4 fits");
+    t->groups[4].pid = 0;
+    t->s.isolate = false;
+    assert_string_equal(pauses_words(t), "+4 fits");
+    t->s.isolate = true;
+    assert_string_equal(pauses_words(t), "");
     t->state.bound_bytes = 0; /* no thrash lately: there is swap for it */
     assert_string_equal(pauses_words(t), "+4 fits, +5 fits, +6 fits");
     pauses_room(t, 21 * GIB);
@@ -761,19 +772,31 @@ static void test_paused_memory_is_in_the_way(void **state _unused_)
     assert_int_equal(t->plan.in_the_way_bytes, 0); /* nobody is paused */
 }
 
-/* Who did not grow because he was frozen is not taken for one that has come to his size. */
+/* After a thrash, who did not grow because he was frozen is not taken for one that has come to his size. */
 static void test_resumed_has_not_settled(void **state _unused_)
 {
     struct pauses *t = pauses_new();
-    struct group *g = pauses_add(t, CLASS_BATCH, 100, GIB);
-    struct standing st = {.request_bytes = GROUP_REQUEST_NONE, .age_usec = 100 * USEC_PER_SEC};
-    const struct expect_size size = {.bytes = 3 * GIB, .settled = true, .learned = true};
 
-    assert_int_equal(expect_growth_bytes(g, &st, &size), 0);
-    g->frozen_usec = t->s.now_usec - GROUP_GROWTH_USEC + 1;
-    assert_int_equal(expect_growth_bytes(g, &st, &size), 2 * GIB);
-    g->frozen_usec--;
-    assert_int_equal(expect_growth_bytes(g, &st, &size), 0);
+    t->state.peaks[CLASS_BATCH] = (struct expect_peak){.bytes = 3 * GIB, .seen = 1};
+    for (unsigned i = 0; i < 2; i++)
+        pauses_add(t, CLASS_BATCH, 100 - i, GIB)->cpu_permyriad = PERMYRIAD;
+    pauses_paused(pauses_add(t, CLASS_BATCH, 50, GIB), t, 10);
+    t->s.isolate = true;
+    t->r.swap_left = t->r.swap = 20 * GIB;
+    t->r.used = 3 * GIB;
+    pauses_room(t, 20 * GIB);
+    t->state.bound_bytes = 6 * GIB;
+    t->state.bound_usec = t->s.now_usec;
+    assert_string_equal(pauses_words(t), "+3 fits"); /* 1, 1 and 3 */
+    for (unsigned i = 0; i < 2; i++)
+        t->groups[i].frozen_usec = t->s.now_usec - GROUP_GROWTH_USEC + 1;
+    assert_string_equal(pauses_words(t), ""); /* 3, 3 and 3 */
+    for (unsigned i = 0; i < 2; i++)
+        t->groups[i].frozen_usec--;
+    assert_string_equal(pauses_words(t), "+3 fits");
+    t->groups[0].frozen_usec++;
+    t->state.bound_bytes = 0;
+    assert_string_equal(pauses_words(t), "+3 fits");
 }
 
 int main(void)
