@@ -1,5 +1,6 @@
 #include "action/kill.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -62,7 +63,7 @@ static int kill_child(void *user, const char *name, unsigned char type, uint64_t
     _cleanup_close_ int fd = -1;
 
     (void)inode;
-    if (type != 4) /* DT_DIR */
+    if (type != DT_DIR)
         return 0;
     fd = file_open_dir(parent_fd, name);
     if (fd >= 0)

@@ -10,7 +10,6 @@
 #include "kernel/kill.h"
 #include "kernel/process.h"
 
-#define DT_DIRECTORY 4
 #define FUSE_DEVICE "/dev/fuse"
 /* How much is looked at before a group is taken for one that serves no file system: the main loop waits for
  * it, a few milliseconds at the most. */
@@ -90,7 +89,6 @@ void pauser_yield(struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec)
 struct fuse_search {
     int root_fd;
     int dir_fd;
-    unsigned depth;
     unsigned *pids_left;
     unsigned *fds_left;
 };
@@ -128,39 +126,22 @@ static int see_process(void *user, pid_t pid)
     return file_each_entry(fd, see_descriptor, &s) == 1;
 }
 
-static int see_cgroup(struct fuse_search *s);
-
-static int see_child(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
+static enum cgroup_walk see_cgroup(void *user, int cgroup_fd)
 {
-    const struct fuse_search *above = user;
-    struct fuse_search below = *above;
-    _cleanup_close_ int fd = -1;
+    const struct fuse_search *s = user;
 
-    if (type != DT_DIRECTORY)
-        return 0;
-    fd = file_open_dir(above->dir_fd, name);
-    if (fd < 0)
-        return 0;
-    below.dir_fd = fd;
-    below.depth++;
-    return see_cgroup(&below) == 1;
-}
-
-static int see_cgroup(struct fuse_search *s)
-{
-    int r = cgroup_each_proc(s->dir_fd, see_process, s);
-
-    if (r == 1 || s->depth >= FUSE_DEPTH_MAX || *s->pids_left == 0)
-        return r == 1;
-    return file_each_entry(s->dir_fd, see_child, s) == 1;
+    if (cgroup_each_proc(cgroup_fd, see_process, user) == 1)
+        return CGROUP_WALK_STOP;
+    return *s->pids_left == 0 ? CGROUP_WALK_PAST : CGROUP_WALK_ON;
 }
 
 static bool serves_files(const struct pauser *p, int cgroup_fd, pid_t pid)
 {
     unsigned pids = FUSE_PIDS_MAX, fds = FUSE_FDS_MAX;
-    struct fuse_search s = {.root_fd = p->root_fd, .dir_fd = cgroup_fd, .pids_left = &pids, .fds_left = &fds};
+    struct fuse_search s = {.root_fd = p->root_fd, .pids_left = &pids, .fds_left = &fds};
 
-    return pid > 0 ? see_process(&s, pid) == 1 : see_cgroup(&s) == 1;
+    return pid > 0 ? see_process(&s, pid) == 1
+                   : cgroup_walk(cgroup_fd, FUSE_DEPTH_MAX, see_cgroup, &s) == CGROUP_WALK_STOP;
 }
 
 /* Nobody chooses a group that holds us; this is so that even a wrong choice could not stop us for ever. Where

@@ -10,7 +10,6 @@
 
 #define DEPTH_MAX 8
 #define FAMILY_MAX 16 /* generations that have been born since */
-#define DT_DIRECTORY 4
 
 _Static_assert(QOS_SCORE_ZERO == JOURNAL_SCORE_ZERO, "one way to write a score");
 
@@ -173,12 +172,8 @@ struct process_walk {
     const char *path;
     uint64_t score;
     bool inherit; /* only what was born with it */
-    int dir_fd;
-    unsigned depth;
     unsigned changed;
 };
-
-static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode);
 
 static int apply_score(void *user, pid_t pid)
 {
@@ -193,39 +188,20 @@ static int apply_score(void *user, pid_t pid)
     return 0;
 }
 
-static void walk_processes(struct process_walk *w)
+static enum cgroup_walk apply_below(void *user, int cgroup_fd)
 {
-    (void)cgroup_each_proc(w->dir_fd, apply_score, w);
-    if (w->depth < DEPTH_MAX)
-        (void)file_each_entry(w->dir_fd, walk_below, w);
-}
-
-static int walk_below(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
-{
-    struct process_walk *above = user, below = *above;
-    _cleanup_close_ int fd = -1;
-
-    if (type != DT_DIRECTORY)
-        return 0;
-    fd = file_open_dir(above->dir_fd, name);
-    if (fd < 0)
-        return 0;
-    below.dir_fd = fd;
-    below.depth++;
-    walk_processes(&below);
-    above->changed = below.changed;
-    return 0;
+    (void)cgroup_each_proc(cgroup_fd, apply_score, user);
+    return CGROUP_WALK_ON;
 }
 
 /* Returns how many were changed, or got a lease. */
 static unsigned apply_scores(struct applying *a, const char *path, uint64_t score, bool inherit)
 {
-    struct process_walk w = {a, path, score, inherit, cgroup_open(a->knobs->hierarchy, path), 0, 0};
+    struct process_walk w = {a, path, score, inherit, 0};
+    _cleanup_close_ int fd = cgroup_open(a->knobs->hierarchy, path);
 
-    if (w.dir_fd < 0)
-        return 0;
-    walk_processes(&w);
-    close_fdp(&w.dir_fd);
+    if (fd >= 0)
+        (void)cgroup_walk(fd, DEPTH_MAX, apply_below, &w);
     return w.changed;
 }
 

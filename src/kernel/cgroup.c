@@ -3,6 +3,7 @@
  * mountinfo on a container host and cgroup.procs, are read line by line. */
 #include "kernel/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -366,6 +367,38 @@ int cgroup_read_procs(int cgroup_fd, pid_t *ret_pids, size_t max, bool *ret_more
         return r;
     *ret_more = r > 0;
     return (int)list.count;
+}
+
+struct cgroup_walker {
+    int dir_fd;
+    unsigned depth_left;
+    cgroup_walk_fn fn;
+    void *user;
+};
+
+static int walk_child(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
+{
+    const struct cgroup_walker *w = user;
+    _cleanup_close_ int fd = -1;
+
+    if (type != DT_DIR)
+        return 0;
+    fd = file_open_dir(w->dir_fd, name);
+    if (fd < 0)
+        return 0;
+    return cgroup_walk(fd, w->depth_left - 1, w->fn, w->user) == CGROUP_WALK_STOP;
+}
+
+enum cgroup_walk cgroup_walk(int cgroup_fd, unsigned depth_max, cgroup_walk_fn fn, void *user)
+{
+    struct cgroup_walker w = {cgroup_fd, depth_max, fn, user};
+    enum cgroup_walk told = fn(user, cgroup_fd);
+
+    if (told == CGROUP_WALK_STOP)
+        return CGROUP_WALK_STOP;
+    if (told == CGROUP_WALK_PAST || depth_max == 0)
+        return CGROUP_WALK_ON;
+    return file_each_entry(cgroup_fd, walk_child, &w) == 1 ? CGROUP_WALK_STOP : CGROUP_WALK_ON;
 }
 
 bool cgroup_list_has(const char *buf, size_t length, const char *word)

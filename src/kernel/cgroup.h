@@ -54,6 +54,17 @@ int cgroup_read_procs(int cgroup_fd, pid_t *ret_pids, size_t max, bool *ret_more
  * passed up. */
 typedef int (*cgroup_proc_fn)(void *user, pid_t pid);
 int cgroup_each_proc(int cgroup_fd, cgroup_proc_fn fn, void *user);
+
+enum cgroup_walk {
+    CGROUP_WALK_ON,
+    CGROUP_WALK_PAST, /* not into what is below it */
+    CGROUP_WALK_STOP,
+};
+typedef enum cgroup_walk (*cgroup_walk_fn)(void *user, int cgroup_fd);
+/* Calls fn for the cgroup, and then for those in it, at most depth_max levels below. What goes meanwhile, or
+ * cannot be opened, is left out. Returns CGROUP_WALK_STOP where fn said so, else CGROUP_WALK_ON. */
+enum cgroup_walk cgroup_walk(int cgroup_fd, unsigned depth_max, cgroup_walk_fn fn, void *user);
+
 bool cgroup_list_has(const char *buf, size_t length,
                      const char *word); /* cgroup.controllers, subtree_control */
 

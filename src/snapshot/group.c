@@ -9,59 +9,37 @@
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
-#define DT_DIRECTORY 4
 
 struct birth_walk {
-    const struct snapshot_reader *reader;
-    int dir_fd;
-    unsigned depth;
+    int root_fd;
     uint64_t birth_usec; /* UINT64_MAX: no process seen yet */
 };
 
-static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode);
-
 /* Start of the oldest process in this cgroup or below it (a pod's processes are all in its containers'
  * cgroups). kernfs keeps no creation time of a directory, and a directory may be used again. */
-static void read_birth(struct birth_walk *b)
+static enum cgroup_walk read_birth(void *user, int cgroup_fd)
 {
+    struct birth_walk *b = user;
     pid_t pids[BIRTH_PIDS_MAX];
     bool more;
-    int n = cgroup_read_procs(b->dir_fd, pids, BIRTH_PIDS_MAX, &more);
+    int n = cgroup_read_procs(cgroup_fd, pids, BIRTH_PIDS_MAX, &more);
 
     for (int i = 0; i < n; i++) {
         struct process_stat st;
 
-        if (process_read_stat(b->reader->root_fd, pids[i], &st) == 0)
+        if (process_read_stat(b->root_fd, pids[i], &st) == 0)
             b->birth_usec = u64_min(b->birth_usec, st.start_usec);
     }
-    if (b->depth < DEPTH_MAX)
-        (void)file_each_entry(b->dir_fd, birth_visit, b);
-}
-
-static int birth_visit(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
-{
-    struct birth_walk *above = user, below = *above;
-    _cleanup_close_ int fd = -1;
-
-    if (type != DT_DIRECTORY)
-        return 0;
-    fd = file_open_dir(above->dir_fd, name);
-    if (fd < 0)
-        return 0;
-    below.dir_fd = fd;
-    below.depth++;
-    read_birth(&below);
-    above->birth_usec = below.birth_usec;
-    return 0;
+    return CGROUP_WALK_ON;
 }
 
 void group_begin_life(const struct snapshot_reader *r, struct group_handle *h, int dir_fd, uint64_t now_usec)
 {
-    struct birth_walk b = {r, dir_fd, 0, UINT64_MAX};
+    struct birth_walk b = {r->root_fd, UINT64_MAX};
     bool reused = h->birth_usec != 0;
     uint64_t used = 0;
 
-    read_birth(&b);
+    (void)cgroup_walk(dir_fd, DEPTH_MAX, read_birth, &b);
     h->was_empty = b.birth_usec == UINT64_MAX; /* not seen: asked again at the next look */
     handle_reborn(h, u64_min(b.birth_usec, now_usec));
     if (reused && cgroup_read_cpu_usec(dir_fd, &used) < 0)

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -24,7 +25,6 @@
  * lost on the way make everything look as if it had told of something. */
 
 #define DEPTH_MAX 12
-#define DT_DIRECTORY 4
 /* Where walks are so far apart that everybody's CPU time is due at each, it is read of so many parts in turn.
  */
 #define CPU_PARTS 4
@@ -254,7 +254,7 @@ static int visit_child(void *user, const char *name, unsigned char type, uint64_
     struct group_watch *x;
     int r;
 
-    if (type != DT_DIRECTORY || keep(w, name, inode))
+    if (type != DT_DIR || keep(w, name, inode))
         return 0;
     w->found_below = false;
     r = visit_inside(w, name, inode);

@@ -1,5 +1,6 @@
 #include "snapshot/processes.h"
 
+#include <dirent.h>
 #include <string.h>
 
 #include "base/pattern.h"
@@ -11,7 +12,6 @@
 
 #define DEPTH_MAX 12
 #define PROCESS_LEAST_BYTES UINT64_C(1048576)
-#define DT_DIRECTORY 4
 #define OOM_SCORE_NEVER (-1000)
 
 struct members {
@@ -113,7 +113,7 @@ static int visit_child(void *user, const char *name, unsigned char type, uint64_
     char path[GROUP_PATH_MAX];
     _cleanup_close_ int fd = -1;
 
-    if (type != DT_DIRECTORY || cgroup_path_join(path, above->path, name) < 0)
+    if (type != DT_DIR || cgroup_path_join(path, above->path, name) < 0)
         return 0;
     fd = file_open_dir(above->dir_fd, name);
     if (fd < 0)

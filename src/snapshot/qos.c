@@ -1,5 +1,6 @@
 #include "snapshot/qos.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
@@ -12,7 +13,6 @@
 #define PIDS_MAX 8
 #define PIDS_DEPTH                                                                                           \
     3 /* a container's processes may be in cgroups of its own (crio's "container", delegated ones) */
-#define DT_DIRECTORY 4
 
 /* What inner cgroups need, containers, and groups that are ours. */
 #define COVER_FILES                                                                                          \
@@ -114,19 +114,16 @@ static struct qos_cgroup *row_add(struct walk *w, struct frame *f, unsigned file
 
 struct score_walk {
     int root_fd;
-    int dir_fd;
-    unsigned depth;
     int least; /* above all: none was read */
 };
 
-static int score_visit(void *user, const char *name, unsigned char type, uint64_t inode);
-
 /* The least of the first processes: anybody may raise his own oom_score_adj, only the kubelet lowers it. */
-static void score_read(struct score_walk *s)
+static enum cgroup_walk score_read(void *user, int cgroup_fd)
 {
+    struct score_walk *s = user;
     pid_t pids[PIDS_MAX];
     bool more;
-    int n = cgroup_read_procs(s->dir_fd, pids, PIDS_MAX, &more);
+    int n = cgroup_read_procs(cgroup_fd, pids, PIDS_MAX, &more);
 
     for (int i = 0; i < n; i++) {
         int adj;
@@ -134,32 +131,14 @@ static void score_read(struct score_walk *s)
         if (oom_score_read_adj(s->root_fd, pids[i], &adj) == 0 && adj < s->least)
             s->least = adj;
     }
-    if (n <= 0 && s->depth < PIDS_DEPTH)
-        (void)file_each_entry(s->dir_fd, score_visit, s);
-}
-
-static int score_visit(void *user, const char *name, unsigned char type, uint64_t inode _unused_)
-{
-    struct score_walk *above = user, below = *above;
-    _cleanup_close_ int fd = -1;
-
-    if (type != DT_DIRECTORY)
-        return 0;
-    fd = file_open_dir(above->dir_fd, name);
-    if (fd < 0)
-        return 0;
-    below.dir_fd = fd;
-    below.depth++;
-    score_read(&below);
-    above->least = below.least;
-    return 0;
+    return n > 0 ? CGROUP_WALK_PAST : CGROUP_WALK_ON;
 }
 
 static bool read_score(const struct walk *w, const struct frame *f, struct qos_cgroup *g)
 {
-    struct score_walk s = {w->reader->root_fd, f->dir_fd, 0, INT_MAX};
+    struct score_walk s = {w->reader->root_fd, INT_MAX};
 
-    score_read(&s);
+    (void)cgroup_walk(f->dir_fd, PIDS_DEPTH, score_read, &s);
     if (s.least == INT_MAX)
         return false;
     g->now[QOS_SCORE] = g->foreign[QOS_SCORE] = (uint64_t)(QOS_SCORE_ZERO + s.least);
@@ -242,7 +221,7 @@ static int visit_child(void *user, const char *name, unsigned char type, uint64_
     struct descent *d = user;
     _uninitialized_ struct frame f;
 
-    if (type == DT_DIRECTORY && frame_enter(d->walk, d->frame, name, &f)) {
+    if (type == DT_DIR && frame_enter(d->walk, d->frame, name, &f)) {
         visit(d->walk, &f);
         close_fdp(&f.dir_fd);
     }

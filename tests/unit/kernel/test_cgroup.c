@@ -469,6 +469,48 @@ static void test_paths(void **state _unused_)
     assert_int_equal(strlen(path), CGROUP_PATH_MAX - 1);
 }
 
+struct visits {
+    unsigned count;
+    unsigned stop_after; /* 0: never */
+    enum cgroup_walk of_marked;
+};
+
+static enum cgroup_walk visit(void *user, int cgroup_fd)
+{
+    struct visits *v = user;
+
+    v->count++;
+    if (v->count == v->stop_after)
+        return CGROUP_WALK_STOP;
+    return faccessat(cgroup_fd, "marked", F_OK, 0) == 0 ? v->of_marked : CGROUP_WALK_ON;
+}
+
+static unsigned visited(const struct fixture *f, unsigned depth_max, unsigned stop_after,
+                        enum cgroup_walk of_marked)
+{
+    struct visits v = {.stop_after = stop_after, .of_marked = of_marked};
+    bool stopped = cgroup_walk(f->fd, depth_max, visit, &v) == CGROUP_WALK_STOP;
+
+    assert_int_equal(stopped, v.count == stop_after || of_marked == CGROUP_WALK_STOP);
+    return v.count;
+}
+
+static void test_walk(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_mkdir(f, "a/b/c");
+    fixture_mkdir(f, "d");
+    fixture_write(f, "a/marked", ""); /* a file is no cgroup */
+    assert_int_equal(visited(f, 3, 0, CGROUP_WALK_ON), 5);
+    assert_int_equal(visited(f, 2, 0, CGROUP_WALK_ON), 4);
+    assert_int_equal(visited(f, 0, 0, CGROUP_WALK_ON), 1);
+    assert_int_equal(visited(f, 3, 0, CGROUP_WALK_PAST), 3); /* beside it goes on */
+    for (unsigned i = 1; i <= 5; i++)
+        assert_int_equal(visited(f, 3, i, CGROUP_WALK_ON), i);
+    assert_true(visited(f, 3, 0, CGROUP_WALK_STOP) <= 3);
+}
+
 static void test_hostile(void **state _unused_)
 {
     hostile_all(parse_mountinfo, ROOTFS V1 V2, -ENOENT);
@@ -491,6 +533,7 @@ int main(void)
         TEST(test_events),
         TEST(test_procs),
         TEST(test_many_procs),
+        TEST(test_walk),
         cmocka_unit_test(test_list_has),
         TEST(test_xattr),
         cmocka_unit_test(test_paths),
