@@ -11,6 +11,7 @@
 #include "daemon/reload.h"
 #include "policy/limit.h"
 #include "system/clock.h"
+#include "system/log.h"
 
 #define SWAP_BYTES 4096
 
@@ -229,4 +230,20 @@ int reload_apply(struct daemon *d, struct buffer *details, char *ret_text, size_
                    kept > 0 ? "; some need a restart" : "");
     cycle_look(d, &t);
     return 0;
+}
+
+/* At boot the daemon is there before the work is. */
+void apply_new_workloads(struct daemon *d)
+{
+    char text[CONTROL_TEXT_MAX] = "", ignored[64];
+    struct buffer details;
+
+    buffer_init(&details, ignored, sizeof(ignored));
+    if (choose_mode(d, text, sizeof(text)) < 0) {
+        report_warning(d, "%s", text);
+        return;
+    }
+    apply(d, 0, true, &details);
+    log_line(LOG_PRIO_NOTICE, "event=workload mode=%s reason=\"%s\"", d->reader.isolate ? "isolate" : "host",
+             d->mode_reason);
 }

@@ -21,6 +21,7 @@
 #define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
 #define QUIET_USEC (5 * USEC_PER_SEC)
 #define WATCH_USEC (2 * USEC_PER_SEC)
+#define NEW_WORKLOADS_USEC (10 * USEC_PER_SEC)
 #define PRESSED_USEC (2 * USEC_PER_SEC)
 #define PRESSED_LOOK_USEC (250 * USEC_PER_MSEC)
 /* Walking the groups again is not free: not with every look where the last time brought nobody. */
@@ -349,10 +350,24 @@ static void refresh(struct daemon *d)
     monitor_set_refresh(&d->monitors, targets, n, d->proc_fd, d->snapshot.now_usec);
 }
 
+/* Not while somebody is being killed, who may be of the domain that was. */
+static void follow_workloads(struct daemon *d)
+{
+    uint64_t now = clock_now_usec();
+
+    if (d->deciding || now < d->workloads_due_usec)
+        return;
+    if (d->workloads_due_usec > 0 && mode_is_outdated(d))
+        apply_new_workloads(d);
+    d->workloads_due_usec = now + NEW_WORKLOADS_USEC;
+}
+
 void cycle_look(struct daemon *d, const struct trigger *t)
 {
-    int r = read_and_judge(d);
+    int r;
 
+    follow_workloads(d);
+    r = read_and_judge(d);
     guardian_beat(d, clock_now_usec());
     notify_watchdog(clock_now_usec());
     if (r < 0) {

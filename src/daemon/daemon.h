@@ -134,6 +134,7 @@ struct daemon {
     uint64_t knobs_due_usec;
     bool knobs_unwanted;         /* some that are not wanted any more could not be put back yet */
     uint64_t watch_due_usec;     /* when the monitors' targets are gone through again */
+    uint64_t workloads_due_usec; /* when it is looked whether there are others */
     uint64_t pressed_until_usec; /* a PSI trigger has fired lately: looks are frequent until then */
 
     struct worker_options worker_options;
@@ -207,6 +208,10 @@ int storage_lock(struct daemon *d) _nodiscard_;
 
 /* mode.c: sets reader.isolate, reader.processes, mode_reason. -EOPNOTSUPP: Mode=isolate and it cannot be. */
 int mode_choose(struct daemon *d) _nodiscard_;
+/* Workload=auto: whether mode_choose would find a workload now that it did not find before. */
+bool mode_is_outdated(struct daemon *d);
+/* apply.c: takes them on, as a reload does. */
+void apply_new_workloads(struct daemon *d);
 
 /* cycle.c */
 void cycle_look(struct daemon *d, const struct trigger *t);

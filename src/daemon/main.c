@@ -182,7 +182,7 @@ static int prepare(struct daemon *d)
         log_line(LOG_PRIO_ERROR, "error: /proc/meminfo cannot be read: %s (is /proc mounted?)", strerror(-r));
         return DAEMON_EXIT_PREREQUISITE;
     }
-    snapshot_reader_watch(&d->reader, d->watches, 2 * d->group_max);
+    snapshot_reader_watch(&d->reader, d->watches, SNAPSHOT_WATCHES_OF(d->group_max));
     d->snapshot.groups = d->groups;
     d->snapshot.group_max = d->reader.handle_max;
     r = mode_choose(d);

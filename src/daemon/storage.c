@@ -28,7 +28,7 @@ struct array {
 static const struct array arrays[] = {
     {offsetof(struct daemon, groups), sizeof(struct group)},
     {offsetof(struct daemon, handles), sizeof(struct group_handle)},
-    {offsetof(struct daemon, watches), 2 * sizeof(struct group_watch)},
+    {offsetof(struct daemon, watches), SNAPSHOT_WATCHES_OF(sizeof(struct group_watch))},
     {offsetof(struct daemon, candidates), sizeof(struct candidate)},
     {offsetof(struct daemon, items), sizeof(struct cover_item)},
 };

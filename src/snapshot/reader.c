@@ -116,15 +116,15 @@ static bool is_populated(const struct workload_handle *w)
     return w->dir_fd >= 0 && cgroup_read_events(w->dir_fd, &events) == 0 && events.populated;
 }
 
+static const char *const auto_names[] = {"kubepods.slice", "kubepods", "workload.slice", "user.slice",
+                                         "machine.slice"};
+
 static void find_auto(struct snapshot_reader *r)
 {
-    static const char *const names[] = {"kubepods.slice", "kubepods", "workload.slice", "user.slice",
-                                        "machine.slice"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(auto_names); i++) {
         struct workload_handle *w = &r->workloads[r->workload_count];
 
-        if (text_copy(text_from(names[i]), w->path, sizeof(w->path)) < 0)
+        if (text_copy(text_from(auto_names[i]), w->path, sizeof(w->path)) < 0)
             continue;
         if (workload_handle_open(r, w) && is_populated(w))
             r->workload_count++;
@@ -151,6 +151,29 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r)
         there += workload_handle_open(r, w);
     }
     return there;
+}
+
+static bool is_guarded(const struct snapshot_reader *r, const char *path)
+{
+    for (unsigned i = 0; i < r->workload_count; i++)
+        if (strcmp(r->workloads[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+bool snapshot_reader_has_new_workload(const struct snapshot_reader *r)
+{
+    for (size_t i = 0; r->config->workload_auto && i < ARRAY_SIZE(auto_names); i++) {
+        _cleanup_close_ int fd = -1;
+        struct cgroup_events events;
+
+        if (is_guarded(r, auto_names[i]))
+            continue;
+        fd = file_open_dir(r->hierarchy->fd, auto_names[i]);
+        if (fd >= 0 && cgroup_read_events(fd, &events) == 0 && events.populated)
+            return true;
+    }
+    return false;
 }
 
 void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapshot *s)
