@@ -85,8 +85,8 @@ struct group_handle {
     uint32_t owner_uid; /* whose the claims are */
 };
 
-/* What has its place a group: itself, a slice of its own, and room for those that come in the walk in which as
- * many others are found to be gone. */
+/* What has its place a group: itself, a slice of its own, and room for those that come in the walk in which
+ * as many others are found to be gone. */
 #define SNAPSHOT_WATCHES_OF(groups) (2 * (groups) + (groups) / 8)
 
 /* A cgroup that is watched, group or not (watches.c). */
