@@ -144,8 +144,9 @@ static void print_outcome(const json_t *d, const struct decision_words *w)
     if (w->frees)
         (void)printf("freed %s; ", cli_bytes(get(d, "freed_bytes")));
     if (w->verdicts == notify_words) {
-        (void)printf("asked after %s, back after %s\n", cli_usec(get(d, "signal_usec")),
+        (void)printf("asked after %s, back after %s; ", cli_usec(get(d, "signal_usec")),
                      cli_usec(get(d, "outcome_usec")));
+        (void)printf("what is less gentle waited for %s\n", cli_usec(get(d, "waited_usec")));
         return;
     }
     if (w->verdicts == kill_words)

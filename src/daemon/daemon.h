@@ -129,8 +129,9 @@ struct daemon_notifying {
 
     /* The round that is under way. */
     bool asking;
-    bool waited;              /* something else was put off for it */
-    uint64_t wait_until_usec; /* and is no longer; 0: nothing was, lately */
+    uint64_t waited_since_usec; /* something else was put off for it since then; 0: nothing */
+    uint64_t waited_usec;       /* and for so long */
+    uint64_t wait_until_usec;   /* it is not put off for longer; 0: nothing was, lately */
     struct notify_told told[NOTIFY_WAKE_MAX];
     unsigned asked;
     struct notify_group groups[NOTIFY_GROUPS_MAX];

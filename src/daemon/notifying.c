@@ -211,17 +211,31 @@ static void forget_round(struct daemon_notifying *n)
     for (unsigned i = 0; i < n->group_count; i++)
         close_fdp(&n->groups[i].dir_fd);
     n->group_count = n->asked = 0;
-    n->asking = n->waited = false;
+    n->asking = false;
+    n->waited_since_usec = n->waited_usec = 0;
 }
 
-/* Who is not in the domain can only help where memory of the node is what is short. */
+/* Who is not in the domain can only help where memory of the node is what is short, or the rest of the node
+ * uses more than its reserve. */
+static bool others_help(const struct daemon *d)
+{
+    uint64_t inside = 0;
+
+    for (unsigned i = 0; i < d->snapshot.workload_count; i++)
+        if (d->snapshot.workloads[i].id != 0)
+            inside = u64_add_cap(inside, d->snapshot.workloads[i].used);
+    return d->room.by_available || d->room.used > inside;
+}
+
+/* Who is outside has his turn behind the others even where he cannot help: he may have been moved since he
+ * was looked at. */
 static void begin_round(struct daemon *d, const struct trigger *t)
 {
     struct daemon_notifying *n = &d->notifying;
     _uninitialized_ unsigned chosen[NOTIFY_WAKE_MAX], groups[NOTIFY_WAKE_MAX];
     uint64_t now = clock_now_usec();
-    bool others = d->room.by_available;
-    unsigned count = notify_choose(&d->config, &n->state, d->room.level, now, others, chosen,
+    bool others = others_help(d);
+    unsigned count = notify_choose(&d->config, &n->state, d->room.level, now, true, chosen,
                                    (unsigned)u64_min(d->config.notify_wake, NOTIFY_WAKE_MAX));
     char path[CGROUP_PATH_MAX];
 
@@ -321,6 +335,7 @@ static void record(struct daemon *d, uint64_t gave, uint64_t usec)
         .select_usec = u64_sub_floor(n->since_usec, n->trigger.at_usec),
         .signal_usec = u64_sub_floor(n->since_usec + n->round_usec, n->trigger.at_usec),
         .outcome_usec = usec,
+        .waited_usec = n->waited_usec,
     };
 
     for (unsigned i = 0; i < n->group_count && e.victim_count < DECISION_VICTIMS_MAX; i++) {
@@ -357,7 +372,7 @@ static void end_round(struct daemon *d)
     }
     if (gave >= n->expected_bytes / 2)
         n->wait_until_usec = 0;
-    if (n->waited) /* who waited for it, and may have to go on now */
+    if (n->waited_since_usec != 0) /* who waited for it, and may have to go on now */
         d->groups_changed = true;
     forget_round(n);
 }
@@ -414,7 +429,9 @@ struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes)
         .usec = u64_sub_floor(now < soon ? soon : until, now),
     };
     if (rung.possible && rung.covers && rung.usec <= d->room.time_left_usec) {
-        n->waited = true;
+        if (n->waited_since_usec == 0)
+            n->waited_since_usec = now;
+        n->waited_usec = now - n->waited_since_usec;
         if (n->wait_until_usec < now)
             n->wait_until_usec = now + d->config.notify_grace_usec;
     }

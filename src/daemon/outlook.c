@@ -38,8 +38,8 @@ static void add_notify(struct daemon *d, struct status *s)
     enum level level = d->room.level > LEVEL_CALM ? d->room.level : LEVEL_LOW;
     struct status_next *next = add(s, "notify", NULL);
 
-    next->programs = notify_choose(&d->config, &d->notifying.state, level, s->now_usec, d->room.by_available,
-                                   places, (unsigned)u64_min(d->config.notify_wake, NOTIFY_WAKE_MAX));
+    next->programs = notify_choose(&d->config, &d->notifying.state, level, s->now_usec, true, places,
+                                   (unsigned)u64_min(d->config.notify_wake, NOTIFY_WAKE_MAX));
     if (!n->served)
         say(next, "%s", d->dry_run ? "a dry run asks nobody" : "the socket could not be opened");
     else if (n->state.count == 0)

@@ -166,6 +166,7 @@ struct decision {
     uint64_t select_usec;  /* trigger → victim chosen */
     uint64_t signal_usec;  /* trigger → kill system call done */
     uint64_t outcome_usec; /* trigger → all victims empty, or given up */
+    uint64_t waited_usec;  /* what is less gentle was put off for so long while programs were asked */
 };
 
 const char *trigger_name(enum trigger_kind k);

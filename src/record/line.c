@@ -86,6 +86,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
         buffer_appendf(b, " gone=%u", d->gone);
     buffer_appendf(b, " stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
                    d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
+    if (d->reason == DECISION_NOTIFY)
+        buffer_appendf(b, " waited_us=%" PRIu64, d->waited_usec);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);
 }

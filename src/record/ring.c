@@ -282,6 +282,7 @@ void record_ring_set_outcome(struct record_ring *r, const struct decision *d)
     h->select_usec = d->select_usec;
     h->signal_usec = d->signal_usec;
     h->outcome_usec = d->outcome_usec;
+    h->waited_usec = d->waited_usec;
 }
 
 const struct record_head *record_ring_last(const struct record_ring *r)

@@ -61,7 +61,7 @@ struct record_head {
     bool dry_run, ended;
     uint32_t gone, stuck, failed;
     uint64_t used_after, need_after, freed_bytes;
-    uint64_t select_usec, signal_usec, outcome_usec;
+    uint64_t select_usec, signal_usec, outcome_usec, waited_usec;
 };
 
 struct record_ring {

@@ -170,8 +170,10 @@ json_t *record_to_json(const struct config *c, const struct record_head *d)
     (void)json_object_set_new(o, "room", room_to_json(&d->room));
     set_u64(o, "groups", d->groups);
     set_u64(o, "candidates", d->candidates);
-    if (d->reason == DECISION_NOTIFY)
+    if (d->reason == DECISION_NOTIFY) {
         set_u64(o, "asked", d->asked);
+        set_u64(o, "waited_usec", d->waited_usec);
+    }
     set_u64(o, "candidates_cut", d->rows_cut);
     set_u64(o, "expected_bytes", d->expected_bytes);
     (void)json_object_set_new(o, "victims", record_rows_to_json(c, d, 0, UINT_MAX, true));

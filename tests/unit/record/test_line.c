@@ -88,7 +88,8 @@ static void test_notify(void **state _unused_)
         "decision=7 action=notify trigger=event detail=high level=critical limit=1000 used=990 room=-5 "
         "need=25 growth=11 time_left_us=0 groups=3 candidates=2 method=order asked=5 "
         "group=workload.slice/task-2 class=other programs=4 held=800 expected_bytes=490 gave=390 stuck=0 "
-        "failed=0 used_after=500 need_after=3 freed=390 select_us=100 signal_us=200 outcome_us=300");
+        "failed=0 used_after=500 need_after=3 freed=390 waited_us=0 select_us=100 signal_us=200 "
+        "outcome_us=300");
 }
 
 static void test_dry_run(void **state _unused_)
