@@ -117,6 +117,7 @@ static void map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASS
     unsigned other = d->config.class_count - 1;
 
     map_learned(d, map);
+    notifying_map_classes(d, map);
     map_victims(&d->config, map, &d->decision);
     map_victims(&d->config, map, &d->pause_decision);
     map_victims(&d->config, map, &d->reclaim_decision);
@@ -131,7 +132,7 @@ static void map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASS
 
 /* ---- what was set ---- */
 
-static bool is_in_workload(const struct daemon *d, const char *path)
+bool apply_is_in_workload(const struct daemon *d, const char *path)
 {
     for (unsigned i = 0; i < d->reader.workload_count; i++)
         if (cgroup_path_is_below(path, d->reader.workloads[i].path))
@@ -160,7 +161,7 @@ static bool keep_pause(void *user, const struct pause_entry *e)
         return true;
     if (!d->reader.processes && process != (class->unit == UNIT_PROCESS))
         return false;
-    return (class->actions & ACTION_BIT(ACTION_PAUSE)) && is_in_workload(d, e->path);
+    return (class->actions & ACTION_BIT(ACTION_PAUSE)) && apply_is_in_workload(d, e->path);
 }
 
 /* A limit that is lower than what is used comes in over 30 s, as at a start: else the first thing that a more

@@ -313,7 +313,7 @@ static void schedule(struct daemon *d, const struct trigger *t)
         if (!d->groups_changed)
             (void)loop_change(&d->loop, d->reader.watch_fd, EPOLLIN | EPOLLONESHOT);
     }
-    wait = u64_min(wait, reclaiming_next_look_usec(d));
+    wait = u64_min(wait, u64_min(reclaiming_next_look_usec(d), notifying_next_look_usec(d)));
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
     if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {
@@ -380,6 +380,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     refresh(d);
     victim_note_need(&d->victim_state, d->room.need);
     pausing_check(d);
+    notifying_step(d, t);
     reclaiming_step(d, t);
     if (d->deciding)
         check_victims(d);
