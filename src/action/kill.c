@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "action/history.h"
 #include "action/worker.h"
 #include "base/text.h"
 #include "kernel/file.h"
@@ -171,13 +172,22 @@ static int open_process(struct killer *k, const struct victim *v, struct kill_op
     return st.start_usec == v->id ? 0 : -ESRCH;
 }
 
-static int begin_one(struct killer *k, const struct victim *v, struct kill_op *op, uint64_t now_usec,
+static const char *why_of(const struct victim *v)
+{
+    return v->culprit ? "culprit" : v->why == RESUME_WHY_LIMIT ? "pause-limit" : "need";
+}
+
+static int begin_one(struct killer *k, const struct decision *d, unsigned i, uint64_t now_usec,
                      uint64_t grace_usec)
 {
+    const struct victim *v = &d->victims[i];
+    struct kill_op *op = &k->ops[i];
     int r;
 
     *op = (struct kill_op){.used = true, .id = v->id, .pid = v->pid, .cgroup_fd = -1, .watch_fd = -1};
     r = v->pid > 0 ? open_process(k, v, op) : open_cgroup(k, v, op);
+    if (r == 0 && v->pid == 0)
+        history_note_kill(op->cgroup_fd, d->id, why_of(v));
     if (r == 0 && grace_usec > 0 && k->signals) {
         op->term_until_usec = now_usec + grace_usec;
         if (v->pid > 0)
@@ -212,7 +222,7 @@ unsigned killer_begin(struct killer *k, const struct config *c, struct decision 
     k->deadline_after_usec = c->kill_deadline_usec;
     for (unsigned i = 0; i < d->victim_count; i++) {
         uint64_t grace = c->classes[d->victims[i].class_index].term_grace_usec;
-        int r = begin_one(k, &d->victims[i], &k->ops[i], now_usec, grace);
+        int r = begin_one(k, d, i, now_usec, grace);
 
         if (r == -ENOENT || r == -ENODEV || r == -ESRCH)
             d->gone++;

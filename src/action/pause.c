@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <string.h>
 
+#include "action/history.h"
 #include "base/text.h"
 #include "kernel/file.h"
 #include "kernel/freezer.h"
 #include "kernel/kill.h"
 #include "kernel/process.h"
+#include "system/clock.h"
 
 #define FUSE_DEVICE "/dev/fuse"
 /* How much is looked at before a group is taken for one that serves no file system: the main loop waits for
@@ -165,7 +167,7 @@ static int take(struct pauser *p, const struct group *g, struct lease **ret)
     return r < 0 ? r : knobs_take(p->knobs, &next, ret);
 }
 
-static int pause_cgroup(struct pauser *p, const struct group *g)
+static int pause_cgroup(struct pauser *p, const struct group *g, enum pause_why why, uint64_t now_usec)
 {
     _cleanup_close_ int fd = cgroup_open(p->hierarchy, g->path);
     struct lease *l;
@@ -193,6 +195,8 @@ static int pause_cgroup(struct pauser *p, const struct group *g)
     r = freezer_write(fd, true);
     if (r < 0)
         knobs_forget(p->knobs, l);
+    else
+        history_note_pause(fd, pause_why_name(why), now_usec);
     return r;
 }
 
@@ -255,7 +259,7 @@ int pauser_pause(struct pauser *p, const struct group *g, enum pause_why why, ui
         return -EALREADY;
     if (!e)
         return -ENOSPC;
-    r = g->pid > 0 ? pause_process(p, g) : pause_cgroup(p, g);
+    r = g->pid > 0 ? pause_process(p, g) : pause_cgroup(p, g, why, now_usec);
     if (r < 0) {
         p->failures += r != -ENOENT && r != -ENODEV && r != -EBUSY;
         return r;
@@ -288,6 +292,15 @@ static void let_run(const struct pauser *p, const struct pause_entry *e)
         (void)!freezer_write(fd, false);
 }
 
+static void note_resumed(const struct pauser *p, const struct pause_entry *e)
+{
+    _cleanup_close_ int fd = e->pid > 0 ? -1 : cgroup_open(p->hierarchy, e->path);
+    uint64_t id;
+
+    if (fd >= 0 && cgroup_read_id(fd, &id) == 0 && id == e->id)
+        history_note_resume(fd, clock_now_usec());
+}
+
 int pauser_resume(struct pauser *p, struct pause_entry *e)
 {
     struct lease *l = lease_of(p, e);
@@ -301,6 +314,7 @@ int pauser_resume(struct pauser *p, struct pause_entry *e)
         return r;
     }
     p->resumed += r == 1;
+    note_resumed(p, e);
     entry_end(p, e);
     return r;
 }

@@ -68,6 +68,12 @@ bool unit_manages(int root_fd, const char *path, const char *knob)
            (ends_with(name, ".slice") || ends_with(name, ".scope") || ends_with(name, ".service"));
 }
 
+bool unit_is_slice(int root_fd, const char *path)
+{
+    return file_exists_at(root_fd, "run/systemd/system") && is_in_slices(path) &&
+           ends_with(unit_name(path), ".slice");
+}
+
 static void format_property(struct buffer *b, const char *property, uint64_t value)
 {
     if (value == UINT64_MAX)

@@ -15,6 +15,10 @@
  * that it has a property for. */
 bool unit_manages(int root_fd, const char *path, const char *knob);
 
+/* Whether systemd runs here and the cgroup is a slice of its own: what is started in it is for systemd to
+ * make. */
+bool unit_is_slice(int root_fd, const char *path);
+
 /* Starts systemctl; its pid, which the caller reaps, or negative errno. */
 pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob,
                      uint64_t value) _nodiscard_;

@@ -20,6 +20,8 @@ struct cli_options {
     const char *since;   /* NULL: not given */
     bool follow;
     bool json;
+    bool silent; /* nothing is said of a daemon that does not answer, and CLI_FAILURE is one that has hung up
+                  */
 };
 
 int cli_status(const struct cli_options *o, int argc, char **argv);
@@ -29,6 +31,7 @@ int cli_events(const struct cli_options *o, int argc, char **argv);
 int cli_config(const struct cli_options *o, int argc, char **argv);
 int cli_reload(const struct cli_options *o, int argc, char **argv);
 int cli_qos(const struct cli_options *o, int argc, char **argv);
+int cli_run(const struct cli_options *o, int argc, char **argv); /* argv with its own options */
 int cli_undo(const struct cli_options *o, int argc, char **argv);
 int cli_pause(const struct cli_options *o, int argc, char **argv);
 int cli_resume(const struct cli_options *o, int argc, char **argv);

@@ -91,6 +91,14 @@ static int refused(const char *name)
     return CLI_FAILURE;
 }
 
+/* The connection was there and has ended. Who is silent may want to come again. */
+static int lost(const struct cli_options *o, int error)
+{
+    if (!o->silent)
+        (void)fprintf(stderr, "headroom: headroomd does not answer: %s\n", strerror(-error));
+    return o->silent && (error == -ECONNRESET || error == -EPIPE) ? CLI_FAILURE : CLI_NO_DAEMON;
+}
+
 static int open_call(const struct cli_options *o, const char *method, const char *parameters, int *ret_fd)
 {
     char path[256], message[REQUEST_MAX];
@@ -103,16 +111,16 @@ static int open_call(const struct cli_options *o, const char *method, const char
                        o->sysroot[strlen(o->sysroot) - 1] == '/' ? "" : "/");
     fd = connect_to(path, !o->follow);
     if (fd < 0) {
-        (void)fprintf(stderr, "headroom: %s: %s; is headroomd running?\n", path, strerror(-fd));
+        if (!o->silent)
+            (void)fprintf(stderr, "headroom: %s: %s; is headroomd running?\n", path, strerror(-fd));
         return CLI_NO_DAEMON;
     }
     (void)snprintf(message, sizeof(message), "{\"method\":\"%s\",\"parameters\":%s,\"more\":true}", method,
                    parameters); /* the longest are those of a group's name, of which each byte takes six */
     r = send_whole(fd, message);
     if (r < 0) {
-        (void)fprintf(stderr, "headroom: %s: %s\n", path, strerror(-r));
         (void)close(fd);
-        return CLI_NO_DAEMON;
+        return lost(o, r);
     }
     *ret_fd = fd;
     return CLI_OK;
@@ -133,10 +141,8 @@ static int converse(const struct cli_options *o, const char *method, const char 
         json_t *whole;
         json_error_t error;
 
-        if (n < 0) {
-            (void)fprintf(stderr, "headroom: headroomd does not answer: %s\n", strerror((int)-n));
-            return CLI_NO_DAEMON;
-        }
+        if (n < 0)
+            return lost(o, (int)n);
         whole = json_loadb(in.data, (size_t)n, 0, &error);
         drop(&in, (size_t)n);
         if (!whole)

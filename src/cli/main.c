@@ -20,6 +20,7 @@ static const struct {
     {"pause", cli_pause, "pause GROUP: a path below /sys/fs/cgroup, or PATH#PID"},
     {"resume", cli_resume, "let GROUP run again"},
     {"hold", cli_hold, "no action by headroomd for a DURATION, such as 30min or 1h; 0 ends it"},
+    {"run", cli_run, "--class NAME -- COMMAND...: run COMMAND in a group of its own; run --help says more"},
     {"qos", cli_qos,
      "plan: what the memory knobs of each group are and are to be; apply: set them; undo (needs no daemon)"},
     {"undo", cli_undo, "put every knob back that a headroomd which is gone has left changed"},
@@ -65,31 +66,30 @@ static void print_words(void)
             (void)printf("--%s%s\n", o->name, o->has_arg == no_argument ? "" : "=");
 }
 
-int main(int argc, char **argv)
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, const char *shorts, struct cli_options *o)
 {
-    struct cli_options o = {.sysroot = "/"};
     int c;
 
-    /* Options may stand before or after the command: getopt moves what is no option to the end. */
-    while ((c = getopt_long(argc, argv, "f", longs, NULL)) >= 0) {
+    while ((c = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
         switch (c) {
         case 'j':
-            o.json = true;
+            o->json = true;
             break;
         case 's':
-            o.socket = optarg;
+            o->socket = optarg;
             break;
         case 'c':
-            o.config = optarg;
+            o->config = optarg;
             break;
         case 'r':
-            o.sysroot = optarg;
+            o->sysroot = optarg;
             break;
         case 'f':
-            o.follow = true;
+            o->follow = true;
             break;
         case 'S':
-            o.since = optarg;
+            o->since = optarg;
             break;
         case 'h':
             print_usage(stdout);
@@ -104,6 +104,25 @@ int main(int argc, char **argv)
             return CLI_USAGE;
         }
     }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli_options o = {.sysroot = "/"};
+    int code;
+
+    /* What stands behind `run` is its own, and then another program's. */
+    code = parse(argc, argv, "+f", &o);
+    if (code < 0 && optind < argc && strcmp(argv[optind], "run") == 0)
+        return cli_run(&o, argc - optind, argv + optind);
+    /* For all others, options may stand before or after the command: getopt moves what is no option to the
+     * end. It begins anew, which changes nothing for those that it has read. */
+    optind = 0;
+    if (code < 0)
+        code = parse(argc, argv, "f", &o);
+    if (code >= 0)
+        return code;
     if (optind >= argc) {
         print_usage(stderr);
         return CLI_USAGE;

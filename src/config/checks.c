@@ -141,6 +141,17 @@ static void check_class_actions(struct draft *d, unsigned index)
     }
 }
 
+static void check_class_allowed(struct draft *d, unsigned index)
+{
+    const struct class_config *class = &d->config.classes[index];
+
+    if (class->allow_count > 0 && (class->unit != UNIT_CGROUP || index == DRAFT_OTHER_SLOT))
+        reader_warning(
+            draft_at(d, *draft_class_origin(d, index, "AllowGroup")),
+            "AllowGroup= of [Class %s] has no effect: no cgroup can be made for the class, since %s.",
+            class->name, index == DRAFT_OTHER_SLOT ? "it has no Match=" : "it has Unit=process");
+}
+
 /* What only QoS= gives an effect to; a value that asks for nothing may stand. */
 static void check_class_qos(struct draft *d, unsigned index)
 {
@@ -180,6 +191,7 @@ static void check_class(struct draft *d, unsigned index)
                      class->name);
     check_class_actions(d, index);
     check_class_qos(d, index);
+    check_class_allowed(d, index);
     if (draft_class_origin(d, index, "OomGroup")->line == 0)
         class->oom_group = class->retriable && class->qos != QOS_UNSET;
     if (class->request.kind == class->limit.kind && class->limit.value < class->request.value)

@@ -187,6 +187,15 @@ bool value_format_hook(const struct key *key _unused_, const void *source, struc
     return command[0] != '\0';
 }
 
+bool value_format_groups(const struct key *key _unused_, const void *source, struct buffer *b)
+{
+    const struct class_config *c = source;
+
+    for (unsigned i = 0; i < c->allow_count; i++)
+        buffer_appendf(b, "%s%" PRIu32, i > 0 ? " " : "", c->allow_gid[i]);
+    return true;
+}
+
 bool value_format_user(const struct key *key _unused_, const void *source, struct buffer *b)
 {
     const struct class_config *c = source;

@@ -160,6 +160,9 @@ static const struct key keys[] = {
      .help = "With Unit=process, only processes of these commands. Not set: any."},
     {"MatchUser", .section = SECTION_CLASS, KIND(user), .form = "a user, by name or number",
      .help = "With Unit=process, only processes of this user. Not set: anybody's."},
+    {"AllowGroup", .section = SECTION_CLASS, KIND(groups), .form = "at most 8 groups of users, or empty",
+     .help = "Whose members may run work in the class by `headroom run`, by name or number. Root always may. "
+             "Empty: nobody else, since what is run there counts as what the class was made for."},
     {"Priority", CLASS_FIELD(priority), KIND(count), .max = CONFIG_PRIORITY_PROTECTED,
      .help = "Lower is given up first; 1000 is protected. The default leaves room on both sides."},
     {"QoS", CLASS_FIELD(qos), KIND(choice), .choices = qos_tiers, .unset = QOS_UNSET + 1,

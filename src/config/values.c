@@ -3,6 +3,7 @@
 #include "config/values.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -443,6 +444,43 @@ int value_parse_hook(const struct key *key, struct reader *reader, struct text v
     if (text_copy(value, line, sizeof(line)) < 0)
         return value_refuse(key, reader, value, "is too long: at most %u bytes.", CONFIG_COMMAND_MAX - 1);
     memcpy(destination, line, sizeof(line));
+    return 0;
+}
+
+/* -ENOENT: there is no such group of users. */
+static int group_find(struct text word, uint32_t *ret_gid)
+{
+    char name[64];
+    const struct group *group;
+    uint64_t gid;
+
+    if (text_copy(word, name, sizeof(name)) < 0)
+        return -ENOENT;
+    group = getgrnam(name);
+    if (group)
+        gid = group->gr_gid;
+    else if (text_parse_u64(word, &gid) < 0 || gid >= UINT32_MAX)
+        return -ENOENT;
+    *ret_gid = (uint32_t)gid;
+    return 0;
+}
+
+int value_parse_groups(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    struct class_config *class = destination;
+    struct text rest = value, word;
+
+    memset(class->allow_gid, 0, sizeof(class->allow_gid));
+    class->allow_count = 0;
+    while (text_next_word(&rest, &word)) {
+        if (class->allow_count == CONFIG_ALLOW_GROUPS_MAX)
+            return value_refuse(key, reader, word, "is one too many: %s= takes at most %u groups.", key->name,
+                                CONFIG_ALLOW_GROUPS_MAX);
+        if (group_find(word, &class->allow_gid[class->allow_count]) < 0)
+            return value_refuse(key, reader, word,
+                                "is no group of users of this machine. Give names or numbers.");
+        class->allow_count++;
+    }
     return 0;
 }
 

@@ -17,6 +17,7 @@ int value_parse_protect(const struct key *key, struct reader *reader, struct tex
 int value_parse_match(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_command(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_hook(const struct key *key, struct reader *reader, struct text value, void *destination);
+int value_parse_groups(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_user(const struct key *key, struct reader *reader, struct text value, void *destination);
 
 /* And their writers (formats.c), which give what the readers take. */
@@ -34,6 +35,7 @@ bool value_format_protect(const struct key *key, const void *source, struct buff
 bool value_format_match(const struct key *key, const void *source, struct buffer *b);
 bool value_format_command(const struct key *key, const void *source, struct buffer *b);
 bool value_format_hook(const struct key *key, const void *source, struct buffer *b);
+bool value_format_groups(const struct key *key, const void *source, struct buffer *b);
 bool value_format_user(const struct key *key, const void *source, struct buffer *b);
 
 /* The value asks for something that this version does not do. */

@@ -341,6 +341,7 @@ static void refresh(struct daemon *d)
         return;
     d->watch_due_usec = d->snapshot.now_usec + WATCH_USEC;
     learned_save(d);
+    running_sweep(d);
     for (unsigned i = 0; d->reader.isolate && i < d->reader.workload_count; i++)
         targets[n++] = (struct monitor_target){
             .path = d->reader.workloads[i].path,

@@ -13,6 +13,7 @@
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
  *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it
  *   guardian.c  the companion that acts when the loop does not
+ *   running.c   groups for `headroom run`
  *   outlook.c   who would be next, for the status
  *   reload.c    the configuration: read at the start, and anew while we run
  *   apply.c     what follows when it is another one
@@ -29,6 +30,7 @@
 #include "action/kill.h"
 #include "action/knobs.h"
 #include "action/pause.h"
+#include "action/run.h"
 #include "action/worker.h"
 #include "daemon/keeper.h"
 #include "daemon/reload.h"
@@ -148,6 +150,15 @@ struct daemon_notifying {
     uint64_t rounds, asked_total, gave_total, round_most_usec;
 };
 
+#define RUNS_EMPTY_MAX 64
+
+struct daemon_running {
+    uint64_t tickets; /* given out */
+    uint64_t sweep_due_usec;
+    uint64_t empty_ids[RUNS_EMPTY_MAX]; /* that were empty at the last sweep */
+    unsigned empty_count;
+};
+
 struct daemon {
     struct daemon_options options;
     char config_path[256];
@@ -198,6 +209,7 @@ struct daemon {
     struct companion guardian;
     struct daemon_hooks hooks;
     struct daemon_keeping keeping;
+    struct daemon_running running;
     struct loop_timer *beat_timer;
     struct loop_timer *hold_timer;
     struct loop_timer *kill_timer;
@@ -348,6 +360,8 @@ void guardian_on_timer(void *user);
 bool guardian_ask_reload(struct daemon *d, uint64_t sequence);
 
 bool guardian_wake_keeper(struct daemon *d);
+bool guardian_run(struct daemon *d, uint64_t ticket, const struct run_order *o);
+bool guardian_end_run(struct daemon *d, const char *path, uint64_t id);
 
 /* keeping.c */
 int keeping_open(struct daemon *d) _nodiscard_;
@@ -363,6 +377,12 @@ bool hooks_configured(const struct config *c);
 void hooks_tell_kill(struct daemon *d, enum hook_kind k, const struct decision *e);
 void hooks_note_level(struct daemon *d, const struct trigger *t); /* at each look */
 void hooks_fill_status(const struct daemon *d, struct status *s);
+
+/* running.c */
+int running_command(struct daemon *d, const struct control_command *c, char *ret_text, size_t size);
+void running_note(struct daemon *d, uint64_t ticket, int result, const char *path, uint64_t id);
+void running_on_guardian_gone(struct daemon *d);
+void running_sweep(struct daemon *d); /* at each look */
 
 /* outlook.c: who would be next */
 void outlook_fill_status(struct daemon *d, struct status *s);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "action/fence.h"
+#include "action/run.h"
 #include "action/unit.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
@@ -49,6 +50,8 @@ enum message_kind {
     MESSAGE_FENCED,   /* to the loop */
     MESSAGE_KEEPER,   /* the plan, or whether there is one, has changed; to the loop: what the keeper says */
     MESSAGE_FAILED,   /* to the loop: systemctl did not do it; it was written plainly */
+    MESSAGE_RUN,      /* make a group for a process; to the loop: what came of it */
+    MESSAGE_RUN_END,  /* remove it; cgroup_id */
 };
 
 struct message {
@@ -63,6 +66,26 @@ struct keeper_news {
     enum message_kind kind;
     struct keeper_message keeper;
 };
+
+struct run_message {
+    enum message_kind kind;
+    uint64_t ticket;
+    struct run_order order;
+};
+
+struct run_answer {
+    enum message_kind kind;
+    int result;
+    uint64_t ticket;
+    uint64_t id;
+    char path[WORKER_PATH_MAX];
+};
+
+/* They are told apart by their sizes. */
+_Static_assert(sizeof(struct run_answer) != sizeof(struct message) &&
+                   sizeof(struct run_answer) != sizeof(struct keeper_news) &&
+                   sizeof(struct run_message) != sizeof(struct message),
+               "two kinds of message of one size");
 
 struct guardian {
     int fd;
@@ -172,6 +195,18 @@ static void reload_check(struct guardian *g)
 
     if (reload_child_check(&g->reload, &outcome))
         reload_tell(g, g->reload.sequence, outcome);
+}
+
+/* ---- groups for `headroom run` ---- */
+
+static void run_begin(struct guardian *g, const struct run_message *m)
+{
+    struct run_answer a = {.kind = MESSAGE_RUN, .result = -EOPNOTSUPP, .ticket = m->ticket};
+
+    if (g->act && g->hierarchy.fd >= 0)
+        a.result = run_make(g->root_fd, &g->hierarchy, &m->order, &a.id);
+    memcpy(a.path, m->order.path, sizeof(a.path));
+    (void)send(g->fd, &a, sizeof(a), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* ---- the keeper of the plan ---- */
@@ -305,16 +340,24 @@ static void mourn(struct guardian *g)
 
 static bool receive(struct guardian *g)
 {
-    struct message m;
-    ssize_t n = recv(g->fd, &m, sizeof(m), MSG_DONTWAIT);
+    union {
+        struct message m;
+        struct run_message run;
+    } of;
+    ssize_t n = recv(g->fd, &of, sizeof(of), MSG_DONTWAIT);
+    struct message m = of.m;
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return true;
-    if (n != (ssize_t)sizeof(m))
+    if (n != (ssize_t)sizeof(m) && n != (ssize_t)sizeof(of.run))
         return false;
     g->silent_usec = 0;
     g->fenced = false;
-    if (m.kind == MESSAGE_BYE)
+    if (n == (ssize_t)sizeof(of.run))
+        run_begin(g, &of.run);
+    else if (m.kind == MESSAGE_RUN_END && g->act && g->hierarchy.fd >= 0)
+        (void)run_remove(&g->hierarchy, m.path, m.cgroup_id);
+    else if (m.kind == MESSAGE_BYE)
         g->bye = true;
     else if (m.kind == MESSAGE_RELOAD)
         reload_start(g, m.value);
@@ -417,6 +460,7 @@ static void on_guardian(void *user, int fd, uint32_t events)
     union {
         struct message m;
         struct keeper_news news;
+        struct run_answer run;
     } of;
     struct message m;
     ssize_t n = companion_receive(&d->guardian, &of, sizeof(of));
@@ -429,11 +473,14 @@ static void on_guardian(void *user, int fd, uint32_t events)
         loop_remove(&d->loop, fd);
         companion_stop(&d->guardian, 0);
         reload_on_guardian_gone(d);
+        running_on_guardian_gone(d);
         report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");
         return;
     }
     if (n == (ssize_t)sizeof(of.news) && of.news.kind == MESSAGE_KEEPER)
         keeping_note(d, &of.news.keeper);
+    if (n == (ssize_t)sizeof(of.run) && of.run.kind == MESSAGE_RUN)
+        running_note(d, of.run.ticket, of.run.result, of.run.path, of.run.id);
     if (n != (ssize_t)sizeof(m))
         return;
     if (m.kind == MESSAGE_FENCED)
@@ -519,6 +566,21 @@ bool guardian_wake_keeper(struct daemon *d)
 {
     struct message m = {.kind = MESSAGE_KEEPER};
 
+    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
+}
+
+bool guardian_run(struct daemon *d, uint64_t ticket, const struct run_order *o)
+{
+    struct run_message m = {.kind = MESSAGE_RUN, .ticket = ticket, .order = *o};
+
+    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
+}
+
+bool guardian_end_run(struct daemon *d, const char *path, uint64_t id)
+{
+    struct message m = {.kind = MESSAGE_RUN_END, .cgroup_id = id};
+
+    (void)snprintf(m.path, sizeof(m.path), "%s", path);
     return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
 }
 

@@ -9,6 +9,7 @@
 #define CONFIG_CLASSES_MAX 32
 #define CONFIG_PATTERNS_MAX 16
 #define CONFIG_PATHS_MAX 8
+#define CONFIG_ALLOW_GROUPS_MAX 8
 #define CONFIG_NAME_MAX 32
 #define CONFIG_PATH_MAX 256
 #define CONFIG_COMMAND_MAX 256
@@ -109,6 +110,8 @@ struct class_config {
     char match_command[CONFIG_PATH_MAX]; /* Unit=process: a pattern of the command's name; "": any */
     bool match_user;                     /* Unit=process: only of match_uid */
     uint32_t match_uid;
+    uint32_t allow_gid[CONFIG_ALLOW_GROUPS_MAX]; /* whose members may run work in the class */
+    unsigned allow_count;
     enum qos qos;
     enum order order;
     struct amount request;

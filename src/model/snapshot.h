@@ -62,11 +62,13 @@ struct group_claims {
     bool has_retriable;
     bool has_request;
     bool has_started;
+    bool has_owner; /* root owns the directory, and says whose the group is */
     bool avoid;    /* last of its tier */
     bool omit;     /* never */
     bool no_pause; /* is not to be paused: honoured from anyone */
     bool retriable;
     unsigned priority;
+    uint32_t owner_uid;
     uint64_t request_bytes;
     uint64_t started_usec; /* CLOCK_BOOTTIME */
     uint64_t task;         /* a hash of the lineage's name; 0: none */
@@ -82,7 +84,8 @@ struct group {
     char comm[16];             /* of that process, for messages */
     unsigned class_index;
     unsigned workload_index;
-    uint32_t owner_uid; /* who owns the cgroup's directory (of a process: whose it is) */
+    uint32_t owner_uid; /* who owns the cgroup's directory, or whose root says it is (of a process: whose it
+                           is) */
     struct group_claims claims;
     unsigned lineage_kills; /* how often its task was killed before */
     bool populated;

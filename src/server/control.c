@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "server/listen.h"
+#include "server/run_request.h"
 #include "server/status_json.h"
 #include "server/stream.h"
 #include "system/account.h"
@@ -53,6 +54,13 @@ static const char interface_description[] =
     "# Reads the configuration anew; details are a line for each value that is another one now, or for each\n"
     "# mistake, with file and line, and then nothing was changed. Only root may\n"
     "method Reload() -> (text: string, details: []string)\n\n"
+    "# Puts the caller's own process into a new group of a class, where that allows him to. Without an id "
+    "the group\n"
+    "# is a scope of systemd's (of the user's own, with of_user), for the caller to start. RunEnd removes "
+    "it\n"
+    "method Run(class: string, request_bytes: ?int, retriable: ?bool, task: ?string, priority: ?int) -> "
+    "(text: string, group: string, id: ?int, of_user: ?bool)\n\n"
+    "method RunEnd(group: string, id: int) -> (text: string)\n\n"
     "error PermissionDenied()\n"
     "error NoSuchDecision()\n"
     "error NoSuchGroup(text: string)\n"
@@ -91,10 +99,9 @@ static void forget_request(struct control *c)
 static bool find_verb(const char *method, enum control_verb *ret)
 {
     static const char *const names[] = {
-        [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause",
-        [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
-        [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",
-        [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
+        [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause", [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
+        [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",   [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
+        [CONTROL_RUN] = CONTROL_INTERFACE ".Run",     [CONTROL_RUN_END] = CONTROL_INTERFACE ".RunEnd",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -113,6 +120,8 @@ static bool read_command(const json_t *parameters, struct control_command *comma
 
     if (command->verb == CONTROL_RELOAD)
         return true;
+    if (command->verb == CONTROL_RUN || command->verb == CONTROL_RUN_END)
+        return run_request_read(parameters, command);
     if (command->verb == CONTROL_HOLD) {
         if (!json_is_integer(v) || json_integer_value(v) < 0)
             return false;
@@ -154,10 +163,12 @@ static json_t *lines_of(const char *text)
     return a;
 }
 
-static json_t *result_reply(int r, const char *text, const char *details)
+static json_t *result_reply(int r, const char *text, const char *details, const struct control_place *place)
 {
     json_t *parameters = json_pack("{s:o}", "text", json_any_string(text));
 
+    if (r == 0 && place && place->group[0])
+        run_request_answer(place, parameters);
     if (details)
         (void)json_object_set_new(parameters, "details", lines_of(details));
     if (r < 0)
@@ -169,7 +180,7 @@ static json_t *result_reply(int r, const char *text, const char *details)
  * meanwhile. */
 static json_t *run_command(struct control *c, json_t *parameters, enum control_verb verb)
 {
-    struct control_command command = {.verb = verb};
+    struct control_command command = {.verb = verb, .peer = c->peer};
     char text[CONTROL_TEXT_MAX] = "";
     int r = -EOPNOTSUPP;
 
@@ -184,7 +195,7 @@ static json_t *run_command(struct control *c, json_t *parameters, enum control_v
     if (r == -EINPROGRESS)
         return NULL;
     c->ticket = 0;
-    return result_reply(r, text, NULL);
+    return result_reply(r, text, NULL, &c->place);
 }
 
 static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool may_change)
@@ -202,9 +213,10 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool 
                          "org.varlink.service", CONTROL_INTERFACE);
     if (strcmp(method, "org.varlink.service.GetInterfaceDescription") == 0)
         return json_pack("{s:{s:s}}", "parameters", "description", interface_description);
-    if (find_verb(method, &verb))
-        return may_change ? run_command(c, json_object_get(request, "parameters"), verb)
-                          : error_reply(CONTROL_INTERFACE ".PermissionDenied");
+    if (find_verb(method, &verb)) /* who may run work is for its class to say */
+        return may_change || verb == CONTROL_RUN || verb == CONTROL_RUN_END
+                   ? run_command(c, json_object_get(request, "parameters"), verb)
+                   : error_reply(CONTROL_INTERFACE ".PermissionDenied");
     explain = strcmp(method, CONTROL_INTERFACE ".Explain") == 0;
     events = strcmp(method, CONTROL_INTERFACE ".Events") == 0;
     if (!explain && !events && strcmp(method, CONTROL_INTERFACE ".Status") != 0)
@@ -248,6 +260,7 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     c->opened.kind = STREAM_NONE;
     c->nothing_yet = false;
     c->ticket = 0;
+    c->place.group[0] = '\0';
     in = is_modest(request, length) ? json_loadb(request, length, JSON_REJECT_DUPLICATES, &error) : NULL;
     out = json_is_object(in) ? dispatch(c, in, may_read, may_change)
                              : error_reply("org.varlink.service.InvalidParameter");
@@ -336,29 +349,44 @@ void control_notify(struct control *c)
     }
 }
 
+/* What it has waited for. */
+static void client_answer(struct control *c, struct control_client *cl, int result, const char *text,
+                          const char *details, const struct control_place *place)
+{
+    json_t *out;
+    size_t n;
+
+    cl->waits_for = 0;
+    forget_request(c);
+    out = result_reply(result, text, details, place);
+    n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
+    json_arena = NULL;
+    if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
+        client_close(c, cl);
+        return;
+    }
+    cl->reply[n] = 0;
+    cl->reply_length = n + 1;
+    cl->reply_sent = 0;
+    client_flush(c, cl);
+}
+
 void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details)
 {
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         struct control_client *cl = &c->clients[i];
-        json_t *out;
-        size_t n;
 
-        if (cl->fd < 0 || cl->waits_for == 0 || cl->waits_for > ticket)
-            continue;
-        cl->waits_for = 0;
-        forget_request(c);
-        out = result_reply(result, text, details);
-        n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
-        json_arena = NULL;
-        if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
-            client_close(c, cl);
-            continue;
-        }
-        cl->reply[n] = 0;
-        cl->reply_length = n + 1;
-        cl->reply_sent = 0;
-        client_flush(c, cl);
+        if (cl->fd >= 0 && cl->waits_for != 0 && cl->waits_for <= ticket)
+            client_answer(c, cl, result, text, details, NULL);
     }
+}
+
+void control_answer_run(struct control *c, uint64_t ticket, int result, const char *text,
+                        const struct control_place *place)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (c->clients[i].fd >= 0 && c->clients[i].waits_for == ticket)
+            client_answer(c, &c->clients[i], result, text, NULL, place);
 }
 
 /* Answers the first whole request in the buffer; the next one waits until the reply has gone out. */
@@ -373,6 +401,7 @@ static void client_serve(struct control *c, struct control_client *cl)
         return;
     }
     cl->last_use = ++c->uses;
+    c->peer = &cl->peer;
     length = (size_t)(end - cl->request);
     if (control_handle(c, cl->request, length, cl->may_read, cl->may_change, cl->reply, sizeof(cl->reply) - 1,
                        &cl->reply_length) < 0) {
@@ -426,19 +455,27 @@ static void on_client(void *user, int fd, uint32_t events)
         client_close(c, cl); /* it keeps talking instead of listening */
 }
 
-static bool may_read(const struct control *c, int fd, uid_t uid, gid_t gid)
+bool control_peer_is_in(const struct control_peer *peer, const uint32_t *gids, unsigned count)
 {
     gid_t groups[64];
     socklen_t length = sizeof(groups);
 
-    if (uid == 0 || c->access_all || (c->group != (gid_t)-1 && gid == c->group))
-        return true;
-    if (c->group == (gid_t)-1 || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0)
-        return false;
-    for (size_t i = 0; i < length / sizeof(groups[0]); i++)
-        if (groups[i] == c->group)
+    if (count == 0 || getsockopt(peer->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0)
+        length = 0;
+    for (unsigned k = 0; k < count; k++) {
+        if (gids[k] == peer->gid)
             return true;
+        for (size_t i = 0; i < length / sizeof(groups[0]); i++)
+            if (groups[i] == gids[k])
+                return true;
+    }
     return false;
+}
+
+static bool may_read(const struct control *c, const struct control_peer *peer)
+{
+    return peer->uid == 0 || c->access_all ||
+           (c->group != (gid_t)-1 && control_peer_is_in(peer, &c->group, 1));
 }
 
 /* A place for a new client. NULL: those who may read hold them all, and this one may not. */
@@ -468,6 +505,7 @@ static void on_accept(void *user, int fd, uint32_t events)
 {
     struct control *c = user;
     struct control_client *cl = NULL;
+    struct control_peer peer = {.fd = -1};
     struct ucred cred;
     socklen_t length = sizeof(cred);
     bool reads = false;
@@ -477,7 +515,8 @@ static void on_accept(void *user, int fd, uint32_t events)
     if (client < 0)
         return;
     if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0) {
-        reads = may_read(c, client, cred.uid, cred.gid);
+        peer = (struct control_peer){client, cred.pid, cred.uid, cred.gid, clock_now_usec()};
+        reads = may_read(c, &peer);
         cl = client_place(c, reads);
     }
     if (!cl || loop_add(c->loop, client, EPOLLIN, on_client, c) < 0) {
@@ -486,9 +525,9 @@ static void on_accept(void *user, int fd, uint32_t events)
         return;
     }
     cl->fd = client;
-    cl->uid = cred.uid;
+    cl->peer = peer;
     cl->may_read = reads;
-    cl->may_change = cred.uid == 0;
+    cl->may_change = peer.uid == 0;
     cl->last_use = ++c->uses;
     cl->stream.kind = STREAM_NONE; /* of one before that left in the middle of it */
     cl->request_length = cl->reply_length = cl->reply_sent = 0;

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/macros.h"
+#include "model/run.h"
 #include "model/snapshot.h"
 #include "model/status.h"
 #include "server/stream.h"
@@ -41,14 +42,36 @@ enum control_verb {
     CONTROL_RESUME,
     CONTROL_HOLD, /* no action by itself for usec; 0 ends it */
     CONTROL_RELOAD,
+    CONTROL_RUN,     /* the asking process goes into a new group; also of users, as the configuration says */
+    CONTROL_RUN_END, /* that group is removed */
 };
 
-/* What an operator wants done. */
+/* Who asks, as the kernel says it. */
+struct control_peer {
+    int fd;
+    pid_t pid; /* 0: of another pid namespace */
+    uid_t uid;
+    gid_t gid;
+    uint64_t since_usec; /* when his connection was taken */
+};
+
+/* What an operator, or somebody who starts work, wants done. */
 struct control_command {
     enum control_verb verb;
     char group[GROUP_PATH_MAX]; /* relative to the hierarchy's root, or "PATH#PID"; not checked beyond length
                                  */
     uint64_t usec;
+    uint64_t id;                 /* CONTROL_RUN_END: of the group */
+    char class[CONFIG_NAME_MAX]; /* CONTROL_RUN */
+    struct run_attributes run;
+    const struct control_peer *peer; /* NULL: not known */
+};
+
+/* Where a run goes: into a group that was made, or into a scope of systemd's that is still to be made. */
+struct control_place {
+    char group[GROUP_PATH_MAX]; /* "": nowhere */
+    uint64_t id;                /* 0: a scope, whose unit the last part of the path is */
+    bool of_user;               /* of the user's own systemd */
 };
 
 /* Does it. ret_text: one sentence for people, always set. 0 or negative errno: -ENOENT: there is no such
@@ -60,7 +83,7 @@ typedef int (*control_command_fn)(void *user, const struct control_command *c, c
 
 struct control_client {
     int fd; /* -1: free */
-    uid_t uid;
+    struct control_peer peer;
     bool may_read;
     bool may_change;
     uint64_t waits_for; /* the ticket whose answer it waits for; 0: none */
@@ -83,9 +106,11 @@ struct control {
     void *user;
     const struct record_ring *ring; /* what Explain and Events show; NULL: nothing */
     const struct config *config;
-    struct stream opened; /* by the request that was handled last */
-    bool nothing_yet;     /* it has no first message now */
-    uint64_t ticket;      /* of the command that was handled last and is under way; 0: none is */
+    struct stream opened;            /* by the request that was handled last */
+    bool nothing_yet;                /* it has no first message now */
+    uint64_t ticket;                 /* of the command that was handled last and is under way; 0: none is */
+    const struct control_peer *peer; /* whose request is handled */
+    struct control_place place;      /* what the command that was handled last has brought */
     struct arena arena;
     struct control_client clients[CONTROL_CLIENTS_MAX];
     uint64_t uses;
@@ -103,6 +128,14 @@ void control_notify(struct control *c);
 /* What was under way is done: those are told who wait for this ticket, or for an earlier one. `details`:
  * lines for people. */
 void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details);
+
+/* The run of this ticket (CONTROL_TICKET_RUN and a number) is under way no more. */
+#define CONTROL_TICKET_RUN (UINT64_C(1) << 63)
+void control_answer_run(struct control *c, uint64_t ticket, int result, const char *text,
+                        const struct control_place *place);
+
+/* Whether he is a member of one of these groups of users. */
+bool control_peer_is_in(const struct control_peer *peer, const uint32_t *gids, unsigned count);
 
 /* One whole request to one whole reply (without the NUL); what a client's message goes through. -ENOBUFS: the
  * reply did not fit. Public for tests. */

@@ -10,6 +10,7 @@
 
 #define VALUE_MAX 256
 #define LIST_MAX 512
+#define OWNER "user.headroom.owner"
 
 #define FNV_PRIME UINT64_C(1099511628211) /* FNV-1a, 64 bits */
 
@@ -88,6 +89,12 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
                                      text_parse_u64(t, &claims->request_bytes) == 0;
     if (strcmp(name, "user.headroom.started") == 0)
         return claims->has_started = parse_started(t, real_offset_usec, &claims->started_usec);
+    if (strcmp(name, OWNER) == 0) {
+        if (text_parse_u64(t, &number) < 0 || number >= UINT32_MAX)
+            return false;
+        claims->owner_uid = (uint32_t)number;
+        return claims->has_owner = true;
+    }
     if (strcmp(name, "user.headroom.task") == 0)
         return (claims->task = t.length > 0 ? hash(t) : 0) != 0;
     if (strcmp(name, "user.headroom.pause") == 0)
@@ -111,8 +118,9 @@ static bool is_listed(const char *list, ssize_t length, const char *name)
 void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, struct group_claims *ret)
 {
     static const char *const names[] = {
-        "user.headroom.priority", "user.headroom.retriable", "user.headroom.request", "user.headroom.started",
-        "user.headroom.task",     "user.headroom.pause",     "user.oomd_avoid",       "user.oomd_omit",
+        "user.headroom.priority", "user.headroom.retriable", "user.headroom.request",
+        "user.headroom.started",  "user.headroom.task",      "user.headroom.pause",
+        "user.oomd_avoid",        "user.oomd_omit",          OWNER,
     };
     _uninitialized_ char value[VALUE_MAX], list[LIST_MAX];
     ssize_t length = cgroup_list_xattrs(cgroup_fd, list, sizeof(list));
@@ -124,6 +132,9 @@ void claims_read(int cgroup_fd, uint64_t real_offset_usec, uint32_t owner_uid, s
         if (is_listed(list, length, names[i]) &&
             cgroup_read_xattr(cgroup_fd, names[i], value, sizeof(value)) >= 0)
             (void)claims_parse(names[i], value, real_offset_usec, ret);
+    ret->has_owner = ret->has_owner && owner_uid == 0; /* nobody else says whose his own is */
+    if (ret->has_owner)
+        owner_uid = ret->owner_uid;
     if (ret->task != 0)
         ret->task = mix(ret->task, owner_uid);
 }

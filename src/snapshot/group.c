@@ -72,9 +72,16 @@ static bool is_turn(const struct snapshot_reader *r, const struct group_handle *
     return h->measured_usec == 0 || ((unsigned)(h - r->handles) + r->cpu_turn) % r->cpu_parts == 0;
 }
 
+/* Who owns its directory, of a group whose owner may be another one by what root says. */
+static uint32_t directory_owner(const struct group_handle *h, const struct group *g)
+{
+    return h->claims.has_owner && g->owner_uid == h->claims.owner_uid ? 0 : g->owner_uid;
+}
+
 void group_read(const struct snapshot_reader *r, const struct snapshot *s, struct group_handle *h, int dir_fd,
                 const struct memory_stat *m, struct group *g)
 {
+    uint32_t directory = directory_owner(h, g);
     uint64_t cpu, swap;
 
     g->anon = m->anon;
@@ -83,14 +90,15 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     g->swap = 0;
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = memory_stat_only_swap(m, swap);
-    if (handle_is_aged(h, s->now_usec, g->frozen, g->owner_uid)) {
+    if (handle_is_aged(h, s->now_usec, g->frozen, directory)) {
         if (!is_turn(r, h))
             h->age_due_usec = s->now_usec; /* at the next walk, then */
         else if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
             handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
-        claims_read(dir_fd, r->real_offset_usec, g->owner_uid, &h->claims);
+        claims_read(dir_fd, r->real_offset_usec, directory, &h->claims);
     }
     g->claims = h->claims;
+    g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;
     if (r->wants_stalls)
         read_stalls(h, dir_fd, s->now_usec);
     handle_observe(h, s->now_usec, g);

@@ -134,6 +134,9 @@ static const struct good {
     C("MatchCommand=python* java", match_command[8], 'j'),
     C("MatchUser=1000", match_uid, 1000),
     C("MatchUser=root", match_user, true),
+    C("AllowGroup=", allow_count, 0),
+    C("AllowGroup=0 4242 root", allow_count, 3),
+    C("AllowGroup=0 4242 root", allow_gid[1], 4242),
     C("Priority=0", priority, 0),
     C("Priority=1000", priority, 1000),
     C("QoS=guaranteed", qos, QOS_GUARANTEED),
@@ -323,6 +326,9 @@ static const struct bad {
     {CLASS, "MatchUser=", "names nobody"},
     {CLASS, "MatchUser=no-such-user-here", "no user of this machine"},
     {CLASS, "MatchUser=4294967295", "no user of this machine"},
+    {CLASS, "AllowGroup=root no-such-group-here", "no group of users of this machine"},
+    {CLASS, "AllowGroup=4294967295", "no group of users of this machine"},
+    {CLASS, "AllowGroup=1 2 3 4 5 6 7 8 9", "at most 8 groups"},
     {CLASS, "Priority=1001", "from 0 to 1000"},
     {CLASS, "Priority=-1", "from 0 to 1000"},
     {CLASS, "Priority=high", "from 0 to 1000"},
@@ -451,7 +457,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 46);
+    assert_int_equal(keys, 47);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

@@ -241,6 +241,43 @@ static void test_task_of_an_owner(void **state)
     assert_true(a.task == b.task);
 }
 
+/* Root's word for whose a group is that root has made; nobody else's. */
+static void test_owner(void **state)
+{
+    struct tree *t = *state;
+    struct group_claims ofs[3];
+    char path[PATH_MAX];
+    _cleanup_close_ int fd = -1;
+
+    if (!say(t, "user.headroom.owner", "1000", 4) || !say(t, "user.headroom.task", "train", 5))
+        skip();
+    (void)snprintf(path, sizeof(path), "%s/" CGROUP_ROOT "/" WORK "/a", t->f->path);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    claims_read(fd, OFFSET, 0, &ofs[0]);
+    assert_true(ofs[0].has_owner && ofs[0].owner_uid == 1000);
+    claims_read(fd, OFFSET, 1000, &ofs[1]);
+    claims_read(fd, OFFSET, 1001, &ofs[2]);
+    assert_false(ofs[1].has_owner || ofs[2].has_owner);
+    /* His task is the same, whoever has made its cgroup. */
+    assert_true(ofs[0].task == ofs[1].task && ofs[0].task != ofs[2].task);
+    (void)parse("user.headroom.owner", "-1", false);
+    (void)parse("user.headroom.owner", "4294967295", false);
+    (void)parse("user.headroom.owner", "worker", false);
+}
+
+/* In a snapshot he is the owner, at the first walk and at those after it. */
+static void test_owner_of_a_group(void **state)
+{
+    struct tree *t = *state;
+
+    tree_open(t, true);
+    if (getuid() != 0 || !say(t, "user.headroom.owner", "1000", 4))
+        skip();
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(walk(t)->owner_uid, 1000);
+}
+
 /* Whoever the directory belongs to: who is not paused is only killed the sooner. */
 static void test_no_pause_of_any_owner(void **state)
 {
@@ -291,6 +328,8 @@ int main(void)
         TEST(test_read),
         TEST(test_hostile),
         TEST(test_task_of_an_owner),
+        TEST(test_owner),
+        TEST(test_owner_of_a_group),
         TEST(test_no_pause_of_any_owner),
         TEST(test_groups_stay),
     };
