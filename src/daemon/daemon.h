@@ -7,6 +7,7 @@
  *   cycle.c     one look: snapshot → room → decision → action → record
  *   pausing.c   pauses and resumes, and what an operator asks for
  *   reclaiming.c  memory pushed out to swap, by the worker
+ *   offloading.c  memory that nobody misses, while all is calm
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
@@ -30,6 +31,7 @@
 #include "action/pause.h"
 #include "action/worker.h"
 #include "daemon/keeper.h"
+#include "daemon/offloading.h"
 #include "daemon/reload.h"
 #include "model/config.h"
 #include "model/decision.h"
@@ -166,6 +168,7 @@ struct daemon {
     struct decision reclaim_decision;
     bool reclaim_recorded;
     uint64_t reclaim_quiet_usec;
+    struct daemon_offload offload;
     uint64_t learned_seen; /* how many ends the file knows of */
     uint64_t walk_usec;    /* what the last walk over the groups took */
     bool groups_changed;   /* since that walk, the kernel says */

@@ -276,6 +276,8 @@ int reload_command(void *user, const struct control_command *c, char *ret_text, 
 {
     struct daemon *d = user;
 
+    if (c->verb == CONTROL_OFFLOAD)
+        return offloading_command(d, c, ret_text, size);
     if (c->verb != CONTROL_RELOAD)
         return pausing_command(user, c, ret_text, size);
     if (!reload_request(d, ret_text, size))

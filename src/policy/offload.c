@@ -392,10 +392,11 @@ uint64_t offload_interval_usec(const struct class_config *c, const struct offloa
     return is_held(s, s->step_usec) ? u64_min(usec, s->hold_until_usec - s->step_usec) : usec;
 }
 
-void offload_note_outcome(struct offload_state *s, uint64_t asked_bytes, uint64_t took_bytes,
-                          uint64_t swapped_bytes)
+void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uint64_t asked_bytes,
+                          uint64_t took_bytes, uint64_t swapped_bytes)
 {
     s->debt_bytes = u64_add_cap(s->debt_bytes, u64_sub_floor(took_bytes, asked_bytes));
+    s->pending_bytes = u64_add_cap(s->pending_bytes, u64_sub_floor(requested_bytes, asked_bytes));
     s->took_bytes = u64_add_cap(s->took_bytes, took_bytes);
     s->asked_total_bytes = u64_add_cap(s->asked_total_bytes, asked_bytes);
     s->took_total_bytes = u64_add_cap(s->took_total_bytes, took_bytes);

@@ -133,10 +133,10 @@ uint64_t offload_interval_usec(const struct class_config *c, const struct offloa
 /* One step of one group. The first one only notes the totals. */
 struct offload_request offload_step(const struct class_config *c, const struct offload_reading *in,
                                     struct offload_state *s);
-/* What came of a request: asked for (the rest was not, for want of time), and gone from memory, compressed
- * pages counted as they were. */
-void offload_note_outcome(struct offload_state *s, uint64_t asked_bytes, uint64_t took_bytes,
-                          uint64_t swapped_bytes);
+/* What came of a request: how much of it the kernel was asked for (what it was not, for want of time, is due
+ * again), and what has gone from memory, compressed pages counted as they were. */
+void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uint64_t asked_bytes,
+                          uint64_t took_bytes, uint64_t swapped_bytes);
 /* A PSI trigger has fired, or the node is not calm any more. */
 void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_why why);
 

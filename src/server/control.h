@@ -41,7 +41,11 @@ enum control_verb {
     CONTROL_RESUME,
     CONTROL_HOLD, /* no action by itself for usec; 0 ends it */
     CONTROL_RELOAD,
+    CONTROL_OFFLOAD, /* `bytes` of a group's memory are pushed out */
 };
+
+/* Tickets of a kind are in order; this bit tells those of Offload from those of Reload. */
+#define CONTROL_TICKET_OFFLOAD (UINT64_C(1) << 63)
 
 /* What an operator wants done. */
 struct control_command {
@@ -49,6 +53,7 @@ struct control_command {
     char group[GROUP_PATH_MAX]; /* relative to the hierarchy's root, or "PATH#PID"; not checked beyond length
                                  */
     uint64_t usec;
+    uint64_t bytes;
 };
 
 /* Does it. ret_text: one sentence for people, always set. 0 or negative errno: -ENOENT: there is no such

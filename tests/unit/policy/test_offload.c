@@ -79,7 +79,7 @@ static void test_requests_gather(void **state _unused_)
         asked += r.bytes;
         assert_true(wanted == asked + s.pending_bytes);
         if (r.bytes > 0)
-            offload_note_outcome(&s, r.bytes, r.bytes, 0);
+            offload_note_outcome(&s, r.bytes, r.bytes, r.bytes, 0);
         in.now_usec += 6 * USEC_PER_SEC;
     }
     assert_true(asked >= 50 * UINT64_C(209715) - OFFLOAD_LEAST_BYTES);
@@ -96,7 +96,7 @@ static void test_debt_is_worked_off(void **state _unused_)
     in.now_usec += 6 * USEC_PER_SEC;
     r = offload_step(&c, &in, &s);
     assert_true(r.bytes == 131 * OFFLOAD_PAGE);
-    offload_note_outcome(&s, r.bytes, r.bytes + 300 * OFFLOAD_PAGE, 0);
+    offload_note_outcome(&s, r.bytes, r.bytes, r.bytes + 300 * OFFLOAD_PAGE, 0);
     for (unsigned i = 0; i < 2; i++) {
         in.now_usec += 6 * USEC_PER_SEC;
         assert_true(offload_step(&c, &in, &s).bytes == 0);
@@ -105,7 +105,7 @@ static void test_debt_is_worked_off(void **state _unused_)
     in.now_usec += 6 * USEC_PER_SEC;
     r = offload_step(&c, &in, &s);
     assert_true(r.bytes > 64 * OFFLOAD_PAGE && r.bytes < 131 * OFFLOAD_PAGE);
-    offload_note_outcome(&s, r.bytes, r.bytes / 2, 0); /* less is no credit */
+    offload_note_outcome(&s, r.bytes, r.bytes, r.bytes / 2, 0); /* less is no credit */
     assert_true(s.debt_bytes == 0);
 }
 
@@ -196,7 +196,7 @@ static void test_adaptive_bounds(void **state _unused_)
         assert_true(s.hold_usec <= OFFLOAD_HOLD_MOST_USEC);
         assert_true(s.due_usec > in.now_usec);
         if (r.bytes > 0)
-            offload_note_outcome(&s, r.bytes, (seed >> 40) % (2 * r.bytes + 1), 0);
+            offload_note_outcome(&s, r.bytes, r.bytes, (seed >> 40) % (2 * r.bytes + 1), 0);
         in.now_usec = s.due_usec + (seed >> 50);
         in.current_bytes = GROUP / 2 + (seed >> 36) % GROUP;
         in.memory_some_usec += (seed >> 33) % 8 == 0 ? (seed >> 48) : 0;
@@ -213,7 +213,7 @@ static void test_back_off(void **state _unused_)
 
     for (unsigned i = 0; i < 10; i++, in.now_usec += USEC_PER_SEC) {
         r = offload_step(&c, &in, &s);
-        offload_note_outcome(&s, r.bytes, r.bytes, r.bytes);
+        offload_note_outcome(&s, r.bytes, r.bytes, r.bytes, r.bytes);
     }
     assert_true(r.bytes > MIB);
     offload_back_off(&s, in.now_usec, OFFLOAD_WHY_LEVEL);

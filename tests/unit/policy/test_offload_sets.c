@@ -98,7 +98,7 @@ static void run(struct service *v, unsigned seconds)
         if (r.bytes > 0) {
             double took = take(v, (double)r.bytes);
 
-            offload_note_outcome(&v->s, r.bytes, (uint64_t)took, (uint64_t)took);
+            offload_note_outcome(&v->s, r.bytes, r.bytes, (uint64_t)took, (uint64_t)took);
         }
     }
 }
