@@ -317,7 +317,7 @@ static uint64_t takable(const struct offload_reading *in, bool file_only)
 }
 
 static struct offload_request gather(const struct offload_reading *in, struct offload_state *s,
-                                     uint64_t wanted)
+                                     uint64_t wanted, bool forgives)
 {
     uint64_t cap = u64_mul_div(in->current_bytes, OFFLOAD_STEP_PERMYRIAD, PERMYRIAD);
     struct offload_request r = {0};
@@ -329,6 +329,8 @@ static struct offload_request gather(const struct offload_reading *in, struct of
     s->wanted_bytes = u64_min(wanted, cap);
     s->pending_bytes =
         u64_min(u64_add_cap(s->pending_bytes, s->wanted_bytes), u64_max(cap, OFFLOAD_LEAST_BYTES));
+    if (forgives)
+        s->debt_bytes = u64_min(s->debt_bytes, cap);
     paid = u64_min(s->debt_bytes, s->pending_bytes);
     s->debt_bytes -= paid;
     s->pending_bytes -= paid;
@@ -373,7 +375,8 @@ struct offload_request offload_step(const struct class_config *c, const struct o
         s->why = OFFLOAD_WHY_NEW;
     } else {
         g = measure(in, s);
-        r = gather(in, s, is_adaptive(c) ? adaptive_wanted(c, in, &g, s) : fixed_wanted(c, in, &g, s));
+        r = is_adaptive(c) ? gather(in, s, adaptive_wanted(c, in, &g, s), true)
+                           : gather(in, s, fixed_wanted(c, in, &g, s), false);
         remember(in, s);
     }
     s->asked_bytes = r.bytes;
