@@ -23,7 +23,8 @@
  * the group. What the group itself waits for afterwards does, and is what the law goes by. */
 
 #define BUDGET_SHARE 1000 /* of the time, for what the loop does here */
-#define BUDGET_MOST_USEC (10 * USEC_PER_MSEC)
+#define BUDGET_MOST_USEC (60 * USEC_PER_MSEC)
+#define TURN_MOST_USEC (3 * USEC_PER_MSEC) /* of the loop, at a time */
 #define WORKER_SHARE 20
 #define WORKER_LIMIT_USEC (50 * USEC_PER_MSEC)
 #define BY_HAND_LIMIT_USEC (8 * USEC_PER_SEC) /* the command line waits for ten */
@@ -246,7 +247,7 @@ static void step_one(struct daemon *d, const struct group *g, struct offload_row
 static void go_on(struct daemon *d)
 {
     struct daemon_offload *o = &d->offload;
-    uint64_t now = clock_now_usec();
+    uint64_t now = clock_now_usec(), until = now + TURN_MOST_USEC;
 
     for (unsigned i = 0; i < d->snapshot.group_count && !o->busy; i++) {
         const struct group *g = &d->snapshot.groups[o->next % d->snapshot.group_count];
@@ -254,7 +255,7 @@ static void go_on(struct daemon *d)
         uint64_t spent;
         int dir_fd;
 
-        if (o->budget_usec <= 0 || now < o->worker_due_usec)
+        if (o->budget_usec <= 0 || now >= until || now < o->worker_due_usec)
             return;
         o->next = (o->next + 1) % d->snapshot.group_count;
         row = row_due(d, g, now, &dir_fd);

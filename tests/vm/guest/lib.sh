@@ -328,9 +328,11 @@ service_stalls_end() { # sets service_some_ppm, the greater of memory's and I/O'
         END { m = total[3] - total[1]; i = total[4] - total[2]; printf "%.0f", (m > i ? m : i) * 1000 / msec }')
 }
 # The median of the seconds' medians, and of their p99.
-service_spans() { # FILE FROM TO: sets service_p50, service_p99
+service_spans() { # FILE FROM TO: sets service_p50, service_p99, service_p99_ninth (nine in ten are at most that)
     service_p50=$(awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $3 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
-    service_p99=$(awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $4 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+    awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $4 }' "$1" | sort -n >/tmp/service-p99s
+    service_p99=$(awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }' /tmp/service-p99s)
+    service_p99_ninth=$(awk '{ v[NR] = $1 } END { print v[int((NR * 9 + 9) / 10)] }' /tmp/service-p99s)
 }
 # Seconds from a moment on until three in a row have a p99 of at most so much: sets service_back.
 service_back_after() { # FILE SECOND LIMIT
