@@ -8,6 +8,7 @@
  *   pausing.c   pauses and resumes, and what an operator asks for
  *   reclaiming.c  memory pushed out to swap, by the worker
  *   notifying.c  programs that are asked to give memory back
+ *   offloading.c  memory that nobody misses, while all is calm
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
@@ -33,6 +34,7 @@
 #include "action/run.h"
 #include "action/worker.h"
 #include "daemon/keeper.h"
+#include "daemon/offloading.h"
 #include "daemon/reload.h"
 #include "model/config.h"
 #include "model/decision.h"
@@ -234,6 +236,7 @@ struct daemon {
     struct decision reclaim_decision;
     bool reclaim_recorded;
     uint64_t reclaim_quiet_usec;
+    struct daemon_offload offload;
     uint64_t learned_seen; /* how many ends the file knows of */
     struct daemon_notifying notifying;
     uint64_t walk_usec;  /* what the last walk over the groups took */
