@@ -97,8 +97,9 @@ struct keeper_child {
 void keeper_child_start(struct keeper_child *k, uint64_t now_usec);
 /* Something has changed: it looks at once, or is started. */
 void keeper_child_wake(struct keeper_child *k, uint64_t now_usec);
-/* It puts everything back and ends, which keeper_child_check sees. */
-void keeper_child_bye(struct keeper_child *k);
+/* It puts everything back and ends, which keeper_child_check sees; where there is none just now, another one
+ * does. */
+void keeper_child_bye(struct keeper_child *k, uint64_t now_usec);
 /* After each wait: one that has ended follows another, not at once if it keeps ending. */
 void keeper_child_check(struct keeper_child *k, uint64_t now_usec);
 /* It leaves everything as it is: a successor is to have it. */

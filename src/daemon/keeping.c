@@ -2,8 +2,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "action/qos.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "kernel/file.h"
 #include "policy/limit.h"
 #include "record/line.h"
 #include "system/clock.h"
@@ -31,6 +33,15 @@ int keeping_open(struct daemon *d)
 bool keeping_wanted(const struct daemon *d)
 {
     return !d->dry_run && d->reader.isolate && keeper_is_asked_for(&d->config);
+}
+
+bool keeping_left(const struct daemon *d)
+{
+    char text[64];
+
+    return !d->dry_run && d->hierarchy.fd >= 0 && file_exists_at(d->runtime_fd, JOURNAL_QOS_NAME) &&
+           file_read_at(d->runtime_fd, QOS_LOCK, text, sizeof(text)) > 0 &&
+           strncmp(text, QOS_LOCK_DAEMON, strlen(QOS_LOCK_DAEMON)) == 0;
 }
 
 /* Of a brake that comes down step by step, what it comes to. */
