@@ -62,6 +62,11 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
     return !k->insist && k->fight_count >= KNOBS_FIGHT_MAX;
 }
 
+static uint64_t pending_usec(const struct knobs *k)
+{
+    return k->pending_usec != 0 ? k->pending_usec : KNOBS_PENDING_USEC;
+}
+
 /* 1: handed over, 0: it stands, or negative errno. */
 static int write_value(struct knobs *k, int fd, const struct lease *l, uint64_t from, uint64_t value)
 {
@@ -122,7 +127,7 @@ static int change(struct knobs *k, struct lease *l, const struct lease *next, in
     if (r < 0)
         lease_untake(k, l, &before);
     else if (r == 1)
-        l->pending_until_usec = now_usec + KNOBS_PENDING_USEC;
+        l->pending_until_usec = now_usec + pending_usec(k);
     return r;
 }
 
@@ -136,7 +141,7 @@ static int wait_or_repeat(struct knobs *k, struct lease *l, int fd, uint64_t cur
         return 0;
     r = write_value(k, fd, l, current, l->ours);
     if (r >= 0)
-        l->pending_until_usec = r == 1 ? now_usec + KNOBS_PENDING_USEC : 0;
+        l->pending_until_usec = r == 1 ? now_usec + pending_usec(k) : 0;
     return r;
 }
 
@@ -328,7 +333,7 @@ int knobs_move(struct knobs *k, struct lease *l, uint64_t cgroup_id, uint64_t no
     int r;
 
     l->cgroup_id = cgroup_id;
-    l->pending_until_usec = now_usec + KNOBS_PENDING_USEC; /* the new one may only just be made */
+    l->pending_until_usec = now_usec + pending_usec(k); /* the new one may only just be made */
     if (!k->journal)
         return 0;
     r = journal_append_lease(k->journal, l);
@@ -355,7 +360,7 @@ static int put_back(struct knobs *k, struct lease *l, int fd, uint64_t current)
     if (r == 0 || !k->confirms)
         return release(k, l, 1);
     l->restoring = true;
-    l->pending_until_usec = now + KNOBS_PENDING_USEC;
+    l->pending_until_usec = now + pending_usec(k);
     return KNOBS_UNDER_WAY;
 }
 

@@ -48,7 +48,8 @@ struct knobs {
     uint64_t drifts; /* values of ours that somebody else replaced */
     uint64_t failures;
     int last_error;
-    unsigned under_way; /* of the last knobs_restore_all(): handed over, and to be looked at again */
+    uint64_t pending_usec; /* 0: KNOBS_PENDING_USEC */
+    unsigned under_way;    /* of the last knobs_restore_all(): handed over, and to be looked at again */
     uint64_t fight_since_usec;
     unsigned fight_count;
 };

@@ -7,7 +7,8 @@
 #include "kernel/file.h"
 
 #define DEPTH_MAX 8
-#define FAMILY_MAX 16 /* generations that have been born since */
+#define SETTLE_USEC UINT64_C(30000000) /* after systemd was told of what stands already */
+#define FAMILY_MAX 16                  /* generations that have been born since */
 
 _Static_assert(QOS_SCORE_ZERO == JOURNAL_SCORE_ZERO, "one way to write a score");
 
@@ -80,7 +81,13 @@ void qos_follow_units(struct knobs *k, struct qos_cgroup *cgroups, unsigned coun
     }
 }
 
-void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count)
+/* systemctl is at work on it, or may be. */
+static bool is_settling(const struct lease *l, uint64_t now_usec)
+{
+    return l->pending_until_usec != 0 || (l->told_usec != 0 && now_usec < l->told_usec + SETTLE_USEC);
+}
+
+void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
 {
     qos_index(cgroups, count);
     for (unsigned pass = 0; pass < 2; pass++)
@@ -90,7 +97,7 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
             enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
 
             if (k < QOS_FILES && pass == 0)
-                cgroups[i].settling = cgroups[i].settling || l->pending_until_usec != 0;
+                cgroups[i].settling = cgroups[i].settling || is_settling(l, now_usec);
             else if (k < QOS_FILES)
                 note_lease(l, &cgroups[i], k);
         }

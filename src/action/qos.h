@@ -28,7 +28,8 @@ void qos_follow_units(struct knobs *k, struct qos_cgroup *cgroups, unsigned coun
 
 /* What others want, where the value of a knob is ours: `foreign` of the cgroups, for the plan; what is held,
  * has drifted and was yielded. Makes the index of the cgroups (qos_index), which the others need. */
-void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count);
+void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count,
+                     uint64_t now_usec);
 
 /* After the plan: a knob that somebody else has set is set again if `reapply`, where the plan still asks for
  * it and it was not within QOS_DRIFT_AGE_USEC before; else it is his, and taken out of the plan. k->drifted

@@ -147,7 +147,7 @@ static bool make_plan(struct qos_command *c, struct journal *journal)
                       "have too long a path\n",
                       c->tree.left_out + c->tree.too_long);
     qos_follow_units(&knobs, cgroups, c->tree.count, clock_now_usec());
-    qos_note_leases(&c->table, cgroups, c->tree.count);
+    qos_note_leases(&c->table, cgroups, c->tree.count, clock_now_usec());
     c->verdict = qos_plan(&c->config, &c->node, cgroups, c->tree.count, &c->excess);
     if (c->verdict == QOS_MALFORMED)
         (void)fprintf(stderr, "headroom qos: the tree is none; this is a defect of headroom's\n");

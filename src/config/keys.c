@@ -106,8 +106,8 @@ static const struct key keys[] = {
     {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), KIND(duration), .min = USEC_PER_SEC,
      .max = 60 * MINUTE,
      .help = "A stall of the whole workload that lasts this long pauses the newest, though nothing is "
-             "needed: nobody "
-             "is throttled for ever."},
+             "needed; of a group at the memory.high that QoS= has given to it, it raises that: nobody is "
+             "throttled for ever."},
     {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE, .later = true,
      .help = "How long programs that were asked to give memory back are waited for."},
     {"NotifyWake", NODE_FIELD(notify_wake), KIND(count), .min = 1, .max = 100000, .later = true,

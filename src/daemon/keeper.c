@@ -17,8 +17,11 @@
 #include "base/units.h"
 #include "daemon/daemon.h"
 #include "kernel/file.h"
+#include "kernel/memory_events.h"
+#include "kernel/psi.h"
 #include "kernel/swap.h"
 #include "policy/qos.h"
+#include "policy/throttle.h"
 #include "snapshot/qos.h"
 #include "system/clock.h"
 #include "system/log.h"
@@ -31,6 +34,7 @@
 #define TELL_MSEC 1000
 #define PROPERTY_MSEC 10000 /* systemctl takes its time, for one after the other */
 #define SAY_USEC (60 * USEC_PER_SEC)
+#define PENDING_USEC (30 * USEC_PER_SEC) /* of a queue of hundreds; what is asked for twice is done twice */
 #define TELL_AGAIN_USEC (60 * USEC_PER_SEC)
 #define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
 #define PUT_BACK_USEC (20 * USEC_PER_SEC)
@@ -57,6 +61,8 @@ struct keeper {
     struct knobs knobs;
     struct lease_table table;
     struct lease more[LEASES_MAX];
+    struct throttle_state throttle;
+    uint64_t looked_usec; /* last */
     struct qos_cgroup cgroups[CGROUPS_MAX];
     struct config config;
 };
@@ -250,7 +256,7 @@ static bool open_journal(struct keeper *k)
 
         leases += l->used;
         if (l->used && qos_is_units(k->root_fd, l)) /* its hand-over may have died with who had to do it */
-            l->pending_until_usec = clock_now_usec() + KNOBS_PENDING_USEC;
+            l->pending_until_usec = clock_now_usec() + PENDING_USEC;
     }
     if (leases > 0)
         log_line(LOG_PRIO_NOTICE, "event=qos adopted=%u", leases);
@@ -354,7 +360,7 @@ static bool make_plan(struct keeper *k)
         .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
     };
     qos_follow_units(&k->knobs, k->cgroups, k->tree.count, clock_now_usec());
-    qos_note_leases(&k->table, k->cgroups, k->tree.count);
+    qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
     v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);
     if (v == QOS_EXCESS)
         say(k,
@@ -386,6 +392,63 @@ static void count(struct keeper *k, const struct qos_done *done, uint64_t began_
                  done->written, done->restored, done->scores, done->failed, (uintmax_t)c->leases);
 }
 
+/* False: it cannot be told, and so is left. */
+static bool read_throttle(struct keeper *k, const struct qos_cgroup *g, struct throttle_look *l)
+{
+    _cleanup_close_ int fd = cgroup_open(&k->hierarchy, g->path);
+    struct memory_events events;
+    struct psi psi;
+
+    if (fd < 0 || file_read_u64_at(fd, "memory.current", &l->current_bytes) < 0)
+        return false;
+    if (!throttle_is_near(l->current_bytes, l->high_bytes))
+        return true;
+    if (memory_events_read_at(fd, "memory.events.local", &events) < 0)
+        return false;
+    l->high_events = events.high;
+    l->full_usec =
+        psi_read_at(fd, "memory.pressure", &psi) == 0 && psi.has_full ? psi.full.total_usec : UINT64_MAX;
+    return true;
+}
+
+static void raise_high(struct qos_cgroup *g, uint64_t value)
+{
+    struct qos_value *plan = &g->plan[QOS_MEMORY_HIGH];
+
+    if (value == plan->value)
+        return;
+    plan->value = value;
+    if (value >= g->foreign[QOS_MEMORY_HIGH])
+        plan->why = QOS_WHY_NOTHING; /* what was there before us */
+}
+
+/* Nobody is throttled for ever by what we have set for him. */
+static void relieve(struct keeper *k, uint64_t now)
+{
+    for (unsigned i = 0; i < k->tree.count; i++) {
+        struct qos_cgroup *g = &k->cgroups[i];
+        struct throttle_look l = {.id = g->id,
+                                  .now_usec = now,
+                                  .before_usec = k->looked_usec,
+                                  .high_bytes = g->now[QOS_MEMORY_HIGH],
+                                  .planned_bytes = g->plan[QOS_MEMORY_HIGH].value,
+                                  .bound_bytes = g->work.bound};
+        uint64_t value;
+        bool raised;
+
+        if (!qos_is_set(g, QOS_MEMORY_HIGH) || !read_throttle(k, g, &l))
+            continue;
+        value = throttle_step(&k->throttle, &l, k->config.throttle_deadline_usec, &raised);
+        k->block->counts.raised += raised;
+        if (raised)
+            log_line(LOG_PRIO_NOTICE, "event=qos-raised group=%s knob=memory.high from=%ju to=%jd", g->path,
+                     (uintmax_t)l.high_bytes, value == UINT64_MAX ? (intmax_t)-1 : (intmax_t)value);
+        raise_high(g, value);
+    }
+    throttle_forget_before(&k->throttle, now);
+    k->looked_usec = now;
+}
+
 /* False: there is nothing to keep any more. */
 static bool look(struct keeper *k)
 {
@@ -400,6 +463,7 @@ static bool look(struct keeper *k)
     note_allocatable(k);
     if (k->allocatable_bytes == 0 || !open_journal(k) || !make_plan(k)) /* 0: the loop has not looked yet */
         return true;
+    relieve(k, began);
     qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY, began);
     qos_apply(&k->knobs, k->cgroups, k->tree.count, k->tree.left_out == 0, began, &done);
     tell_systemd(k);
@@ -455,6 +519,7 @@ static int prepare(struct keeper *k, const struct keeper_options *o)
         .root_fd = k->root_fd,
         .signals = k->real_root,
         .confirms = true,
+        .pending_usec = PENDING_USEC,
         .insist = true, /* once: qos_settle_drifts sees to that */
         .yields = true,
     };

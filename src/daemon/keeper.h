@@ -39,6 +39,7 @@ struct keeper_counts {
     uint64_t yielded;   /* of them, left to who keeps setting them */
     uint64_t drifts;
     uint64_t failures;
+    uint64_t raised; /* a group's memory.high, after ThrottleDeadline */
 };
 
 struct keeper_block {

@@ -57,7 +57,7 @@ static inline void look(struct plan *p)
             }
     }
     qos_follow_units(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC);
-    qos_note_leases(&p->tree.table, p->cgroups, p->count);
+    qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);
 }
 
 static inline void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
