@@ -10,7 +10,8 @@
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
- *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it
+ *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it;
+ *               keeper_block.c: what the loop tells it
  *   guardian.c  the companion that acts when the loop does not
  *   outlook.c   who would be next, for the status
  *   reload.c    the configuration: read at the start, and anew while we run

@@ -67,55 +67,6 @@ struct keeper {
     struct config config;
 };
 
-bool keeper_is_asked_for(const struct config *c)
-{
-    for (unsigned i = 0; i < c->class_count; i++)
-        if (c->classes[i].qos != QOS_UNSET && c->classes[i].unit == UNIT_CGROUP)
-            return true;
-    return false;
-}
-
-/* ---- the shared pages ---- */
-
-static void copy_config(struct config *to, const struct config *from)
-{
-    unsigned n = u64_min(from->class_count, CONFIG_CLASSES_MAX);
-
-    memcpy(to, from, offsetof(struct config, classes));
-    memcpy(to->classes, from->classes, n * sizeof(from->classes[0])); /* what is not used is not touched */
-    to->class_count = n;
-}
-
-void keeper_publish(struct keeper_block *b, const struct config *c, bool wanted,
-                    const char (*workloads)[CONFIG_PATH_MAX], unsigned workload_count)
-{
-    uint64_t sequence = b->sequence | 1;
-
-    __atomic_store_n(&b->sequence, sequence, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    copy_config(&b->config, c);
-    b->config.workload_auto = false;
-    b->config.workload_count = workload_count;
-    memcpy(b->config.workload, workloads, workload_count * sizeof(workloads[0]));
-    b->wanted = wanted;
-    __atomic_store_n(&b->sequence, sequence + 1, __ATOMIC_RELEASE);
-}
-
-bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wanted, uint64_t *ret_sequence)
-{
-    uint64_t sequence = __atomic_load_n(&b->sequence, __ATOMIC_ACQUIRE);
-
-    if (sequence & 1)
-        return false;
-    copy_config(ret, &b->config);
-    *ret_wanted = b->wanted;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&b->sequence, __ATOMIC_RELAXED) != sequence)
-        return false;
-    *ret_sequence = sequence;
-    return true;
-}
-
 /* ---- what it says ---- */
 
 /* The guardian takes it while the loop takes it; a loop that stands still costs the news, not the plan. */
@@ -151,7 +102,8 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
                                .id = l->cgroup_id,
                                .found = found,
                                .ours = ours,
-                               .yielded = l->drift == LEASE_YIELDED};
+                               .done =
+                                   l->drift == LEASE_YIELDED ? RECORD_KNOB_YIELDED : RECORD_KNOB_REAPPLIED};
 
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
@@ -411,6 +363,17 @@ static bool read_throttle(struct keeper *k, const struct qos_cgroup *g, struct t
     return true;
 }
 
+static void tell_raised(struct keeper *k, const struct qos_cgroup *g, uint64_t from, uint64_t to)
+{
+    struct keeper_message m = {
+        .kind = KEEPER_DRIFT, .id = g->id, .ours = from, .found = to, .done = RECORD_KNOB_RAISED};
+
+    (void)snprintf(m.path, sizeof(m.path), "%s", g->path);
+    (void)snprintf(m.knob, sizeof(m.knob), "%s", qos_knob_name(QOS_MEMORY_HIGH));
+    k->block->counts.raised++;
+    (void)tell(k, &m, TELL_MSEC);
+}
+
 static void raise_high(struct qos_cgroup *g, uint64_t value)
 {
     struct qos_value *plan = &g->plan[QOS_MEMORY_HIGH];
@@ -439,10 +402,8 @@ static void relieve(struct keeper *k, uint64_t now)
         if (!qos_is_set(g, QOS_MEMORY_HIGH) || !read_throttle(k, g, &l))
             continue;
         value = throttle_step(&k->throttle, &l, k->config.throttle_deadline_usec, &raised);
-        k->block->counts.raised += raised;
         if (raised)
-            log_line(LOG_PRIO_NOTICE, "event=qos-raised group=%s knob=memory.high from=%ju to=%jd", g->path,
-                     (uintmax_t)l.high_bytes, value == UINT64_MAX ? (intmax_t)-1 : (intmax_t)value);
+            tell_raised(k, g, l.high_bytes, value);
         raise_high(g, value);
     }
     throttle_forget_before(&k->throttle, now);

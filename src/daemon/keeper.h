@@ -61,7 +61,7 @@ enum keeper_message_kind {
 
 struct keeper_message {
     enum keeper_message_kind kind;
-    bool yielded;
+    uint8_t done; /* of a drift: enum record_knob_done */
     char path[WORKER_PATH_MAX];
     char knob[WORKER_KNOB_MAX];
     uint64_t id, found, ours;

@@ -162,7 +162,7 @@ void keeping_note(struct daemon *d, const struct keeper_message *m)
                                .found = m->found,
                                .ours = m->ours,
                                .class_index = class_of(&d->config, m->path),
-                               .yielded = m->yielded};
+                               .done = m->done};
     (void)snprintf(to->path, sizeof(to->path), "%s", m->path);
     (void)snprintf(to->knob, sizeof(to->knob), "%s", m->knob);
     if (!k->timer)
@@ -185,5 +185,6 @@ void keeping_fill_status(const struct daemon *d, struct status *s)
                                  .leases = c->leases,
                                  .yielded = c->yielded,
                                  .drifts = c->drifts,
-                                 .failures = c->failures};
+                                 .failures = c->failures,
+                                 .raised = c->raised};
 }

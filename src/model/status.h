@@ -62,7 +62,7 @@ struct status_reload {
  * yielded. */
 struct status_qos {
     bool kept;
-    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures;
+    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures, raised;
 };
 
 struct status {
