@@ -108,8 +108,8 @@ static const struct key keys[] = {
     {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), KIND(duration), .min = USEC_PER_SEC,
      .max = 60 * MINUTE,
      .help = "A stall of the whole workload that lasts this long pauses the newest, though nothing is "
-             "needed: nobody "
-             "is throttled for ever."},
+             "needed; of a group at the memory.high that QoS= has given to it, it raises that: nobody is "
+             "throttled for ever."},
     {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE,
      .help = "How long programs that were asked to give memory back are waited for, before anything less "
              "gentle is done; less where there is less time. 0: they are told and not waited for."},

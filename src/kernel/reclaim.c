@@ -2,9 +2,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "kernel/file.h"
 
 #define RECLAIM "memory.reclaim"
@@ -33,6 +37,27 @@ int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness)
 bool reclaim_takes_swappiness(int cgroup_fd)
 {
     return file_write_at(cgroup_fd, RECLAIM, "0 swappiness=0") == 0;
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal; /* only interrupts the write */
+}
+
+int reclaim_write_limit(int cgroup_fd, const char *knob, uint64_t value, uint64_t limit_usec)
+{
+    struct sigaction sa = {.sa_handler = on_alarm}, before;
+    struct itimerval limit = {.it_value = {.tv_sec = (time_t)(limit_usec / USEC_PER_SEC),
+                                           .tv_usec = (suseconds_t)(limit_usec % USEC_PER_SEC)}},
+                     off = {0};
+    int r;
+
+    (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
+    (void)setitimer(ITIMER_REAL, &limit, NULL);
+    r = file_write_u64_at(cgroup_fd, knob, value);
+    (void)setitimer(ITIMER_REAL, &off, NULL);
+    (void)sigaction(SIGALRM, &before, NULL);
+    return r == -EINTR ? 0 : r;
 }
 
 static uint64_t whole_pages(uint64_t bytes)

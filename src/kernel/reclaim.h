@@ -32,6 +32,11 @@ int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness) _nodiscar
  * and does nothing. False also where there is no memory.reclaim. */
 bool reclaim_takes_swappiness(int cgroup_fd);
 
+/* A limit that is below what is used makes its writer reclaim. It is in force as soon as the write has begun;
+ * what is reclaimed (and, for memory.max, killed) after that may take long, and no more than about so long
+ * is waited for. 0, or negative errno. By SIGALRM: only one thread. */
+int reclaim_write_limit(int cgroup_fd, const char *knob, uint64_t value, uint64_t limit_usec);
+
 /* Asked before each chunk: 0 to go on, anything else ends it and is passed up. */
 typedef int (*reclaim_go_fn)(void *user);
 

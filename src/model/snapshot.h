@@ -63,9 +63,9 @@ struct group_claims {
     bool has_request;
     bool has_started;
     bool has_owner; /* root owns the directory, and says whose the group is */
-    bool avoid;    /* last of its tier */
-    bool omit;     /* never */
-    bool no_pause; /* is not to be paused: honoured from anyone */
+    bool avoid;     /* last of its tier */
+    bool omit;      /* never */
+    bool no_pause;  /* is not to be paused: honoured from anyone */
     bool retriable;
     unsigned priority;
     uint32_t owner_uid;

@@ -63,7 +63,7 @@ struct status_reload {
  * yielded. */
 struct status_qos {
     bool kept;
-    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures;
+    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures, raised;
 };
 
 /* The programs that are asked to give memory back, counted since the start but for clients. */

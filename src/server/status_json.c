@@ -100,7 +100,7 @@ static json_t *knob_to_json(const struct config *c, const struct record_row *row
     set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
     set_knob_value(o, "ours", knob, row->request_bytes);
     set_knob_value(o, "found", knob, row->freed_bytes);
-    set_string(o, "done", row->last ? "yielded" : "reapplied");
+    set_string(o, "done", record_knob_done_name(row->priority));
     return o;
 }
 
@@ -480,6 +480,7 @@ json_t *status_to_json(const struct status *s, size_t max)
         set_u64(q, "yielded", s->qos.yielded);
         set_u64(q, "drifts", s->qos.drifts);
         set_u64(q, "failures", s->qos.failures);
+        set_u64(q, "raised", s->qos.raised);
         (void)json_object_set_new(o, "qos", q);
     }
     (void)json_object_set_new(o, "notify", notify_to_json(&s->notify));
