@@ -14,9 +14,9 @@ decisions() { # FILE
 connected() { headroom status --json >/tmp/status.json && grep -q '"clients": 2' /tmp/status.json; }
 servers() { # [ignore]
     for n in 1 2; do
-        load cgroup-run "$WORKLOAD/cache-$n" -- cache_server "$CACHE" "$@" >"/tmp/cache-$n.log" &
+        load cgroup-run "$WORKLOAD/cache-$n" -- /bin/tests/programs/cache_server "$CACHE" "$@" >"/tmp/cache-$n.log" &
     done
-    wait_until 20 connected
+    wait_until 10 connected
 }
 end_groups() {
     for group in "$WORKLOAD"/*/; do echo 1 >"$group/cgroup.kill"; done
