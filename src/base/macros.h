@@ -59,6 +59,12 @@ static inline uint64_t u64_add_cap(uint64_t a, uint64_t b)
     return __builtin_add_overflow(a, b, &r) ? UINT64_MAX : r;
 }
 
+/* A mean that moves by one `part` of the difference. */
+static inline uint64_t u64_towards(uint64_t from, uint64_t to, unsigned part)
+{
+    return to >= from ? from + (to - from) / part : from - (from - to) / part;
+}
+
 /* a * b / c in 128 bits, capped at UINT64_MAX; c = 0 counts as "for ever". */
 static inline uint64_t u64_mul_div(uint64_t a, uint64_t b, uint64_t c)
 {

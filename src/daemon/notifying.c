@@ -370,7 +370,7 @@ static void end_round(struct daemon *d)
         n->recorded_level = n->room.level;
         record(d, gave, usec);
     }
-    if (gave >= n->expected_bytes / 2)
+    if (gave >= u64_max(n->expected_bytes / 2, GAVE_LEAST_BYTES))
         n->wait_until_usec = 0;
     if (n->waited_since_usec != 0) /* who waited for it, and may have to go on now */
         d->groups_changed = true;

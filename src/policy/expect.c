@@ -5,11 +5,6 @@
 /* A group that ended so early came to nothing: it says nothing of its class. */
 #define LIVED_LEAST_USEC USEC_PER_SEC
 
-static uint64_t eighth_towards(uint64_t from, uint64_t to)
-{
-    return to >= from ? from + (to - from) / 8 : from - (from - to) / 8;
-}
-
 void expect_note_ended(struct expect_peak peaks[static CONFIG_CLASSES_MAX], const struct snapshot *s)
 {
     for (unsigned i = 0; i < s->ended_count; i++) {
@@ -24,8 +19,8 @@ void expect_note_ended(struct expect_peak peaks[static CONFIG_CLASSES_MAX], cons
             continue;
         }
         off = e->peak_bytes > p->bytes ? e->peak_bytes - p->bytes : p->bytes - e->peak_bytes;
-        p->deviation = eighth_towards(p->deviation, off);
-        p->bytes = eighth_towards(p->bytes, e->peak_bytes);
+        p->deviation = u64_towards(p->deviation, off, 8);
+        p->bytes = u64_towards(p->bytes, e->peak_bytes, 8);
     }
 }
 

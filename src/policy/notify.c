@@ -220,14 +220,9 @@ void notify_note_passed(struct notify_client *c, uint64_t now_usec, bool mute)
 
 /* ---- what it brings ---- */
 
-static uint64_t quarter_towards(uint64_t from, uint64_t to)
-{
-    return to >= from ? from + (to - from) / 4 : from - (from - to) / 4;
-}
-
 void notify_note_gave(struct notify_client *c, uint64_t bytes)
 {
-    c->gave_bytes = c->gave_bytes == 0 ? bytes : quarter_towards(c->gave_bytes, bytes);
+    c->gave_bytes = c->gave_bytes == 0 ? bytes : u64_towards(c->gave_bytes, bytes, 4);
 }
 
 uint64_t notify_expected_bytes(const struct notify_state *s, unsigned class_index, uint64_t held_bytes,
@@ -247,9 +242,9 @@ void notify_note_outcome(struct notify_state *s, unsigned class_index, uint64_t 
     if (held_bytes == 0)
         return;
     yield = u64_min(u64_mul_div(gave_bytes, PERMYRIAD, held_bytes), PERMYRIAD);
-    e->yield_permyriad = (unsigned)quarter_towards(e->yield_permyriad, yield);
+    e->yield_permyriad = (unsigned)u64_towards(e->yield_permyriad, yield, 4);
     if (gave_bytes >= u64_max(held_bytes / FRUITLESS_SHARE, FRUITLESS_LEAST_BYTES)) {
-        e->usec = quarter_towards(e->usec, usec);
+        e->usec = u64_towards(e->usec, usec, 4);
         e->fruitless = 0;
         return;
     }

@@ -21,11 +21,6 @@ void reclaim_state_init(struct reclaim_state *state)
                                                  .yield_permyriad = FIRST_YIELD_PERMYRIAD};
 }
 
-static uint64_t quarter_towards(uint64_t from, uint64_t to)
-{
-    return to >= from ? from + (to - from) / 4 : from - (from - to) / 4;
-}
-
 void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uint64_t now_usec,
                           uint64_t asked_bytes, uint64_t freed_bytes, uint64_t usec)
 {
@@ -36,8 +31,8 @@ void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uin
         return;
     yield = u64_min(u64_mul_div(freed_bytes, PERMYRIAD, asked_bytes), PERMYRIAD);
     rate = u64_mul_div(freed_bytes, USEC_PER_SEC, u64_max(usec, USEC_LEAST));
-    e->yield_permyriad = (unsigned)quarter_towards(e->yield_permyriad, yield);
-    e->bytes_per_sec = u64_max(quarter_towards(e->bytes_per_sec, rate), MIB);
+    e->yield_permyriad = (unsigned)u64_towards(e->yield_permyriad, yield, 4);
+    e->bytes_per_sec = u64_max(u64_towards(e->bytes_per_sec, rate, 4), MIB);
     if (freed_bytes >= asked_bytes / FRUITLESS_SHARE) {
         e->fruitless = 0;
         return;

@@ -1,5 +1,6 @@
-/* A server with a cache, for the scenarios: `cache_server MIB [ignore]` fills it, says "ready", and stays.
- * When it is asked it forgets half of it at level low and all at a worse one, or nothing. */
+/* A server with a cache, for the scenarios: `cache_server MIB [ignore]` fills it, connects when that is a
+ * while ago (so that it is asked for what others do), says "ready", and stays. When it is asked it forgets
+ * half of it at level low and all at a worse one, or nothing. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #define ENTRY_BYTES (1 << 20)
 #define ENTRIES_MAX 4096
+#define SETTLE_SECONDS 5
 
 struct cache {
     void *entries[ENTRIES_MAX]; /* mapped, so that what is forgotten is gone at once */
@@ -49,6 +51,7 @@ int main(int argc, char **argv)
             return 1;
         cache.entries[cache.count] = entry;
     }
+    (void)sleep(SETTLE_SECONDS);
     if (headroom_watch_new(NULL, &watch) < 0 ||
         headroom_watch_add_reaction(watch, HEADROOM_LOW, 0, on_level, &cache) < 0 ||
         headroom_watch_start_thread(watch) < 0)

@@ -12,11 +12,12 @@ decisions() { # FILE
                 get("used_after_bytes"), get("limit_bytes"), get("level") }' | tr -d '"' >"$1"
 }
 connected() { headroom status --json >/tmp/status.json && grep -q '"clients": 2' /tmp/status.json; }
+is_calm() { headroom status --json >/tmp/status.json && grep -q '"level": "calm"' /tmp/status.json; }
 servers() { # [ignore]
     for n in 1 2; do
-        load cgroup-run "$WORKLOAD/cache-$n" -- cache_server "$CACHE" "$@" >"/tmp/cache-$n.log" &
+        load cgroup-run "$WORKLOAD/cache-$n" -- /bin/tests/programs/cache_server "$CACHE" "$@" >"/tmp/cache-$n.log" &
     done
-    wait_until 20 connected
+    wait_until 20 connected && wait_until 20 is_calm
 }
 end_groups() {
     for group in "$WORKLOAD"/*/; do echo 1 >"$group/cgroup.kill"; done
@@ -63,6 +64,7 @@ check "servers that do not care have connected" servers ignore
 load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE" >/dev/null 2>&1 &
 acted() { [ $(($(pauses) + $(kills))) -gt 0 ]; }
 check "somebody is paused or killed in the end" wait_until 20 acted
+sleep 2 # the round has been measured, too
 decisions /tmp/ignored.txt
 bring_out /tmp/ignored.txt
 bring_out /tmp/headroomd.log headroomd-ignored.log
