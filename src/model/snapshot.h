@@ -63,9 +63,9 @@ struct group_claims {
     bool has_request;
     bool has_started;
     bool has_owner; /* root owns the directory, and says whose the group is */
-    bool avoid;    /* last of its tier */
-    bool omit;     /* never */
-    bool no_pause; /* is not to be paused: honoured from anyone */
+    bool avoid;     /* last of its tier */
+    bool omit;      /* never */
+    bool no_pause;  /* is not to be paused: honoured from anyone */
     bool retriable;
     unsigned priority;
     uint32_t owner_uid;
@@ -108,6 +108,8 @@ struct group {
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
+    uint64_t file;         /* page cache, without shmem: for people */
+    uint64_t zswap;        /* what it has in zswap, as that holds it: for people */
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
     uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was read; GROUP_CPU_UNKNOWN:

@@ -7,7 +7,7 @@
 guard_config /tmp/headroom.conf
 check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
 check "it serves the socket" wait_until 5 test -S /run/headroom/pressure.sock || finish
-load cgroup-run "$WORKLOAD/cache" -- env MEMORY_PRESSURE_WATCH=/run/headroom/pressure.sock unmodified 200 >/tmp/unmodified.txt &
+load cgroup-run "$WORKLOAD/cache" -- env MEMORY_PRESSURE_WATCH=/run/headroom/pressure.sock /bin/tests/programs/unmodified 200 >/tmp/unmodified.txt &
 client=$!
 is_ready() { grep -qx ready /tmp/unmodified.txt; }
 check "the program is ready" wait_until 10 is_ready
