@@ -92,6 +92,11 @@ static const struct verdict_words reclaim_words[] = {
     {NULL, NULL},
 };
 
+static const struct verdict_words notify_words[] = {
+    {"chosen", "its programs were asked"},
+    {NULL, NULL},
+};
+
 /* What a decision is told in: a kill, and what found nobody to kill, in the first row. */
 static const struct decision_words {
     const char *action;
@@ -106,6 +111,7 @@ static const struct decision_words {
     {"pause", pause_words, "size", false, "not frozen in time", "could not be paused", "paused"},
     {"resume", resume_words, "size", false, "still frozen", "could not be resumed", "resumed"},
     {"reclaim", reclaim_words, "frees", true, "not done in time", "could not be reclaimed from", "asked for"},
+    {"notify", notify_words, "gave", true, "", "", "asked"},
 };
 
 static const struct decision_words *words_of(const json_t *decision)
@@ -137,12 +143,23 @@ static void print_outcome(const json_t *d, const struct decision_words *w)
 {
     if (w->frees)
         (void)printf("freed %s; ", cli_bytes(get(d, "freed_bytes")));
+    if (w->verdicts == notify_words) {
+        (void)printf("asked after %s, back after %s; ", cli_usec(get(d, "signal_usec")),
+                     cli_usec(get(d, "outcome_usec")));
+        (void)printf("what is less gentle waited for %s\n", cli_usec(get(d, "waited_usec")));
+        return;
+    }
     if (w->verdicts == kill_words)
         (void)printf("%lld gone, ", (long long)number(d, "gone"));
     (void)printf("%lld %s, %lld %s; ", (long long)number(d, "stuck"), w->late, (long long)number(d, "failed"),
                  w->failed);
     (void)printf("chosen after %s, %s after %s, ended after %s\n", cli_usec(get(d, "select_usec")), w->done,
                  cli_usec(get(d, "signal_usec")), cli_usec(get(d, "outcome_usec")));
+}
+
+static bool is_notify(const json_t *d)
+{
+    return strcmp(text(d, "action"), "notify") == 0;
 }
 
 /* The knobs that somebody else has set, of a decision of that kind. */
@@ -200,6 +217,11 @@ static void print_decision(const json_t *d)
     (void)printf("\n");
     if (json_is_true(get(d, "ended")) && json_array_size(get(d, "victims")) > 0)
         print_outcome(d, w);
+    if (is_notify(d)) {
+        (void)printf("%lld programs were asked\n\n%-44s %-12s %8s %8s %8s %8s\n",
+                     (long long)number(d, "asked"), "group", "class", "programs", "held", "expected", "gave");
+        return;
+    }
     (void)printf("%lld groups, %lld of them candidates%s\n\n", (long long)number(d, "groups"),
                  (long long)number(d, "candidates"),
                  number(d, "candidates_cut") > 0 ? " (not all of them were kept)" : "");
@@ -207,8 +229,19 @@ static void print_decision(const json_t *d)
                  "age", "growth", "what became of it");
 }
 
+static void print_asked(const json_t *c)
+{
+    (void)printf("%-44s %-12s %8lld %8s %8s %8s\n", text(c, "group"), text(c, "class"),
+                 (long long)number(c, "programs"), cli_bytes(get(c, "held_bytes")),
+                 cli_bytes(get(c, "expected_bytes")), cli_bytes(get(c, "gave_bytes")));
+}
+
 static void print_candidate(const struct decision_words *w, const json_t *c)
 {
+    if (get(c, "programs")) {
+        print_asked(c);
+        return;
+    }
     if (text(c, "knob")[0]) {
         print_knob(c);
         (void)printf("\n");
@@ -319,8 +352,11 @@ static int on_event(void *user, json_t *parameters)
                      cli_bytes(get(get(d, "room"), "need_bytes")), text(d, "trigger"));
         json_array_foreach(get(d, "victims"), i, v)
         {
-            (void)printf(" %s (%s, %s old)", text(v, "group"), cli_bytes(get(v, "expected_bytes")),
-                         cli_usec(get(v, "age_usec")));
+            if (is_notify(d))
+                (void)printf(" %s (gave %s)", text(v, "group"), cli_bytes(get(v, "gave_bytes")));
+            else
+                (void)printf(" %s (%s, %s old)", text(v, "group"), cli_bytes(get(v, "expected_bytes")),
+                             cli_usec(get(v, "age_usec")));
         }
         print_what_came(d);
     }

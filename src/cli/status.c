@@ -93,6 +93,19 @@ static void print_pauses(const json_t *status)
         (void)printf("paused:    and %lld more\n", (long long)number(status, "pauses_left_out"));
 }
 
+static void print_programs(const json_t *notify)
+{
+    if (!json_is_true(get(notify, "served")))
+        return;
+    (void)printf("programs:  %lld connected, asked %lld times since start, gave back %s",
+                 (long long)number(notify, "clients"), (long long)number(notify, "asked"),
+                 cli_bytes(get(notify, "gave_bytes")));
+    if (number(notify, "refused") > 0)
+        (void)printf("; %lld turned away (MaxClients=%lld)", (long long)number(notify, "refused"),
+                     (long long)number(notify, "clients_max"));
+    (void)printf("\n");
+}
+
 static void print_actions(const json_t *status)
 {
     const json_t *counters = get(status, "counters");
@@ -104,6 +117,7 @@ static void print_actions(const json_t *status)
                  (long long)json_array_size(get(status, "pauses")) +
                      (long long)number(status, "pauses_left_out"));
     print_pauses(status);
+    print_programs(get(status, "notify"));
     if (get(status, "qos"))
         (void)printf("qos:       %lld knobs kept of %lld cgroups, %lld left to others who set them\n",
                      (long long)number(get(status, "qos"), "leases"),
@@ -129,6 +143,11 @@ static void print_next(const json_t *status)
     {
         const char *label = i == 0 ? "next:" : "";
 
+        if (number(n, "programs") > 0) {
+            (void)printf("%-10s %-8s %lld programs: %s\n", label, text(n, "action"),
+                         (long long)number(n, "programs"), text(n, "why"));
+            continue;
+        }
         if (json_is_null(get(n, "group"))) {
             (void)printf("%-10s %-8s nobody: %s\n", label, text(n, "action"), text(n, "why"));
             continue;

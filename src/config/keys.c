@@ -40,7 +40,7 @@ static const struct choice kubelet_knobs[] = {
     {"leave", KUBELET_KNOBS_LEAVE, false}, {"set", KUBELET_KNOBS_SET, false}, {NULL, 0, false}};
 static const struct choice drifts[] = {
     {"reapply", DRIFT_REAPPLY, false}, {"yield", DRIFT_YIELD, false}, {NULL, 0, false}};
-static const struct choice actions[] = {{"notify", ACTION_NOTIFY, true},
+static const struct choice actions[] = {{"notify", ACTION_NOTIFY, false},
                                         {"reclaim", ACTION_RECLAIM, false},
                                         {"pause", ACTION_PAUSE, false},
                                         {"kill", ACTION_KILL, false},
@@ -91,8 +91,10 @@ static const struct key keys[] = {
      .help =
          "How many groups are looked at; those beyond are counted and reported. Their storage is taken at "
          "the start, since nothing is allocated when memory is short."},
-    {"MaxClients", NODE_FIELD(max_clients), KIND(count), .min = 1, .max = 100000, .later = true,
-     .restart = true, .help = "How many programs may ask to be told of pressure."},
+    {"MaxClients", NODE_FIELD(max_clients), KIND(count), .min = 1, .max = 100000, .restart = true,
+     .help =
+         "How many programs may ask to be told of pressure, all users together: once that many do, who has "
+         "most makes room for others. Each takes a descriptor (LimitNOFILE= of the service)."},
     {"StatusAccess", NODE_FIELD(status_access_all), KIND(access), .choices = accesses,
      .help = "Who may read the status: group is root and the group headroom, all is everybody. Names of "
              "groups and commands are nobody else's business by default."},
@@ -108,10 +110,12 @@ static const struct key keys[] = {
      .help = "A stall of the whole workload that lasts this long pauses the newest, though nothing is "
              "needed: nobody "
              "is throttled for ever."},
-    {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE, .later = true,
-     .help = "How long programs that were asked to give memory back are waited for."},
-    {"NotifyWake", NODE_FIELD(notify_wake), KIND(count), .min = 1, .max = 100000, .later = true,
-     .help = "How many programs are asked at a time; all at once would need memory to give it back."},
+    {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE,
+     .help = "How long programs that were asked to give memory back are waited for, before anything less "
+             "gentle is done; less where there is less time. 0: they are told and not waited for."},
+    {"NotifyWake", NODE_FIELD(notify_wake), KIND(count), .min = 1, .max = 256,
+     .help = "How many programs are asked at a time; all at once would need memory to give it back. Half of "
+             "them are those that gave most before, the others take turns."},
     {"PreKill", NODE_FIELD(hooks[HOOK_PRE_KILL]), KIND(hook), .form = "an absolute path and words, or empty",
      .help = "Told of each victim when it is chosen; the kill does not wait for it. No shell: what is needed "
              "is in "

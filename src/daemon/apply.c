@@ -11,6 +11,7 @@
 #include "daemon/reload.h"
 #include "policy/limit.h"
 #include "system/clock.h"
+#include "system/log.h"
 
 #define SWAP_BYTES 4096
 
@@ -116,6 +117,7 @@ static void map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASS
     unsigned other = d->config.class_count - 1;
 
     map_learned(d, map);
+    notifying_map_classes(d, map);
     map_victims(&d->config, map, &d->decision);
     map_victims(&d->config, map, &d->pause_decision);
     map_victims(&d->config, map, &d->reclaim_decision);
@@ -130,7 +132,7 @@ static void map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASS
 
 /* ---- what was set ---- */
 
-static bool is_in_workload(const struct daemon *d, const char *path)
+bool apply_is_in_workload(const struct daemon *d, const char *path)
 {
     for (unsigned i = 0; i < d->reader.workload_count; i++)
         if (cgroup_path_is_below(path, d->reader.workloads[i].path))
@@ -159,7 +161,7 @@ static bool keep_pause(void *user, const struct pause_entry *e)
         return true;
     if (!d->reader.processes && process != (class->unit == UNIT_PROCESS))
         return false;
-    return (class->actions & ACTION_BIT(ACTION_PAUSE)) && is_in_workload(d, e->path);
+    return (class->actions & ACTION_BIT(ACTION_PAUSE)) && apply_is_in_workload(d, e->path);
 }
 
 /* A limit that is lower than what is used comes in over 30 s, as at a start: else the first thing that a more
@@ -229,4 +231,20 @@ int reload_apply(struct daemon *d, struct buffer *details, char *ret_text, size_
                    kept > 0 ? "; some need a restart" : "");
     cycle_look(d, &t);
     return 0;
+}
+
+/* At boot the daemon is there before the work is. */
+void apply_new_workloads(struct daemon *d)
+{
+    char text[CONTROL_TEXT_MAX] = "", ignored[64];
+    struct buffer details;
+
+    buffer_init(&details, ignored, sizeof(ignored));
+    if (choose_mode(d, text, sizeof(text)) < 0) {
+        report_warning(d, "%s", text);
+        return;
+    }
+    apply(d, 0, true, &details);
+    log_line(LOG_PRIO_NOTICE, "event=workload mode=%s reason=\"%s\"", d->reader.isolate ? "isolate" : "host",
+             d->mode_reason);
 }

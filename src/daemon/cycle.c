@@ -21,6 +21,7 @@
 #define EVENT_HOLD_USEC (240 * USEC_PER_MSEC)
 #define QUIET_USEC (5 * USEC_PER_SEC)
 #define WATCH_USEC (2 * USEC_PER_SEC)
+#define NEW_WORKLOADS_USEC (10 * USEC_PER_SEC)
 #define PRESSED_USEC (2 * USEC_PER_SEC)
 #define PRESSED_LOOK_USEC (250 * USEC_PER_MSEC)
 /* Walking the groups again is not free: not with every look where the last time brought nobody. */
@@ -312,7 +313,7 @@ static void schedule(struct daemon *d, const struct trigger *t)
         if (!d->groups_changed)
             (void)loop_change(&d->loop, d->reader.watch_fd, EPOLLIN | EPOLLONESHOT);
     }
-    wait = u64_min(wait, reclaiming_next_look_usec(d));
+    wait = u64_min(wait, u64_min(reclaiming_next_look_usec(d), notifying_next_look_usec(d)));
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
     if (t->kind == TRIGGER_EVENT && d->room.need == 0 && !event->event.held) {
@@ -350,10 +351,24 @@ static void refresh(struct daemon *d)
     monitor_set_refresh(&d->monitors, targets, n, d->proc_fd, d->snapshot.now_usec);
 }
 
+/* Not while somebody is being killed, who may be of the domain that was. */
+static void follow_workloads(struct daemon *d)
+{
+    uint64_t now = clock_now_usec();
+
+    if (d->deciding || now < d->workloads_due_usec)
+        return;
+    if (d->workloads_due_usec > 0 && mode_is_outdated(d))
+        apply_new_workloads(d);
+    d->workloads_due_usec = now + NEW_WORKLOADS_USEC;
+}
+
 void cycle_look(struct daemon *d, const struct trigger *t)
 {
-    int r = read_and_judge(d);
+    int r;
 
+    follow_workloads(d);
+    r = read_and_judge(d);
     guardian_beat(d, clock_now_usec());
     notify_watchdog(clock_now_usec());
     if (r < 0) {
@@ -366,6 +381,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     refresh(d);
     victim_note_need(&d->victim_state, d->room.need);
     pausing_check(d);
+    notifying_step(d, t);
     reclaiming_step(d, t);
     if (d->deciding)
         check_victims(d);

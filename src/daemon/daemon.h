@@ -7,6 +7,7 @@
  *   cycle.c     one look: snapshot → room → decision → action → record
  *   pausing.c   pauses and resumes, and what an operator asks for
  *   reclaiming.c  memory pushed out to swap, by the worker
+ *   notifying.c  programs that are asked to give memory back
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
@@ -38,18 +39,22 @@
 #include "model/status.h"
 #include "monitor/monitor.h"
 #include "policy/ladder.h"
+#include "policy/notify.h"
 #include "policy/pause.h"
 #include "policy/reclaim.h"
 #include "policy/room.h"
 #include "policy/victim.h"
 #include "record/ring.h"
 #include "server/control.h"
+#include "server/pressure.h"
 #include "snapshot/reader.h"
 #include "system/companion.h"
 #include "system/loop.h"
 
 #define DAEMON_PAGE 4096
 #define DAEMON_RUNTIME_DIR "run/headroom"
+/* One a group, and what else is open: workloads, clients of the control socket, dying victims. */
+#define DAEMON_DESCRIPTORS 1024
 #define LOCK_DRY_RUN "dry-run" /* behind the pid in the lock of one that only looks on */
 
 /* Exit codes: what a service manager or a script can tell apart. */
@@ -98,6 +103,53 @@ struct daemon_keeping {
     unsigned batch_count;
 };
 
+#define NOTIFY_GROUPS_MAX DECISION_VICTIMS_MAX /* those of more programs in one round are not measured */
+
+/* A cgroup with programs that are asked; or one of them, where its memory is told of alone. */
+struct notify_group {
+    char path[GROUP_PATH_MAX];
+    int dir_fd; /* held while a round is under way; -1: the process `pid` is measured */
+    pid_t pid;
+    unsigned class_index;
+    unsigned programs;
+    bool news; /* to some of them */
+    uint64_t held_bytes;
+    uint64_t gave_bytes;
+    uint64_t expected_bytes;
+};
+
+struct notify_told {
+    unsigned place;
+    unsigned group;
+};
+
+struct daemon_notifying {
+    struct notify_state state;
+    struct pressure server;
+    char path[512];
+    bool served;
+
+    /* The round that is under way. */
+    bool asking;
+    uint64_t waited_since_usec; /* something else was put off for it since then; 0: nothing */
+    uint64_t waited_usec;       /* and for so long */
+    uint64_t wait_until_usec;   /* it is not put off for longer; 0: nothing was, lately */
+    struct notify_told told[NOTIFY_WAKE_MAX];
+    unsigned asked;
+    struct notify_group groups[NOTIFY_GROUPS_MAX];
+    unsigned group_count;
+    uint64_t since_usec, until_usec, wall_usec;
+    uint64_t round_usec; /* to find them, and to tell them */
+    uint64_t expected_bytes, expected_usec;
+    uint64_t least_used, least_usec; /* since then, of the domain; 0: it is what it was */
+    struct trigger trigger;
+    struct room room;
+
+    uint64_t recorded_usec;
+    enum level recorded_level;
+    uint64_t rounds, asked_total, gave_total, round_most_usec;
+};
+
 #define RUNS_EMPTY_MAX 64
 
 struct daemon_running {
@@ -128,7 +180,10 @@ struct daemon {
     unsigned group_max; /* MaxGroups: as long are the arrays of groups */
     struct group *groups;
     struct group_handle *handles;
-    struct group_watch *watches; /* two for each group: of it, and of what it is in */
+    struct group_watch *watches;          /* two for each group: of it, and of what it is in */
+    struct notify_client *notify_clients; /* these are as long as MaxClients */
+    struct notify_user *notify_users;
+    struct pressure_client *pressure_clients;
 
     struct room_state room_state;
     struct room room;
@@ -145,6 +200,7 @@ struct daemon {
     uint64_t knobs_due_usec;
     bool knobs_unwanted;         /* some that are not wanted any more could not be put back yet */
     uint64_t watch_due_usec;     /* when the monitors' targets are gone through again */
+    uint64_t workloads_due_usec; /* when it is looked whether there are others */
     uint64_t pressed_until_usec; /* a PSI trigger has fired lately: looks are frequent until then */
 
     struct worker_options worker_options;
@@ -179,10 +235,11 @@ struct daemon {
     bool reclaim_recorded;
     uint64_t reclaim_quiet_usec;
     uint64_t learned_seen; /* how many ends the file knows of */
-    uint64_t walk_usec;    /* what the last walk over the groups took */
-    bool groups_changed;   /* since that walk, the kernel says */
-    bool beyond_said;      /* that there are more groups than MaxGroups */
-    unsigned rest_next;    /* which of the rests is reclaimed from next */
+    struct daemon_notifying notifying;
+    uint64_t walk_usec;  /* what the last walk over the groups took */
+    bool groups_changed; /* since that walk, the kernel says; or it is due for another reason */
+    bool beyond_said;    /* that there are more groups than MaxGroups */
+    unsigned rest_next;  /* which of the rests is reclaimed from next */
 
     struct monitor_set monitors;
     struct killer killer;
@@ -219,6 +276,10 @@ int storage_lock(struct daemon *d) _nodiscard_;
 
 /* mode.c: sets reader.isolate, reader.processes, mode_reason. -EOPNOTSUPP: Mode=isolate and it cannot be. */
 int mode_choose(struct daemon *d) _nodiscard_;
+/* Workload=auto: whether mode_choose would find a workload now that it did not find before. */
+bool mode_is_outdated(struct daemon *d);
+/* apply.c: takes them on, as a reload does. */
+void apply_new_workloads(struct daemon *d);
 
 /* cycle.c */
 void cycle_look(struct daemon *d, const struct trigger *t);
@@ -238,7 +299,7 @@ bool pausing_held(const struct daemon *d, uint64_t now_usec);
 void pausing_mark(struct daemon *d);  /* after each walk */
 void pausing_check(struct daemon *d); /* at each look */
 void pausing_step(struct daemon *d, const struct trigger *t);
-bool pausing_covers(const struct daemon *d);
+bool pausing_covers(struct daemon *d);
 /* Where all have been paused who may be: by how much those that run are still expected to outgrow the room.
  */
 uint64_t pausing_short_bytes(const struct daemon *d);
@@ -254,6 +315,23 @@ uint64_t reclaiming_next_look_usec(const struct daemon *d);
 void reclaiming_rest(struct daemon *d);
 void reclaiming_note(struct daemon *d, const struct worker_reply *reply);
 struct ladder_rung reclaiming_rung(const struct daemon *d);
+
+/* notifying.c */
+void notifying_open(struct daemon *d);
+void notifying_close(struct daemon *d);
+/* The configuration has changed: class i is class map[i] now, or RECORD_CLASS_GONE. */
+void notifying_map_classes(struct daemon *d, const uint16_t map[static CONFIG_CLASSES_MAX]);
+void notifying_step(struct daemon *d,
+                    const struct trigger *t); /* at each look, before what else may be done */
+uint64_t notifying_next_look_usec(const struct daemon *d);
+/* Whether what programs were asked for should bring so much, and when. Where it does so in time, what is less
+ * gentle is put off for it, for NotifyGrace= at most. */
+struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes);
+bool notifying_covers(struct daemon *d, uint64_t bytes);
+void notifying_fill_status(const struct daemon *d, struct status *s);
+
+/* apply.c: whether the path is in the domain */
+bool apply_is_in_workload(const struct daemon *d, const char *path);
 
 /* learned.c: what was learned of the classes, kept over restarts in the runtime directory */
 void learned_load(struct daemon *d);

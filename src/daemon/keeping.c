@@ -72,25 +72,6 @@ void keeping_publish(struct daemon *d)
     (void)guardian_wake_keeper(d); /* one that is started later looks for itself */
 }
 
-/* As snapshot/qos takes it: what is in a group that a class matches belongs to that class. */
-static uint16_t class_of(const struct config *c, const char *path)
-{
-    char part[GROUP_PATH_MAX];
-    size_t n = strnlen(path, sizeof(part) - 1);
-
-    memcpy(part, path, n);
-    for (;;) {
-        unsigned i;
-
-        part[n] = 0;
-        i = config_class_of(c, part);
-        if (i + 1 < c->class_count || n == 0)
-            return (uint16_t)i;
-        while (n > 0 && part[--n] != '/')
-            ;
-    }
-}
-
 static void log_knobs(const struct daemon *d, uint64_t id)
 {
     const struct daemon_keeping *k = &d->keeping;
@@ -150,7 +131,7 @@ void keeping_note(struct daemon *d, const struct keeper_message *m)
     *to = (struct record_knob){.id = m->id,
                                .found = m->found,
                                .ours = m->ours,
-                               .class_index = class_of(&d->config, m->path),
+                               .class_index = (uint16_t)config_class_around(&d->config, m->path),
                                .yielded = m->yielded};
     (void)snprintf(to->path, sizeof(to->path), "%s", m->path);
     (void)snprintf(to->knob, sizeof(to->knob), "%s", m->knob);

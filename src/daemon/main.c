@@ -23,8 +23,6 @@
  * lock memory and run. Stop, the other way round: knobs back first, so that nothing stays throttled. */
 
 #define LOCK_WAIT_USEC (10 * USEC_PER_SEC)
-/* One a group, and what else is open: workloads, clients, dying victims. */
-#define DESCRIPTORS 1024
 #define SETTLE_USEC (2 * USEC_PER_SEC)
 
 static struct daemon the_daemon;
@@ -143,7 +141,7 @@ static int start_companions(struct daemon *d)
 /* What makes us hard to starve. None of it is worth refusing to start for; each that fails is said. */
 static void harden(struct daemon *d)
 {
-    rlim_t wanted = d->group_max + DESCRIPTORS;
+    rlim_t wanted = d->group_max + DAEMON_DESCRIPTORS + d->config.max_clients;
     struct rlimit files = {.rlim_cur = wanted, .rlim_max = wanted};
     int r;
 
@@ -182,7 +180,7 @@ static int prepare(struct daemon *d)
         log_line(LOG_PRIO_ERROR, "error: /proc/meminfo cannot be read: %s (is /proc mounted?)", strerror(-r));
         return DAEMON_EXIT_PREREQUISITE;
     }
-    snapshot_reader_watch(&d->reader, d->watches, 2 * d->group_max);
+    snapshot_reader_watch(&d->reader, d->watches, SNAPSHOT_WATCHES_OF(d->group_max));
     d->snapshot.groups = d->groups;
     d->snapshot.group_max = d->reader.handle_max;
     r = mode_choose(d);
@@ -306,6 +304,7 @@ static void run(struct daemon *d)
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
+    notifying_open(d);
     /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept.
      */
     if (d->real_root && !d->dry_run) {
@@ -324,6 +323,7 @@ static void stop(struct daemon *d)
 {
     notify_send("STOPPING=1");
     monitor_set_deinit(&d->monitors);
+    notifying_close(d);
     learned_save(d);
     if (!d->dry_run)
         (void)pauser_resume_all(&d->pauser); /* before the brake is off: oldest first */
@@ -359,6 +359,8 @@ int main(int argc, char **argv)
     d->dry_run = d->options.dry_run || d->config.observe;
     (void)snprintf(d->control_path, sizeof(d->control_path), "%s%s%s", d->options.sysroot,
                    d->real_root ? "" : "/", CONTROL_PATH);
+    (void)snprintf(d->notifying.path, sizeof(d->notifying.path), "%s%s%s", d->options.sysroot,
+                   d->real_root ? "" : "/", PRESSURE_PATH);
     notify_init();
     code = prepare(d);
     if (code == DAEMON_EXIT_OK)

@@ -21,6 +21,9 @@ static const char *why_not_isolate(struct daemon *d)
         return "the cgroup hierarchy is mounted read-only";
     if (d->real_root && !d->dry_run && faccessat(h->fd, "cgroup.procs", W_OK, AT_EACCESS) < 0)
         return "no privilege to write the cgroup hierarchy (run as root)";
+    if (!h->real_root && d->config.mode == MODE_AUTO)
+        return "the hierarchy's root is a cgroup of the host (a container); set Mode=isolate to use the part "
+               "that is ours";
     return NULL;
 }
 
@@ -45,14 +48,12 @@ int mode_choose(struct daemon *d)
     }
     there = snapshot_reader_find_workloads(&d->reader);
     if (d->reader.workload_count == 0) {
-        (void)choose_host(d, "no workload is populated (looked for kubepods.slice, kubepods, workload.slice, "
-                             "user.slice, machine.slice); set Workload= in [Node]");
+        (void)choose_host(d,
+                          "no workload is populated yet (looked for kubepods.slice, kubepods, "
+                          "workload.slice, user.slice, machine.slice); it is guarded as soon as one is, or "
+                          "set Workload= in [Node]");
         return d->config.mode == MODE_ISOLATE ? -EOPNOTSUPP : 0;
     }
-    if (!d->hierarchy.real_root && d->config.mode == MODE_AUTO)
-        return choose_host(
-            d, "the hierarchy's root is a cgroup of the host (a container); set Mode=isolate to use "
-               "the part that is ours");
     d->reader.isolate = true;
     (void)snprintf(d->mode_reason, sizeof(d->mode_reason),
                    "cgroup v2 with the memory controller, %u workload%s", d->reader.workload_count,
@@ -62,4 +63,10 @@ int mode_choose(struct daemon *d)
                        d->reader.workload_count - there, d->reader.workload_count - there == 1 ? "is" : "are",
                        d->reader.workload_count - there == 1 ? "it is" : "they are");
     return 0;
+}
+
+bool mode_is_outdated(struct daemon *d)
+{
+    return d->config.workload_auto && d->config.mode != MODE_HOST && !why_not_isolate(d) &&
+           snapshot_reader_has_new_workload(&d->reader);
 }

@@ -32,6 +32,26 @@ static void _printf_(2, 3) say(struct status_next *n, const char *format, ...)
     va_end(ap);
 }
 
+static void add_notify(struct daemon *d, struct status *s)
+{
+    const struct daemon_notifying *n = &d->notifying;
+    _uninitialized_ unsigned places[NOTIFY_WAKE_MAX];
+    enum level level = d->room.level > LEVEL_CALM ? d->room.level : LEVEL_LOW;
+    struct status_next *next = add(s, "notify", NULL);
+
+    next->programs = notify_choose(&d->config, &d->notifying.state, level, s->now_usec, true, places,
+                                   (unsigned)u64_min(d->config.notify_wake, NOTIFY_WAKE_MAX));
+    if (!n->served)
+        say(next, "%s", d->dry_run ? "a dry run asks nobody" : "the socket could not be opened");
+    else if (n->state.count == 0)
+        say(next, "no program has connected to /" PRESSURE_PATH);
+    else if (next->programs == 0)
+        say(next, "all of %u were asked lately, or may not be", n->state.count);
+    else
+        say(next, "of %u; half of them gave most back before, the others were asked longest ago",
+            n->state.count);
+}
+
 static void add_reclaim(struct daemon *d, struct status *s)
 {
     const struct workload *most = NULL;
@@ -147,7 +167,7 @@ void outlook_fill_status(struct daemon *d, struct status *s)
     s->walk_usec = d->snapshot.groups_read ? d->snapshot.groups_usec : 0;
     if (!s->has_look || !d->snapshot.groups_read)
         return;
-    say(add(s, "notify", NULL), "programs cannot be asked yet");
+    add_notify(d, s);
     add_reclaim(d, s);
     add_pause(d, s);
     add_kill(d, s);

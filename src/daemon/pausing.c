@@ -266,18 +266,25 @@ static uint64_t stopped_growth_permyriad(const struct daemon *d)
     return all == 0 ? 0 : u64_mul_div(stopped, PERMYRIAD, all);
 }
 
+/* For what somebody would have to be paused, as of the last plan. */
+static uint64_t missing_bytes(const struct daemon *d)
+{
+    int64_t spare = d->pause_plan.spare_bytes;
+
+    return u64_max(d->room.need, spare < 0 ? (uint64_t)-spare : 0);
+}
+
 void pausing_step(struct daemon *d, const struct trigger *t)
 {
-    const struct pause_scratch scratch = {.rows = d->pause_rows,
-                                          .candidates = d->candidates,
-                                          .resume_only = pausing_held(d, clock_now_usec()) ||
-                                                         (!d->knobs_open && !d->dry_run)};
     struct pause_plan *plan = &d->pause_plan;
+    struct pause_scratch scratch = {.rows = d->pause_rows, .candidates = d->candidates};
 
     plan->count = 0;
     d->pause_made = false;
     if (!pausing_possible(d))
         return;
+    scratch.resume_only = pausing_held(d, clock_now_usec()) || (!d->knobs_open && !d->dry_run) ||
+                          notifying_covers(d, missing_bytes(d));
     pause_make_plan(&d->config, &d->snapshot, &d->room, &d->pause_state, &scratch, plan);
     if (plan->count == 0)
         return;
@@ -303,7 +310,7 @@ uint64_t pausing_short_bytes(const struct daemon *d)
 
 /* Whether something gentler than a kill is what the need asks for now: what is being reclaimed, or those that
  * were just paused or are about to freeze, cover it in time. */
-bool pausing_covers(const struct daemon *d)
+bool pausing_covers(struct daemon *d)
 {
     struct ladder_rung rungs[ACTION_COUNT] = {0};
     const struct room *r = &d->room;
@@ -321,6 +328,7 @@ bool pausing_covers(const struct daemon *d)
         (d->pause_state.crowded == CROWD_NO || r->stall_permyriad < PAUSE_STALL_PERMYRIAD ||
          (d->pause_state.thrash_usec != 0 && now < d->pause_state.thrash_usec + THRASH_PATIENCE_USEC)))
         return true;
+    rungs[ACTION_NOTIFY] = notifying_rung(d, r->need);
     rungs[ACTION_RECLAIM] = reclaiming_rung(d);
     rungs[ACTION_PAUSE] = (struct ladder_rung){
         .possible = under_way,

@@ -166,7 +166,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
         return;
     bytes = wanted(d, &ahead, &paused_only);
     /* Swap that is nearly full is left to the kernel. */
-    if (bytes == 0 || d->room.swap_left < 3 * ahead ||
+    if (bytes == 0 || d->room.swap_left < 3 * ahead || notifying_covers(d, bytes) ||
         !reclaim_choose(&d->config, &d->snapshot, &d->room, &d->reclaim_state, bytes, paused_only, &target) ||
         !ask(d, &target, REQUEST_USEC))
         return;

@@ -90,6 +90,7 @@ void report_status(void *user, struct status *s)
     s->groups_left_out = d->snapshot.groups_left_out;
     s->reclaimed_bytes = d->reclaimed_bytes;
     pausing_fill_status(d, s);
+    notifying_fill_status(d, s);
     hooks_fill_status(d, s);
     keeping_fill_status(d, s);
     outlook_fill_status(d, s);

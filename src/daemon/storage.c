@@ -21,20 +21,26 @@
 extern char __data_start[], _edata[];
 
 struct array {
-    size_t offset; /* of the pointer in struct daemon */
-    size_t size;   /* of a place */
+    size_t offset;   /* of the pointer in struct daemon */
+    size_t size;     /* of a place */
+    bool of_clients; /* one each, not one a group */
 };
 
 static const struct array arrays[] = {
     {offsetof(struct daemon, groups), sizeof(struct group)},
     {offsetof(struct daemon, handles), sizeof(struct group_handle)},
-    {offsetof(struct daemon, watches), 2 * sizeof(struct group_watch)},
+    {offsetof(struct daemon, watches), SNAPSHOT_WATCHES_OF(sizeof(struct group_watch))},
     {offsetof(struct daemon, candidates), sizeof(struct candidate)},
     {offsetof(struct daemon, items), sizeof(struct cover_item)},
+    {offsetof(struct daemon, notify_clients), sizeof(struct notify_client), true},
+    {offsetof(struct daemon, notify_users), sizeof(struct notify_user), true},
+    {offsetof(struct daemon, pressure_clients), sizeof(struct pressure_client), true},
 };
 
-static size_t rounded(size_t bytes)
+static size_t array_bytes(const struct daemon *d, const struct array *a)
 {
+    size_t bytes = a->size * (a->of_clients ? d->config.max_clients : d->group_max);
+
     return (bytes + DAEMON_PAGE - 1) / DAEMON_PAGE * DAEMON_PAGE;
 }
 
@@ -43,7 +49,7 @@ static size_t arrays_bytes(const struct daemon *d)
     size_t bytes = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
-        bytes += rounded(arrays[i].size * d->group_max);
+        bytes += array_bytes(d, &arrays[i]);
     return bytes;
 }
 
@@ -59,7 +65,7 @@ int storage_open(struct daemon *d)
     (void)madvise(&d->ring, (size_t)(&d->end - (char *)&d->ring), MADV_DONTFORK);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++) {
         memcpy((char *)d + arrays[i].offset, &at, sizeof(at));
-        at += rounded(arrays[i].size * d->group_max);
+        at += array_bytes(d, &arrays[i]);
     }
     /* Neither is kept from one call of its policy to the next, and those two never run at once. */
     _Static_assert(sizeof(struct pause_row) <= sizeof(struct cover_item), "the rows of a plan do not fit");

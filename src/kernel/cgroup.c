@@ -267,14 +267,27 @@ static int finish_own_path(int found, const struct own_path *own, char ret[stati
     return 0;
 }
 
-int cgroup_read_own_path(int root_fd, char ret[static CGROUP_PATH_MAX])
+static int read_proc_cgroup(int root_fd, const char *file, char ret[static CGROUP_PATH_MAX])
 {
-    _cleanup_close_ int fd = file_open_read(root_fd, "proc/self/cgroup");
+    _cleanup_close_ int fd = file_open_read(root_fd, file);
     struct own_path own = {0};
 
     if (fd < 0)
         return fd;
     return finish_own_path(file_each_line(fd, scan_proc_cgroup_line, &own), &own, ret);
+}
+
+int cgroup_read_own_path(int root_fd, char ret[static CGROUP_PATH_MAX])
+{
+    return read_proc_cgroup(root_fd, "proc/self/cgroup", ret);
+}
+
+int cgroup_read_path_of(int root_fd, pid_t pid, char ret[static CGROUP_PATH_MAX])
+{
+    char file[32];
+
+    (void)snprintf(file, sizeof(file), "proc/%d/cgroup", (int)pid);
+    return read_proc_cgroup(root_fd, file, ret);
 }
 
 int cgroup_parse_proc_cgroup(const char *buf, size_t length, char ret[static CGROUP_PATH_MAX])

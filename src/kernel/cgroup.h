@@ -37,6 +37,7 @@ int cgroup_read_id(int cgroup_fd, uint64_t *ret_id) _nodiscard_;
 /* Our own path in the hierarchy, from <root>/proc/self/cgroup ("0::/…"). -ENOENT: no such line; -EXDEV:
  * outside of our cgroup namespace; -ENAMETOOLONG. */
 int cgroup_read_own_path(int root_fd, char ret[static CGROUP_PATH_MAX]) _nodiscard_;
+int cgroup_read_path_of(int root_fd, pid_t pid, char ret[static CGROUP_PATH_MAX]) _nodiscard_;
 int cgroup_parse_proc_cgroup(const char *buf, size_t length, char ret[static CGROUP_PATH_MAX]) _nodiscard_;
 
 /* cgroup.events: both keys 0/1. */

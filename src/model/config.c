@@ -130,3 +130,21 @@ unsigned config_class_of(const struct config *c, const char *path)
                 return i;
     return c->class_count - 1;
 }
+
+unsigned config_class_around(const struct config *c, const char *path)
+{
+    char part[CONFIG_PATH_MAX];
+    size_t n = strnlen(path, sizeof(part) - 1);
+
+    memcpy(part, path, n);
+    for (;;) {
+        unsigned i;
+
+        part[n] = 0;
+        i = config_class_of(c, part);
+        if (i + 1 < c->class_count || n == 0)
+            return i;
+        while (n > 0 && part[--n] != '/')
+            ;
+    }
+}

@@ -190,3 +190,5 @@ void config_init_defaults(struct config *c);
 
 /* The class of a group's path: the first one with a pattern that matches, else `other` (the last one). */
 unsigned config_class_of(const struct config *c, const char *path);
+/* The same of what may lie deeper than a group: what is in a group belongs to the group's class. */
+unsigned config_class_around(const struct config *c, const char *path);

@@ -11,8 +11,9 @@ const char *trigger_name(enum trigger_kind k)
 
 const char *decision_reason_name(enum decision_reason r)
 {
-    static const char *const names[] = {"nothing-needed", "kill",    "waiting", "no-candidate", "fruitless",
-                                        "kill-limit",     "reclaim", "pause",   "resume",       "drift"};
+    static const char *const names[] = {"nothing-needed", "kill",       "waiting", "no-candidate",
+                                        "fruitless",      "kill-limit", "reclaim", "pause",
+                                        "resume",         "drift",      "notify"};
 
     return (size_t)r < ARRAY_SIZE(names) ? names[r] : "?";
 }

@@ -105,6 +105,9 @@ struct victim {
     uint64_t task;           /* lineage; 0: none */
     uint64_t expected_bytes; /* what its end should free */
     uint64_t shmem_bytes;
+    unsigned programs; /* these three of a cgroup whose programs were asked */
+    uint64_t held_bytes;
+    uint64_t gave_bytes;
     uint64_t age_usec;
     uint64_t progress_usec;
     bool culprit;
@@ -121,7 +124,8 @@ enum decision_reason {
     DECISION_RECLAIM,      /* cold memory is pushed out to swap */
     DECISION_PAUSE,
     DECISION_RESUME,
-    DECISION_DRIFT, /* somebody else has set knobs that are kept for QoS= */
+    DECISION_DRIFT,  /* somebody else has set knobs that are kept for QoS= */
+    DECISION_NOTIFY, /* programs were asked to give memory back */
 };
 
 enum decision_method {
@@ -143,6 +147,7 @@ struct decision {
     enum decision_method method;
     unsigned groups;      /* seen */
     unsigned candidates;  /* of these, allowed and worth something */
+    unsigned asked;       /* programs */
     unsigned passed_over; /* groups that may be killed but would free nothing */
     struct victim victims[DECISION_VICTIMS_MAX];
     unsigned victim_count;
@@ -161,6 +166,7 @@ struct decision {
     uint64_t select_usec;  /* trigger → victim chosen */
     uint64_t signal_usec;  /* trigger → kill system call done */
     uint64_t outcome_usec; /* trigger → all victims empty, or given up */
+    uint64_t waited_usec;  /* what is less gentle was put off for so long while programs were asked */
 };
 
 const char *trigger_name(enum trigger_kind k);

@@ -44,6 +44,7 @@ struct status_next {
     const char *path;   /* NULL: nobody; why says it */
     pid_t pid;          /* 0: a cgroup */
     const char *comm;
+    unsigned programs;       /* so many are asked; 0: it is one group, or nobody */
     const char *class_name;  /* NULL: not of a class */
     uint64_t expected_bytes; /* what it should free; UINT64_MAX: is not estimated */
     char why[STATUS_WHY_MAX];
@@ -89,6 +90,15 @@ struct status_qos {
     uint64_t looks, look_usec, groups, leases, yielded, drifts, failures;
 };
 
+/* The programs that are asked to give memory back, counted since the start but for clients. */
+struct status_notify {
+    bool served;
+    const char *path;
+    unsigned clients, max;
+    uint64_t rounds, asked, unread, refused, gave_bytes;
+    uint64_t round_most_usec; /* the longest that it took to tell those of one round */
+};
+
 struct status {
     const char *version;
     const char *config_path; /* "" : built-in defaults */
@@ -130,6 +140,7 @@ struct status {
     uint64_t walk_usec; /* when the groups were read last; 0: not yet */
     struct status_reload reload;
     struct status_qos qos;
+    struct status_notify notify;
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

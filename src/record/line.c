@@ -18,7 +18,8 @@ static void append_time_left(struct buffer *b, uint64_t usec)
 /* Whether it did something else than killing to those whom it names. */
 static bool is_gentle(const struct decision *d)
 {
-    return d->reason == DECISION_RECLAIM || d->reason == DECISION_PAUSE || d->reason == DECISION_RESUME;
+    return d->reason == DECISION_RECLAIM || d->reason == DECISION_PAUSE || d->reason == DECISION_RESUME ||
+           d->reason == DECISION_NOTIFY;
 }
 
 /* A victim that is killed is named by its cgroup or its pid; one that lives on by what `headroom resume`
@@ -52,6 +53,11 @@ static void append_victims(struct buffer *b, const struct config *c, const struc
         buffer_append_logfmt(b, c->classes[v->class_index].name);
         if (is_gentle(d) && v->why != PAUSE_WHY_NONE)
             buffer_appendf(b, " why=%s", pause_why_name(v->why));
+        if (d->reason == DECISION_NOTIFY) {
+            buffer_appendf(b, " programs=%u held=%" PRIu64 " expected_bytes=%" PRIu64 " gave=%" PRIu64,
+                           v->programs, v->held_bytes, v->expected_bytes, v->gave_bytes);
+            continue;
+        }
         buffer_appendf(b, " age_us=%" PRIu64 " progress_us=%" PRIu64 " expected_bytes=%" PRIu64, v->age_usec,
                        v->progress_usec, v->expected_bytes);
     }
@@ -71,6 +77,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
     append_time_left(b, r->time_left_usec);
     buffer_appendf(b, " groups=%u candidates=%u method=%s", d->groups, d->candidates,
                    decision_method_name(d->method));
+    if (d->reason == DECISION_NOTIFY)
+        buffer_appendf(b, " asked=%u", d->asked);
     append_victims(b, c, d);
     if (!d->ended || d->victim_count == 0 || d->dry_run)
         return;
@@ -78,6 +86,8 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
         buffer_appendf(b, " gone=%u", d->gone);
     buffer_appendf(b, " stuck=%u failed=%u used_after=%" PRIu64 " need_after=%" PRIu64 " freed=%" PRIu64,
                    d->stuck, d->failed, d->used_after, d->need_after, d->freed_bytes);
+    if (d->reason == DECISION_NOTIFY)
+        buffer_appendf(b, " waited_us=%" PRIu64, d->waited_usec);
     buffer_appendf(b, " select_us=%" PRIu64 " signal_us=%" PRIu64 " outcome_us=%" PRIu64, d->select_usec,
                    d->signal_usec, d->outcome_usec);
 }

@@ -119,6 +119,7 @@ static void fill_head(struct record_head *h, const struct decision *d)
     h->groups = d->groups;
     h->candidates = d->candidates;
     h->passed_over = d->passed_over;
+    h->asked = d->asked;
     h->victim_count = d->victim_count;
     h->expected_bytes = d->expected_bytes;
     h->dry_run = d->dry_run;
@@ -183,6 +184,43 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
     return keep(r, h);
 }
 
+static size_t asked_name(const struct victim *v, char name[static ROW_MAX])
+{
+    int n = v->pid > 0 ? snprintf(name, ROW_MAX, "%s#%d", v->path, (int)v->pid)
+                       : snprintf(name, ROW_MAX, "%s", v->path);
+
+    return n < 0 ? 0 : (size_t)n < ROW_MAX ? (size_t)n : ROW_MAX - 1;
+}
+
+uint64_t record_ring_add_asked(struct record_ring *r, struct decision *d)
+{
+    size_t size = round_up(sizeof(struct record_head));
+    char name[ROW_MAX];
+    struct record_head *h;
+    unsigned char *to;
+
+    for (unsigned i = 0; i < d->victim_count; i++)
+        size += round_up(sizeof(struct record_row) + asked_name(&d->victims[i], name));
+    h = begin(r, d, (uint32_t)size, d->victim_count, 0);
+    to = (unsigned char *)h + round_up(sizeof(*h));
+    for (unsigned i = 0; i < d->victim_count; i++) {
+        const struct victim *v = &d->victims[i];
+        struct record_row row = {.freed_bytes = v->gave_bytes,
+                                 .request_bytes = v->held_bytes,
+                                 .growth_bytes = v->expected_bytes,
+                                 .pid = v->pid,
+                                 .class_index = (uint16_t)v->class_index,
+                                 .priority = (uint16_t)u64_min(v->programs, UINT16_MAX),
+                                 .verdict = VERDICT_CHOSEN};
+
+        row.name_length = (uint16_t)asked_name(v, name);
+        memcpy(to, &row, sizeof(row));
+        memcpy(to + sizeof(row), name, row.name_length);
+        to += round_up(sizeof(row) + row.name_length);
+    }
+    return keep(r, h);
+}
+
 static size_t knob_name(const struct record_knob *k, char name[static ROW_MAX])
 {
     int n = snprintf(name, ROW_MAX, "%s %s", k->knob, k->path);
@@ -244,6 +282,7 @@ void record_ring_set_outcome(struct record_ring *r, const struct decision *d)
     h->select_usec = d->select_usec;
     h->signal_usec = d->signal_usec;
     h->outcome_usec = d->outcome_usec;
+    h->waited_usec = d->waited_usec;
 }
 
 const struct record_head *record_ring_last(const struct record_ring *r)

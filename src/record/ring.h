@@ -56,12 +56,12 @@ struct record_head {
     struct trigger trigger;
     uint32_t reason;
     uint32_t method;
-    uint32_t groups, candidates, passed_over, victim_count;
+    uint32_t groups, candidates, passed_over, victim_count, asked;
     uint64_t expected_bytes;
     bool dry_run, ended;
     uint32_t gone, stuck, failed;
     uint64_t used_after, need_after, freed_bytes;
-    uint64_t select_usec, signal_usec, outcome_usec;
+    uint64_t select_usec, signal_usec, outcome_usec, waited_usec;
 };
 
 struct record_ring {
@@ -86,6 +86,10 @@ uint64_t record_ring_add(struct record_ring *r, struct decision *d, const struct
 /* The same of knobs that have drifted. */
 uint64_t record_ring_add_knobs(struct record_ring *r, struct decision *d, const struct record_knob *knobs,
                                unsigned count);
+/* The same of programs that were asked: the decision's victims are its rows. Of each, what came back is kept
+ * as freed_bytes, what was expected as growth_bytes, what was held as request_bytes, and how many programs as
+ * priority. */
+uint64_t record_ring_add_asked(struct record_ring *r, struct decision *d);
 /* The outcome of a decision that was added before; nothing where it is forgotten. */
 void record_ring_set_outcome(struct record_ring *r, const struct decision *d);
 /* NULL: never was, or is forgotten. Valid until the next add. */

@@ -7,11 +7,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/text.h"
 #include "server/groups_json.h"
+#include "server/listen.h"
 #include "server/run_request.h"
 #include "server/status_json.h"
 #include "server/stream.h"
@@ -551,7 +550,6 @@ static void on_accept(void *user, int fd, uint32_t events)
 int control_init(struct control *c, struct loop *l, const char *path, bool access_all,
                  control_status_fn status, void *user)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int r;
 
     c->loop = l;
@@ -567,21 +565,9 @@ int control_init(struct control *c, struct loop *l, const char *path, bool acces
     /* jansson seeds its hash tables on first use, from /dev/urandom: now, not in the loop. */
     json_object_seed(0);
 
-    /* Under another name until it listens: who sees the socket can connect. */
-    if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", path) >=
-        sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    c->fd = listen_at(path, CONTROL_CLIENTS_MAX);
     if (c->fd < 0)
-        return -errno;
-    (void)unlink(address.sun_path);
-    if (bind(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-        chmod(address.sun_path, 0666) < 0 || listen(c->fd, CONTROL_CLIENTS_MAX) < 0 ||
-        rename(address.sun_path, path) < 0) {
-        r = -errno;
-        close_fdp(&c->fd);
-        return r;
-    }
+        return c->fd;
     r = loop_add(l, c->fd, EPOLLIN, on_accept, c);
     if (r < 0)
         close_fdp(&c->fd);

@@ -104,6 +104,37 @@ static json_t *knob_to_json(const struct config *c, const struct record_row *row
     return o;
 }
 
+/* A cgroup whose programs were asked to give memory back. */
+static json_t *asked_to_json(const struct config *c, const struct record_row *row, const char *name)
+{
+    json_t *o = json_object(), *text = json_stringn(name, row->name_length);
+
+    (void)json_object_set_new(o, "group", text ? text : json_string("(not UTF-8)"));
+    if (row->pid > 0)
+        set_i64(o, "pid", row->pid);
+    set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
+    set_string(o, "class",
+               row->class_index < c->class_count ? c->classes[row->class_index].name : "(removed)");
+    set_u64(o, "programs", row->priority);
+    set_u64(o, "held_bytes", row->request_bytes);
+    set_u64(o, "expected_bytes", row->growth_bytes);
+    set_u64(o, "gave_bytes", row->freed_bytes);
+    return o;
+}
+
+static json_t *any_row_to_json(const struct config *c, const struct record_head *h,
+                               const struct record_row *row, const char *name)
+{
+    switch (h->reason) {
+    case DECISION_DRIFT:
+        return knob_to_json(c, row, name);
+    case DECISION_NOTIFY:
+        return asked_to_json(c, row, name);
+    default:
+        return row_to_json(c, row, name);
+    }
+}
+
 json_t *record_rows_to_json(const struct config *c, const struct record_head *h, unsigned from, unsigned max,
                             bool victims)
 {
@@ -118,8 +149,7 @@ json_t *record_rows_to_json(const struct config *c, const struct record_head *h,
             continue;
         if (i >= from + max)
             break;
-        (void)json_array_append_new(a, h->reason == DECISION_DRIFT ? knob_to_json(c, row, name)
-                                                                   : row_to_json(c, row, name));
+        (void)json_array_append_new(a, any_row_to_json(c, h, row, name));
     }
     return a;
 }
@@ -140,6 +170,10 @@ json_t *record_to_json(const struct config *c, const struct record_head *d)
     (void)json_object_set_new(o, "room", room_to_json(&d->room));
     set_u64(o, "groups", d->groups);
     set_u64(o, "candidates", d->candidates);
+    if (d->reason == DECISION_NOTIFY) {
+        set_u64(o, "asked", d->asked);
+        set_u64(o, "waited_usec", d->waited_usec);
+    }
     set_u64(o, "candidates_cut", d->rows_cut);
     set_u64(o, "expected_bytes", d->expected_bytes);
     (void)json_object_set_new(o, "victims", record_rows_to_json(c, d, 0, UINT_MAX, true));
@@ -316,6 +350,8 @@ static json_t *next_to_json(const struct status_next *n)
     }
     if (n->class_name)
         set_string(o, "class", n->class_name);
+    if (n->programs > 0)
+        set_u64(o, "programs", n->programs);
     set_string(o, "why", n->why);
     return o;
 }
@@ -342,6 +378,23 @@ static json_t *reload_to_json(const struct status *s)
     set_string(o, "last", r->was_good ? "good" : "refused");
     set_u64(o, "ago_usec", u64_sub_floor(s->now_usec, r->at_usec));
     set_string(o, "text", r->text);
+    return o;
+}
+
+static json_t *notify_to_json(const struct status_notify *n)
+{
+    json_t *o = json_object();
+
+    set_bool(o, "served", n->served);
+    set_string(o, "socket", n->path);
+    set_u64(o, "clients", n->clients);
+    set_u64(o, "clients_max", n->max);
+    set_u64(o, "rounds", n->rounds);
+    set_u64(o, "asked", n->asked);
+    set_u64(o, "gave_bytes", n->gave_bytes);
+    set_u64(o, "refused", n->refused);
+    set_u64(o, "unread", n->unread);
+    set_u64(o, "round_most_usec", n->round_most_usec);
     return o;
 }
 
@@ -386,6 +439,7 @@ json_t *status_to_json(const struct status *s, size_t max)
         set_u64(q, "failures", s->qos.failures);
         (void)json_object_set_new(o, "qos", q);
     }
+    (void)json_object_set_new(o, "notify", notify_to_json(&s->notify));
     used = json_dumpb(o, NULL, 0, JSON_COMPACT);
     set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;

@@ -116,15 +116,15 @@ static bool is_populated(const struct workload_handle *w)
     return w->dir_fd >= 0 && cgroup_read_events(w->dir_fd, &events) == 0 && events.populated;
 }
 
+static const char *const auto_names[] = {"kubepods.slice", "kubepods", "workload.slice", "user.slice",
+                                         "machine.slice"};
+
 static void find_auto(struct snapshot_reader *r)
 {
-    static const char *const names[] = {"kubepods.slice", "kubepods", "workload.slice", "user.slice",
-                                        "machine.slice"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(auto_names); i++) {
         struct workload_handle *w = &r->workloads[r->workload_count];
 
-        if (text_copy(text_from(names[i]), w->path, sizeof(w->path)) < 0)
+        if (text_copy(text_from(auto_names[i]), w->path, sizeof(w->path)) < 0)
             continue;
         if (workload_handle_open(r, w) && is_populated(w))
             r->workload_count++;
@@ -151,6 +151,29 @@ unsigned snapshot_reader_find_workloads(struct snapshot_reader *r)
         there += workload_handle_open(r, w);
     }
     return there;
+}
+
+static bool is_guarded(const struct snapshot_reader *r, const char *path)
+{
+    for (unsigned i = 0; i < r->workload_count; i++)
+        if (strcmp(r->workloads[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+bool snapshot_reader_has_new_workload(const struct snapshot_reader *r)
+{
+    for (size_t i = 0; r->config->workload_auto && i < ARRAY_SIZE(auto_names); i++) {
+        _cleanup_close_ int fd = -1;
+        struct cgroup_events events;
+
+        if (is_guarded(r, auto_names[i]))
+            continue;
+        fd = file_open_dir(r->hierarchy->fd, auto_names[i]);
+        if (fd >= 0 && cgroup_read_events(fd, &events) == 0 && events.populated)
+            return true;
+    }
+    return false;
 }
 
 void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapshot *s)
@@ -210,14 +233,6 @@ static int read_swap_room(int dir_fd, uint64_t *ret)
     return 0;
 }
 
-/* Anonymous and shared memory, kernel memory and sockets: what reclaim to file cannot give back. */
-static uint64_t stat_used(const struct memory_stat *m)
-{
-    uint64_t kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
-
-    return u64_add_cap(u64_add_cap(m->anon, m->shmem), kernel);
-}
-
 /* Not the real root: a container. Where its own limit is the tighter one, what is used and available must be
  * seen from inside it, too: /proc/meminfo tells of the whole host. */
 static int read_container(struct snapshot_reader *r, struct node *n)
@@ -237,7 +252,7 @@ static int read_container(struct snapshot_reader *r, struct node *n)
     if (e < 0)
         return e;
     n->total = own;
-    n->unreclaimable = stat_used(&m);
+    n->unreclaimable = memory_stat_used(&m);
     n->available = u64_min(n->available, u64_sub_floor(own, n->unreclaimable));
     return 0;
 }
@@ -356,7 +371,7 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->file = m.file;
     w->kernel = u64_sub_floor(m.kernel, m.slab_reclaimable);
     w->sock = m.sock;
-    w->used = stat_used(&m);
+    w->used = memory_stat_used(&m);
     w->firm = u64_sub_floor(w->current, u64_add_cap(m.active_file, m.inactive_file));
     w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);

@@ -85,6 +85,10 @@ struct group_handle {
     uint32_t owner_uid; /* whose the claims are */
 };
 
+/* What has its place a group: itself, a slice of its own, and room for those that come in the walk in which
+ * as many others are found to be gone. */
+#define SNAPSHOT_WATCHES_OF(groups) (2 * (groups) + (groups) / 8)
+
 /* A cgroup that is watched, group or not (watches.c). */
 struct group_watch {
     uint64_t id; /* 0: free */
@@ -148,6 +152,8 @@ void snapshot_reader_deinit(struct snapshot_reader *r);
 /* Workload=auto: those of kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that are
  * populated. Otherwise what the configuration names. Opens those that exist; returns how many exist. */
 unsigned snapshot_reader_find_workloads(struct snapshot_reader *r);
+/* Workload=auto: whether one of those is populated now that was not when they were looked for. */
+bool snapshot_reader_has_new_workload(const struct snapshot_reader *r);
 
 /* The configuration that it points to has changed since s was read: what is remembered of the groups is
  * theirs under their new classes. Workloads are another matter (snapshot_reader_find_workloads). */

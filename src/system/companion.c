@@ -134,8 +134,9 @@ struct lock_code {
     int r;
 };
 
-/* The program's own code in full. That of libraries is let go of: what the start needed of them (parsing,
- * users and groups) is not needed again, and what is comes back with its first use, and stays. */
+/* The program's own code and constants in full. Those of libraries are let go of: what the start needed of
+ * them (parsing, users and groups) is not needed again, and what is comes back with its first use, and stays.
+ */
 static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
 {
     struct lock_code *l = user;
@@ -148,9 +149,9 @@ static int lock_code(struct dl_phdr_info *info, size_t size, void *user)
 
         if (p->p_type != PT_LOAD || (p->p_flags & PF_W) != 0)
             continue;
-        if (l->seen_program && (p->p_flags & PF_X) != 0)
+        if (l->seen_program)
             (void)madvise((void *)begin, bytes, MADV_DONTNEED);
-        else if (!l->seen_program && l->r == 0)
+        else if (l->r == 0)
             l->r = memory_lock_data((void *)begin, bytes);
     }
     l->seen_program = true;

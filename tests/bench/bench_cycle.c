@@ -78,7 +78,7 @@ static struct bench {
     struct hierarchy hierarchy;
     struct config config;
     struct group_handle handles[GROUPS_MAX];
-    struct group_watch watches[2 * GROUPS_MAX + 1];
+    struct group_watch watches[SNAPSHOT_WATCHES_OF(GROUPS_MAX)];
     struct group groups[GROUPS_MAX];
     struct candidate candidates[GROUPS_MAX];
     struct cover_item items[GROUPS_MAX];

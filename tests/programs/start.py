@@ -149,9 +149,14 @@ def no_workload(p):
     tree = Tree(p.base, workload=False)
     d = p.daemon(tree, config="[Node]\nMode=auto\n")
     expect("no workload is populated" in d.said("event=start "), d.log())
-    d.stop()
-    code, _, err = p.once(tree, config="[Node]\nMode=isolate\n")
+    code, _, err = p.once(Tree(p.base, workload=False), config="[Node]\nMode=isolate\n")
     expect(code == 5 and "no workload is populated" in err, f"exit {code}: {err}")
+    tree.workload()  # as at boot, where the daemon is there before the work is
+    expect("mode=isolate" in d.said("event=workload ", 30), d.log())
+    wait_for("memory.high", lambda: tree.read(HIGH) != "max")
+    expect(p.status(tree)["mode"] == "isolate", p.status(tree)["mode"])
+    d.stop()
+    expect(tree.read(HIGH) == "max", "memory.high is not put back")
 
 
 def empty_workload(p):

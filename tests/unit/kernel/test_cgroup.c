@@ -279,6 +279,8 @@ static void test_proc_cgroup(void **state)
         assert_string_equal(path, table[i].r == 0 ? table[i].path : "before");
         fixture_write(f, "proc/self/cgroup", table[i].in);
         assert_int_equal(cgroup_read_own_path(f->fd, path), table[i].r);
+        fixture_write(f, "proc/77/cgroup", table[i].in);
+        assert_int_equal(cgroup_read_path_of(f->fd, 77, path), table[i].r);
     }
 
     memset(longest, 'x', sizeof(longest));

@@ -99,12 +99,30 @@ static void test_patterns_of_other_are_not_asked(void **state _unused_)
     assert_int_equal(config_class_of(&c, "c/x"), 1);
 }
 
+/* What lies deeper than a group belongs to the group's class; a sibling of a longer name does not. */
+static void test_around(void **state _unused_)
+{
+    static struct config c;
+
+    config_init_defaults(&c);
+    class_config_init(&c.classes[0], "batch");
+    add_match(&c.classes[0], "workload.slice/*");
+    class_config_init(&c.classes[1], CONFIG_CLASS_OTHER);
+    c.class_count = 2;
+    assert_int_equal(config_class_around(&c, "workload.slice/task"), 0);
+    assert_int_equal(config_class_around(&c, "workload.slice/task/a/b"), 0);
+    assert_int_equal(config_class_around(&c, "workload.slice"), 1);
+    assert_int_equal(config_class_around(&c, "workload.slicer/task/a"), 1);
+    assert_int_equal(config_class_around(&c, ""), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_rows, setup),
         cmocka_unit_test(test_defaults_have_only_other),
         cmocka_unit_test(test_patterns_of_other_are_not_asked),
+        cmocka_unit_test(test_around),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ static void test_reason_names(void **state _unused_)
     assert_string_equal(decision_reason_name(DECISION_PAUSE), "pause");
     assert_string_equal(decision_reason_name(DECISION_RESUME), "resume");
     assert_string_equal(decision_reason_name(DECISION_DRIFT), "drift");
-    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_DRIFT + 1)), "?");
+    assert_string_equal(decision_reason_name(DECISION_NOTIFY), "notify");
+    assert_string_equal(decision_reason_name((enum decision_reason)(DECISION_NOTIFY + 1)), "?");
     assert_string_equal(decision_reason_name((enum decision_reason) - 1), "?");
 }
 

@@ -72,6 +72,26 @@ static void test_kill(void **state _unused_)
         "stuck=0 failed=0 used_after=500 need_after=3 freed=490 select_us=100 signal_us=200 outcome_us=300");
 }
 
+static void test_notify(void **state _unused_)
+{
+    struct decision d = decision_of_a_kill();
+
+    d.reason = DECISION_NOTIFY;
+    d.method = METHOD_ORDER;
+    d.asked = 5;
+    d.victims[0].programs = 4;
+    d.victims[0].held_bytes = 800;
+    d.victims[0].gave_bytes = 390;
+    d.freed_bytes = 390;
+    assert_string_equal(
+        format(&d, 4096),
+        "decision=7 action=notify trigger=event detail=high level=critical limit=1000 used=990 room=-5 "
+        "need=25 growth=11 time_left_us=0 groups=3 candidates=2 method=order asked=5 "
+        "group=workload.slice/task-2 class=other programs=4 held=800 expected_bytes=490 gave=390 stuck=0 "
+        "failed=0 used_after=500 need_after=3 freed=390 waited_us=0 select_us=100 signal_us=200 "
+        "outcome_us=300");
+}
+
 static void test_dry_run(void **state _unused_)
 {
     struct decision d = decision_of_a_kill();
@@ -205,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_notify),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_nobody),
         cmocka_unit_test(test_pause),

@@ -298,6 +298,44 @@ static void test_knobs(void **state _unused_)
     assert_int_equal(record_knob_value("memory.high", 4096), 4096);
 }
 
+static void test_asked(void **state _unused_)
+{
+    const struct record_row *row = NULL;
+    const struct record_head *h;
+    const char *name;
+
+    memset(&decision, 0, sizeof(decision));
+    decision.reason = DECISION_NOTIFY;
+    decision.asked = 70;
+    for (unsigned i = 0; i < DECISION_VICTIMS_MAX; i++) {
+        struct victim *v = &decision.victims[i];
+
+        *v = (struct victim){.pid = i == 1 ? 77 : 0,
+                             .class_index = 2,
+                             .programs = i + 1,
+                             .held_bytes = 400,
+                             .expected_bytes = 100,
+                             .gave_bytes = i};
+        memset(v->path, 'p', i == 0 ? sizeof(v->path) - 1 : 3);
+    }
+    for (unsigned n = 0; n < 1000; n++) {
+        decision.victim_count = n % (DECISION_VICTIMS_MAX + 1);
+        h = record_ring_get(ring, record_ring_add_asked(ring, &decision));
+    }
+    assert_int_equal(h->asked, 70);
+    assert_int_equal(h->row_count, decision.victim_count);
+    for (unsigned i = 0; i < decision.victim_count; i++) {
+        row = record_next_row(h, row, &name);
+        assert_non_null(row);
+        assert_true(row->freed_bytes == i && row->request_bytes == 400 && row->growth_bytes == 100);
+        assert_true(row->priority == i + 1 && row->class_index == 2 && row->verdict == VERDICT_CHOSEN);
+        assert_int_equal(row->name_length, i == 0 ? GROUP_PATH_MAX - 1 : i == 1 ? 6 : 3);
+        if (i == 1)
+            assert_memory_equal(name, "ppp#77", 6);
+    }
+    assert_null(record_next_row(h, row, &name));
+}
+
 static void test_outcome(void **state _unused_)
 {
     const struct record_head *h;
@@ -377,10 +415,11 @@ static void test_other_classes(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_empty),      TEST(test_nobody),  TEST(test_rows),
-        TEST(test_ids),        TEST(test_wraps),   TEST(test_fits_exactly),
-        TEST(test_a_thousand), TEST(test_outcome), TEST(test_outcome_of_a_forgotten_one),
-        TEST(test_why),        TEST(test_knobs),   TEST(test_other_classes),
+        TEST(test_empty),         TEST(test_nobody),  TEST(test_rows),
+        TEST(test_ids),           TEST(test_wraps),   TEST(test_fits_exactly),
+        TEST(test_a_thousand),    TEST(test_outcome), TEST(test_outcome_of_a_forgotten_one),
+        TEST(test_why),           TEST(test_knobs),   TEST(test_asked),
+        TEST(test_other_classes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

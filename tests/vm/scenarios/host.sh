@@ -22,4 +22,20 @@ stop_heartbeat
 bar "worst heartbeat, usec" "$(heartbeat_get worst_usec)" 500000
 check "no heartbeat later than 10 s" at_most "$(heartbeat_get worst_usec)" 10000000
 check "headroomd stops when it is told to" stop_headroomd
+
+# At boot the daemon is there before the work is: what it guards by itself, it guards as soon as somebody is in it.
+has_brake() { [ "$(cat "$WORKLOAD/memory.high")" != max ]; }
+kill -KILL "$keeper"
+wait "$keeper"
+printf '[Node]\nSystemReserve=140M\n' >/tmp/auto.conf
+check "headroomd starts without any work" start_headroomd --config /tmp/auto.conf || finish
+check "it says that there is none yet" sh -c 'headroom status | grep -q "^mode: *host: no workload is populated"'
+load cgroup-run "$WORKLOAD/late" -- load task --bytes 50M --seconds 60 --grow-seconds 1 &
+late=$!
+check "it guards the workload as soon as there is work" wait_until 30 has_brake
+check "and says so" sh -c 'headroom status | grep -q "^mode: *isolate"'
+kill -KILL "$late"
+wait "$late"
+check "headroomd stops" stop_headroomd
+check "memory.high is as it was" [ "$(cat "$WORKLOAD/memory.high")" = max ]
 finish

@@ -12,7 +12,7 @@ main_pid() { shown headroomd MainPID; }
 is_active() { is_shown "$1" ActiveState active; }
 is_failed() { is_shown "$1" ActiveState failed; }
 is_another() { main=$(main_pid) && [ "$main" -ne 0 ] && [ "$main" -ne "$1" ] && is_active headroomd; }
-is_alone() { [ "$(wc -l <"$CGROUP/headroom.slice/headroomd.service/cgroup.procs")" -eq 3 ]; }
+has_processes() { [ "$(wc -l <"$CGROUP/headroom.slice/headroomd.service/cgroup.procs")" -eq "$1" ]; } # NUMBER
 is_empty() { [ ! -d "$CGROUP/headroom.slice/headroomd.service" ]; }
 
 knob() { cat "$CGROUP/$1/$2"; } # GROUP KNOB
@@ -55,7 +55,7 @@ begin=$(uptime_msec)
 check "enable --now is all there is to do" systemctl enable --now headroomd || finish
 figure enable_msec $(($(uptime_msec) - begin))
 check "it runs" is_active headroomd || finish
-check "with its two companions" is_alone
+check "with its two companions" has_processes 3
 check "in mode isolate" [ "$(status mode)" = isolate ]
 check "the work has its limit" [ "$(knob workload.slice memory.high)" != max ]
 high=$(knob workload.slice memory.high)
@@ -91,7 +91,19 @@ check "the work beside it goes on" is_active keeper
 
 # Pausing, by a configuration.
 mkdir -p /etc/headroom
+cat >/etc/headroom/hook <<'HOOK'
+#!/bin/sh
+echo "$HEADROOM_EVENT nice=$(cut -d' ' -f19 /proc/self/stat) adj=$(cat /proc/self/oom_score_adj)" >>/run/headroom/told
+HOOK
+chmod +x /etc/headroom/hook
 cat >/etc/headroom/headroom.conf <<'CONFIG'
+[Node]
+OnLevel=/etc/headroom/hook
+[Class tier]
+Match=workload.slice/tier.service
+QoS=burstable
+Request=40M
+Limit=80M
 [Class single]
 Match=workload.slice/single.service
 Unit=process
@@ -121,6 +133,18 @@ check "it is resumed" headroom resume "workload.slice/single.service#$single"
 check "it goes on" wait_until 5 state_is '[SR]'
 systemctl stop single
 
+# Hooks, and memory QoS.
+check "a hook is told of a level" wait_until 10 test -s /run/headroom/told
+check "it has no more than any other program" not grep -v ' nice=0 adj=0$' /run/headroom/told
+work tier load task --bytes 20M --seconds 3600 --grow-seconds 1
+tier_stands() { is_shown tier MemoryHigh 79691776 && is_knob workload.slice/tier.service memory.high 79691776; }
+check "a tier's limits are set" wait_until 20 tier_stands
+keeper_nice() { for pid in $(cat "$CGROUP/headroom.slice/headroomd.service/cgroup.procs"); do
+    grep -q '^headroomd-qos' "/proc/$pid/comm" && cut -d' ' -f19 "/proc/$pid/stat"; done; }
+check "who keeps them does not compete with the work" [ "$(keeper_nice)" = 0 ]
+check "it lacks nothing with them" untroubled
+systemctl stop tier
+
 # Reclaim ahead, where there is swap.
 swapon /dev/vda
 work filler load task --bytes 800M --seconds 3600 --grow-seconds 10
@@ -143,7 +167,7 @@ check "SIGKILL: there is a successor" wait_until 20 is_another "$first"
 figure restart_msec $(($(uptime_msec) - begin))
 check "SIGKILL: the limits are unchanged" same_memory
 check "SIGKILL: nothing was undone" is_shown headroom-undo ExecMainStartTimestampMonotonic "$undone"
-check "SIGKILL: there are no companions but its own" wait_until 10 is_alone
+check "SIGKILL: there are no companions but its own, with the hooks' and the keeper" wait_until 10 has_processes 5
 headroom resume workload.slice/keeper.service
 check "SIGKILL: the group can go on" wait_until 10 is_knob workload.slice/keeper.service cgroup.freeze 0
 

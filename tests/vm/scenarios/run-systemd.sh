@@ -23,7 +23,7 @@ Priority=300
 Actions=kill
 CONFIG
 batch() { headroom run --class batch "$@"; }
-as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+as_nobody() { /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 attribute() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.headroom." + sys.argv[2]).decode())' "$1" "$2"; }
 said() { grep -q "$1" /tmp/said.txt; }
 no_groups() { [ -z "$(find "$WORKLOAD" -name 'run-*')" ]; }

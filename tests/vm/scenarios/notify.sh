@@ -1,0 +1,80 @@
+# vm: memory=1024 cpus=2 swap=none timeout=200 programs=tests/programs/cache_server
+# Two servers with caches of 300 MiB, and a task that grows: asked, they give back what it needs, and nobody is paused or
+# killed. The same with servers that do not care: the ladder goes on after NotifyGrace.
+. /lib.sh
+: "${CACHE:=300}" "${RATE:=40M}" "${GROW:=400M}" "${GRACE:=500}" "${LATE:=200}"
+
+# Lines of "ID ACTION TIME_USEC TOTAL_WAITED OUTCOME FREED USED_AFTER LIMIT LEVEL" of all decisions so far.
+decisions() { # FILE
+    headroom events --json | awk '
+        function get(key) { return match($0, "\"" key "\":[^,}]*") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) : "-" }
+        { print get("id"), get("action"), get("time_usec"), get("waited_usec"), get("outcome_usec"), get("freed_bytes"),
+                get("used_after_bytes"), get("limit_bytes"), get("level") }' | tr -d '"' >"$1"
+}
+connected() { headroom status --json >/tmp/status.json && grep -q '"clients": 2' /tmp/status.json; }
+servers() { # [ignore]
+    for n in 1 2; do
+        load cgroup-run "$WORKLOAD/cache-$n" -- cache_server "$CACHE" "$@" >"/tmp/cache-$n.log" &
+    done
+    wait_until 20 connected
+}
+end_groups() {
+    for group in "$WORKLOAD"/*/; do echo 1 >"$group/cgroup.kill"; done
+    sleep 1
+    rmdir "$WORKLOAD"/*/
+}
+begin() {
+    guard_config /tmp/headroom.conf
+    : >/tmp/headroomd.log
+    check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
+}
+ACTIONS="notify pause kill"
+
+begin
+check "the servers have connected" servers
+check "they found the socket by themselves" grep -q "ready at /run/headroom/pressure.sock" /tmp/cache-1.log
+load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE" &
+grower=$!
+sleep 14
+decisions /tmp/asked.txt
+bring_out /tmp/asked.txt
+bring_out /tmp/headroomd.log headroomd-asked.log
+check "the task has what it wants" [ "$(awk '$1 == "anon" { print $2 }' "$WORKLOAD/grower/memory.stat")" -ge "$(bytes_of "$GROW")" ]
+check "and lives" [ -d /proc/$grower ]
+check "nobody is killed" [ "$(kills)" -eq 0 ]
+check "nobody is paused" [ "$(pauses)" -eq 0 ]
+check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
+most=$(awk '$2 == "notify" && $6 > most { most = $6; line = $0 } END { print line }' /tmp/asked.txt)
+set -- $most
+figure gave_bytes "${6:-0}"
+figure back_usec "${5:-none}"
+check "what they were asked for came back" at_most 100000000 "${6:-0}"
+check "and the workload is under its limit then" at_most "${7:-}" "${8:-}"
+bar "memory back after, usec" "${5:-0}" 500000
+check "within 5 s" at_most "${5:-}" 5000000
+headroom status --json >/tmp/status.json
+figure round_most_usec "$(json_get /tmp/status.json round_most_usec)"
+end_groups
+check "headroomd stops when it is told to" stop_headroomd
+check "and takes its socket along" [ ! -e /run/headroom/pressure.sock ]
+
+begin
+check "servers that do not care have connected" servers ignore
+load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE" >/dev/null 2>&1 &
+acted() { [ $(($(pauses) + $(kills))) -gt 0 ]; }
+check "somebody is paused or killed in the end" wait_until 20 acted
+decisions /tmp/ignored.txt
+bring_out /tmp/ignored.txt
+bring_out /tmp/headroomd.log headroomd-ignored.log
+# The round that was waited for last before the first pause or kill, in the order of time.
+late=$(sort -n -k3 /tmp/ignored.txt | awk '
+    $2 == "notify" && $4 > 0 { asked = $3 }
+    $2 == "pause" || $2 == "kill" { if (asked) print $3 - asked; exit }')
+figure ladder_goes_on_after_usec "${late:-none}"
+check "something was put off while they were asked" [ -n "$late" ]
+bar "the ladder goes on, usec after asking" "${late:-0}" $(((GRACE + LATE) * 1000))
+check "the ladder goes on within 3 s" at_most "${late:-}" 3000000
+check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
+end_groups
+check "headroomd stops when it is told to" stop_headroomd
+finish
