@@ -1,10 +1,12 @@
-# vm: memory=1024 cpus=2 swap=none timeout=160 root=host systemd=yes
+# vm: memory=1024 cpus=2 swap=none timeout=160 root=host systemd=yes install=yes kernels=6.1,6.12
 # `headroom run` under systemd: in a slice of systemd's the group is a scope, which root starts; below a unit with
-# Delegate=yes headroomd makes it, for users, too. What is said at the end is true of both, and nothing is left.
+# Delegate=yes headroomd makes it, for users, too. What is said at the end is true of both, and nothing is left. headroomd
+# runs in the sandbox of the shipped unit.
 . /lib.sh
 
 units=/run/systemd/system
-config=/tmp/headroom.conf
+config=/etc/headroom/headroom.conf
+mkdir -p /etc/headroom
 cat >$config <<'CONFIG'
 [Node]
 Mode=isolate
@@ -39,8 +41,6 @@ echo +memory >"$own/cgroup.subtree_control"
 exec sleep 1000
 TASKS
 printf '%s\n' '[Service]' Slice=workload.slice Delegate=yes 'ExecStart=/bin/sh /tmp/tasks.sh' >$units/tasks.service
-printf '%s\n' '[Service]' Type=notify "ExecStart=/guest/bin/headroomd --config $config" \
-    'StandardError=append:/tmp/headroomd.log' >$units/headroomd.service
 systemctl daemon-reload
 systemctl start workload.slice tasks.service
 check "headroomd starts" systemctl start headroomd.service || finish
@@ -73,15 +73,15 @@ cat /tmp/said.txt >>/tmp/all-said.txt
 check "no scope is left" wait_until 10 no_scopes
 check "nor a group" wait_until 10 no_groups
 
-as_nobody /guest/bin/headroom run --class batch -- true 2>/tmp/said.txt
+as_nobody headroom run --class batch -- true 2>/tmp/said.txt
 check "a user may not start scopes of the system's: 125" [ $? -eq 125 ]
 check "he is told why, and what to do" said 'slice of systemd.s, where root alone may start work'
-as_nobody /guest/bin/headroom run --class jobs -- sh -c 'cat /proc/self/cgroup; id -u' >/tmp/inside.txt 2>/tmp/said.txt
+as_nobody headroom run --class jobs -- sh -c 'cat /proc/self/cgroup; id -u' >/tmp/inside.txt 2>/tmp/said.txt
 check "in what was handed over he may" [ $? -eq 0 ]
 check "he is in a group there" grep -q '^0::/workload.slice/tasks.service/run-' /tmp/inside.txt
 check "as himself" grep -qx 65534 /tmp/inside.txt
 check "which is gone in the end" wait_until 10 no_groups
-as_nobody /guest/bin/headroom run --class jobs -- sleep 1000 2>/tmp/said.txt &
+as_nobody headroom run --class jobs -- sleep 1000 2>/tmp/said.txt &
 there() { [ -n "$(find "$WORKLOAD/tasks.service" -name 'run-*')" ]; }
 check "one of his runs" wait_until 10 there
 group=$(find "$WORKLOAD/tasks.service" -name 'run-*')
