@@ -1,36 +1,14 @@
 #include "action/fence.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "action/knobs.h"
 #include "base/text.h"
 #include "kernel/file.h"
+#include "kernel/reclaim.h"
 
-#define WRITE_LIMIT_SECONDS 2
-
-static void on_alarm(int signal)
-{
-    (void)signal; /* only interrupts the write */
-}
-
-/* memory.max is in force as soon as the write has begun; what the kernel reclaims (and kills) after that may
- * take long, and is not waited for. */
-static int write_max(int fd, uint64_t value)
-{
-    struct sigaction sa = {.sa_handler = on_alarm}, before;
-    struct itimerval limit = {.it_value.tv_sec = WRITE_LIMIT_SECONDS}, off = {0};
-    int r;
-
-    (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
-    (void)setitimer(ITIMER_REAL, &limit, NULL);
-    r = file_write_u64_at(fd, "memory.max", value);
-    (void)setitimer(ITIMER_REAL, &off, NULL);
-    (void)sigaction(SIGALRM, &before, NULL);
-    return r == -EINTR ? 0 : r;
-}
+#define WRITE_LIMIT_USEC UINT64_C(2000000)
 
 static int lease_max(struct journal *j, struct lease_table *t, const struct lease *high, uint64_t was,
                      uint64_t ours)
@@ -80,7 +58,7 @@ static int fence_one(struct journal *j, struct lease_table *t, struct lease *hig
     if (max > now) {
         r = lease_max(j, t, high, max, now);
         if (r == 0)
-            r = write_max(fd, now);
+            r = reclaim_write_limit(fd, "memory.max", now, WRITE_LIMIT_USEC);
     }
     /* Even if the fence could not be raised, the brake must not stay on. */
     if (file_write_u64_at(fd, "memory.high", high->was) >= 0 && journal_append_release(j, high) == 0)
@@ -112,7 +90,7 @@ int fence_raise(int root_fd, int runtime_fd, const struct hierarchy *h, bool sig
     int error, r;
 
     *ret_done = (struct fence_done){0};
-    error = journal_open_existing(&journal, root_fd, runtime_fd, ret_table);
+    error = journal_open_existing(&journal, JOURNAL_NAME, root_fd, runtime_fd, ret_table);
     if (error < 0)
         return error;
     error = thaw_all(&knobs, &ret_done->thawed);

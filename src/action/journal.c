@@ -424,19 +424,19 @@ int journal_open_named(struct journal *j, const char *name, int root_fd, int run
     return journal_rewrite(j, ret_table);
 }
 
-int journal_open_existing(struct journal *j, int root_fd, int runtime_fd, struct lease_table *ret_table)
+int journal_open_existing(struct journal *j, const char *name, int root_fd, int runtime_fd,
+                          struct lease_table *ret_table)
 {
     size_t whole;
     int r;
 
-    *j = (struct journal){
-        .name = JOURNAL_NAME, .dir_fd = runtime_fd, .fd = -1, .size_max = size_max(ret_table)};
+    *j = (struct journal){.name = name, .dir_fd = runtime_fd, .fd = -1, .size_max = size_max(ret_table)};
     r = read_boot_id(root_fd, j->boot_id);
     if (r == 0)
-        r = load(runtime_fd, JOURNAL_NAME, j->boot_id, ret_table, &whole);
+        r = load(runtime_fd, name, j->boot_id, ret_table, &whole);
     if (r < 0)
         return r;
-    j->fd = openat(runtime_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+    j->fd = openat(runtime_fd, name, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return -errno;
     /* A torn last line was never acted on; what is appended must not become its tail. */

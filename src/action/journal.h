@@ -60,7 +60,11 @@ struct lease {
     uint64_t ours;        /* what we wrote last */
     uint64_t ours_before; /* what we wrote before that; equals ours where there was nothing */
     enum lease_drift drift;
-    uint64_t pending_until_usec; /* in memory only: `ours` was handed over and need not stand before then */
+    /* In memory only: */
+    uint64_t pending_until_usec; /* `ours` was handed over, and is asked for again then; 0: it has stood */
+    uint64_t drift_usec;         /* when it was set again; 0: not known */
+    uint64_t told_usec;          /* systemd was told of what stood already */
+    bool restoring;              /* `was` was handed over */
 };
 
 struct lease_table {
@@ -87,9 +91,10 @@ int journal_open(struct journal *j, int root_fd, int runtime_fd, struct lease_ta
 /* The same for one of another name, a literal. */
 int journal_open_named(struct journal *j, const char *name, int root_fd, int runtime_fd,
                        struct lease_table *ret_table) _nodiscard_;
-/* The same for the guardian: goes on in the file that is there, since the daemon may hold it open and wake up
- * again. */
-int journal_open_existing(struct journal *j, int root_fd, int runtime_fd,
+/* Goes on in the file that is there: for the guardian, since the daemon may hold it open and wake up again,
+ * and where a full file system has no room for a new one, which keeps nobody from putting back what it says.
+ */
+int journal_open_existing(struct journal *j, const char *name, int root_fd, int runtime_fd,
                           struct lease_table *ret_table) _nodiscard_;
 void journal_close(struct journal *j);
 

@@ -10,6 +10,7 @@
 #include "kernel/file.h"
 #include "kernel/kill.h"
 #include "kernel/process.h"
+#include "system/clock.h"
 
 /* Protections are raised by us, limits lowered: only lowering a limit makes the writer reclaim. */
 static bool is_limit(const char *knob)
@@ -59,6 +60,11 @@ static bool is_fight(struct knobs *k, uint64_t now_usec)
         k->fight_count = 0;
     }
     return !k->insist && k->fight_count >= KNOBS_FIGHT_MAX;
+}
+
+static uint64_t pending_usec(const struct knobs *k)
+{
+    return k->pending_usec != 0 ? k->pending_usec : KNOBS_PENDING_USEC;
 }
 
 /* 1: handed over, 0: it stands, or negative errno. */
@@ -121,7 +127,7 @@ static int change(struct knobs *k, struct lease *l, const struct lease *next, in
     if (r < 0)
         lease_untake(k, l, &before);
     else if (r == 1)
-        l->pending_until_usec = now_usec + KNOBS_PENDING_USEC;
+        l->pending_until_usec = now_usec + pending_usec(k);
     return r;
 }
 
@@ -135,7 +141,7 @@ static int wait_or_repeat(struct knobs *k, struct lease *l, int fd, uint64_t cur
         return 0;
     r = write_value(k, fd, l, current, l->ours);
     if (r >= 0)
-        l->pending_until_usec = r == 1 ? now_usec + KNOBS_PENDING_USEC : 0;
+        l->pending_until_usec = r == 1 ? now_usec + pending_usec(k) : 0;
     return r;
 }
 
@@ -163,9 +169,13 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
 
     if (l->drift == LEASE_YIELDED)
         return 0;
-    if (current == l->ours)
+    if (l->restoring) { /* what is on its way would undo it */
+        l->restoring = false;
+        l->pending_until_usec = 1;
+    } else if (current == l->ours) {
         l->pending_until_usec = 0;
-    if (current == l->ours && value == l->ours)
+    }
+    if (current == l->ours && value == l->ours && l->pending_until_usec == 0)
         return 0;
     if (l->pending_until_usec != 0 && (lease_is_ours(l, current) || current == l->was))
         return wait_or_repeat(k, l, fd, current, now_usec);
@@ -239,7 +249,7 @@ int knobs_take(struct knobs *k, const struct lease *next, struct lease **ret)
 
 static int release(struct knobs *k, struct lease *l, int result)
 {
-    int r = journal_append_release(k->journal, l);
+    int r = k->journal ? journal_append_release(k->journal, l) : 0;
 
     /* Without the line (a full file system) the lease is found again later, and its value is not ours then.
      */
@@ -309,6 +319,59 @@ static int continue_process(struct knobs *k, struct lease *l)
     return release(k, l, r == 0 && stopped);
 }
 
+bool knobs_outlives(const struct knobs *k, const struct lease *l)
+{
+    uint64_t value;
+
+    return k->left && l->drift != LEASE_YIELDED && k->left(k->user, l, &value) == 0 &&
+           lease_is_ours(l, value);
+}
+
+int knobs_move(struct knobs *k, struct lease *l, uint64_t cgroup_id, uint64_t now_usec)
+{
+    struct lease before = *l;
+    int r;
+
+    l->cgroup_id = cgroup_id;
+    l->pending_until_usec = now_usec + pending_usec(k); /* the new one may only just be made */
+    if (!k->journal)
+        return 0;
+    r = journal_append_lease(k->journal, l);
+    if (r < 0)
+        *l = before;
+    else
+        r = journal_append_release(k->journal, &before); /* else it is found gone by a successor */
+    return r;
+}
+
+/* `was` in the place of ours: 1, 0 where it was gone meanwhile, KNOBS_UNDER_WAY, or negative errno. */
+static int put_back(struct knobs *k, struct lease *l, int fd, uint64_t current)
+{
+    uint64_t now = k->confirms ? clock_now_usec() : 0;
+    int r;
+
+    if (k->confirms && l->restoring && now < l->pending_until_usec)
+        return KNOBS_UNDER_WAY;
+    r = write_value(k, fd, l, current, l->was);
+    if (r == -ENOENT || r == -ENODEV)
+        return release(k, l, 0);
+    if (r < 0)
+        return r;
+    if (r == 0 || !k->confirms)
+        return release(k, l, 1);
+    l->restoring = true;
+    l->pending_until_usec = now + pending_usec(k);
+    return KNOBS_UNDER_WAY;
+}
+
+/* Of a cgroup that is gone. */
+static int restore_left(struct knobs *k, struct lease *l)
+{
+    if (!knobs_outlives(k, l))
+        return release(k, l, l->restoring);
+    return put_back(k, l, -1, l->ours);
+}
+
 int knobs_restore(struct knobs *k, struct lease *l)
 {
     _cleanup_close_ int fd = -1;
@@ -320,20 +383,13 @@ int knobs_restore(struct knobs *k, struct lease *l)
     if (lease_score_pid(l) > 0)
         return score_restore(k, l);
     r = open_and_read(k, l->path, l->knob, &id, &current, &fd);
-    if (r == -ENOENT || r == -ENODEV)
-        return release(k, l, 0);
+    if (r == -ENOENT || r == -ENODEV || (r == 0 && id != l->cgroup_id))
+        return restore_left(k, l);
     if (r < 0)
         return r;
-    if (id != l->cgroup_id || !lease_is_ours(l, current))
-        return release(k, l, 0);
-    if (current != l->was) {
-        r = write_value(k, fd, l, current, l->was);
-        if (r == -ENOENT || r == -ENODEV)
-            return release(k, l, 0);
-        if (r < 0)
-            return r;
-    }
-    return release(k, l, 1);
+    if (!lease_is_ours(l, current))
+        return release(k, l, l->restoring && current == l->was);
+    return current != l->was ? put_back(k, l, fd, current) : release(k, l, 1);
 }
 
 struct restoring {
@@ -347,6 +403,7 @@ static void restore_one(struct knobs *k, struct lease *l, struct restoring *done
     done->restored += r == 1;
     done->left += r == 0;
     done->failed += r < 0;
+    k->under_way += r == KNOBS_UNDER_WAY;
     if (r < 0)
         k->last_error = r;
 }
@@ -358,6 +415,7 @@ unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_fa
     struct restoring done = {0};
     struct lease *l = NULL;
 
+    k->under_way = 0;
     while ((l = lease_next(k->table, l)))
         if (lease_is_pause(l))
             restore_one(k, l, &done);

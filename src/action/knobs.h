@@ -24,23 +24,32 @@
  * the value will stand soon; 0: write it plainly; negative errno: neither is possible now. */
 typedef int (*knobs_write_fn)(void *user, const struct lease *l, uint64_t value, bool lowers);
 
+/* What a value of ours leaves beside its cgroup, for the next one of that name (a drop-in of systemd's):
+ * 0, or -ENOENT where there is nothing. */
+typedef int (*knobs_left_fn)(void *user, const struct lease *l, uint64_t *ret);
+
 struct knobs {
     const struct hierarchy *hierarchy;
-    struct journal *journal;
+    struct journal *journal; /* NULL: nothing is written, and leases change in memory only */
     struct lease_table *table;
     knobs_write_fn write;
     void *user;
+    knobs_left_fn left; /* NULL: nothing outlives a cgroup */
     /* Told where `yields` came to something; may be NULL. */
     void (*drifted)(void *user, const struct lease *l, uint64_t found, uint64_t ours);
     int root_fd;  /* whose /proc tells who a pid is */
     bool signals; /* may let processes run again by pid: not in a recorded tree */
     bool dry_run;
-    bool insist; /* who overwrites us is overwritten, however often: an operator asks for it, once, or the
-                    caller counts */
-    bool yields; /* an oom_score_adj that somebody else sets is his for good: else, until the next apply */
+    bool confirms; /* what is handed over to be put back is put back when it stands: knobs_restore() is called
+                      until then */
+    bool insist;   /* who overwrites us is overwritten, however often: an operator asks for it, once, or the
+                      caller counts */
+    bool yields;   /* an oom_score_adj that somebody else sets is his for good: else, until the next apply */
     uint64_t drifts; /* values of ours that somebody else replaced */
     uint64_t failures;
     int last_error;
+    uint64_t pending_usec; /* 0: KNOBS_PENDING_USEC */
+    unsigned under_way;    /* of the last knobs_restore_all(): handed over, and to be looked at again */
     uint64_t fight_since_usec;
     unsigned fight_count;
 };
@@ -69,6 +78,11 @@ int knobs_take(struct knobs *k, const struct lease *next, struct lease **ret) _n
 /* The lease is over, and nothing is written but that. */
 void knobs_forget(struct knobs *k, struct lease *l);
 
+/* The value is in another cgroup of the same name by now. */
+int knobs_move(struct knobs *k, struct lease *l, uint64_t cgroup_id, uint64_t now_usec) _nodiscard_;
+/* Whether a value of ours waits for the next cgroup of that name. */
+bool knobs_outlives(const struct knobs *k, const struct lease *l);
+
 /* Whose a value is that was overwritten is written down, too, so that a successor goes by it. */
 void knobs_note_drift(struct knobs *k, struct lease *l, enum lease_drift drift);
 
@@ -76,8 +90,10 @@ void knobs_note_drift(struct knobs *k, struct lease *l, enum lease_drift drift);
  * were restored; *ret_left counts those that were left alone because the value or the cgroup is not ours any
  * more, *ret_failed those that failed. */
 unsigned knobs_restore_all(struct knobs *k, unsigned *ret_left, unsigned *ret_failed);
-/* The same for one lease; 1: restored, 0: left alone, negative errno: failed (and kept in the journal). A
- * pause is let run again: by cgroup.freeze, or by SIGCONT (-EPERM where processes may not be signalled). */
+/* The same for one lease; 1: restored, 0: left alone, KNOBS_UNDER_WAY: with `confirms`, negative errno:
+ * failed (and kept in the journal). A pause is let run again: by cgroup.freeze, or by SIGCONT (-EPERM where
+ * processes may not be signalled). Where the cgroup is gone, what it has left is put back (`left`). */
+#define KNOBS_UNDER_WAY 2
 int knobs_restore(struct knobs *k, struct lease *l) _nodiscard_;
 /* At start: leases whose cgroup is gone or whose value is no longer ours are forgotten; those that `wanted`
  * does not want are put back; the others go on with the value that was found before the first start. */

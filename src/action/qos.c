@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "action/score.h"
-#include "action/unit.h"
 #include "kernel/file.h"
-#include "model/kubernetes.h"
 
 #define DEPTH_MAX 8
-#define FAMILY_MAX 16 /* generations that have been born since */
+#define SETTLE_USEC UINT64_C(30000000) /* after systemd was told of what stands already */
+#define FAMILY_MAX 16                  /* generations that have been born since */
 
 _Static_assert(QOS_SCORE_ZERO == JOURNAL_SCORE_ZERO, "one way to write a score");
 
@@ -23,21 +22,69 @@ struct applying {
     unsigned last; /* of the cgroups, the one that was asked for last */
 };
 
-static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, uint64_t now_usec)
+/* What systemd (252) has no property for, and sets to what it takes for right with each set-property, ours
+ * included. */
+static bool is_unnamed(enum qos_knob k)
+{
+    return k == QOS_OOM_GROUP || k == QOS_ZSWAP_MAX;
+}
+
+/* What was handed over may take as long as it likes: until it has stood once, what was there before is
+ * nobody's word. */
+static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
+{
+    return !lease_is_ours(l, g->now[k]) && !(l->pending_until_usec != 0 && g->now[k] == l->was) &&
+           !(is_unnamed(k) && g->settling);
+}
+
+static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
 {
     if (!(g->files & QOS_KNOB_BIT(k)))
         return;
-    if (l->drift == LEASE_YIELDED)
+    if (l->drift == LEASE_YIELDED) {
         g->yielded |= QOS_KNOB_BIT(k);
-    else if (g->now[k] == l->ours) {
+    } else if (g->now[k] == l->ours && !l->restoring) {
         g->held |= QOS_KNOB_BIT(k);
         l->pending_until_usec = 0;
-    } else if (k == QOS_OOM_GROUP && g->settling) {
-        return; /* systemd puts its own with each set-property, ours included */
-    } else if (!lease_is_ours(l, g->now[k]) && !(now_usec < l->pending_until_usec && g->now[k] == l->was))
+    } else if (is_drift(l, g, k)) {
         g->drifted |= QOS_KNOB_BIT(k);
+    }
     if (lease_is_ours(l, g->now[k]))
         g->foreign[k] = l->was;
+}
+
+static unsigned find_path(const struct qos_cgroup *cgroups, unsigned count, const char *path)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(cgroups[i].path, path) == 0)
+            return i;
+    return QOS_NONE;
+}
+
+void qos_follow_units(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
+{
+    qos_index(cgroups, count);
+    for (unsigned n = 0; k->left && n < lease_table_size(k->table); n++) {
+        struct lease *l = lease_at(k->table, n);
+        unsigned i;
+
+        if (!l->used || qos_knob_of(l->knob) >= QOS_FILES ||
+            qos_find(cgroups, count, l->cgroup_id) != QOS_NONE)
+            continue;
+        i = find_path(cgroups, count, l->path);
+        if (i == QOS_NONE || !knobs_outlives(k, l))
+            continue;
+        if (lease_find(k->table, cgroups[i].id, l->knob))
+            knobs_forget(k, l); /* a crash has left both */
+        else if (knobs_move(k, l, cgroups[i].id, now_usec) < 0)
+            k->failures++;
+    }
+}
+
+/* systemctl is at work on it, or may be. */
+static bool is_settling(const struct lease *l, uint64_t now_usec)
+{
+    return l->pending_until_usec != 0 || (l->told_usec != 0 && now_usec < l->told_usec + SETTLE_USEC);
 }
 
 void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec)
@@ -50,20 +97,21 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
             enum qos_knob k = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
 
             if (k < QOS_FILES && pass == 0)
-                cgroups[i].settling = cgroups[i].settling || l->pending_until_usec != 0;
+                cgroups[i].settling = cgroups[i].settling || is_settling(l, now_usec);
             else if (k < QOS_FILES)
-                note_lease(l, &cgroups[i], k, now_usec);
+                note_lease(l, &cgroups[i], k);
         }
 }
 
 /* ---- what others have overwritten ---- */
 
 static void settle_drift(struct knobs *k, struct lease *l, struct qos_cgroup *g, enum qos_knob knob,
-                         bool reapply)
+                         bool reapply, uint64_t now_usec)
 {
     bool again = reapply && l->drift == LEASE_KEPT && qos_is_set(g, knob);
 
     knobs_note_drift(k, l, again ? LEASE_REAPPLIED : LEASE_YIELDED);
+    l->drift_usec = now_usec;
     if (!again) {
         g->yielded |= QOS_KNOB_BIT(knob);
         k->drifts++;
@@ -72,15 +120,27 @@ static void settle_drift(struct knobs *k, struct lease *l, struct qos_cgroup *g,
         k->drifted(k->user, l, g->now[knob], l->ours);
 }
 
-void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply)
+/* Two reloads of systemd's a day apart are no fight. */
+static void age_drift(struct knobs *k, struct lease *l, uint64_t now_usec)
+{
+    if (l->drift_usec == 0)
+        l->drift_usec = now_usec;
+    if (now_usec > l->drift_usec + QOS_DRIFT_AGE_USEC)
+        knobs_note_drift(k, l, LEASE_KEPT);
+}
+
+void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply,
+                       uint64_t now_usec)
 {
     for (unsigned n = 0; n < lease_table_size(k->table); n++) {
         struct lease *l = lease_at(k->table, n);
         unsigned i = l->used ? qos_find(cgroups, count, l->cgroup_id) : QOS_NONE;
         enum qos_knob knob = i != QOS_NONE ? qos_knob_of(l->knob) : QOS_KNOBS;
 
+        if (l->used && l->drift == LEASE_REAPPLIED)
+            age_drift(k, l, now_usec);
         if (knob < QOS_FILES && (cgroups[i].drifted & QOS_KNOB_BIT(knob)))
-            settle_drift(k, l, &cgroups[i], knob, reapply);
+            settle_drift(k, l, &cgroups[i], knob, reapply, now_usec);
     }
     for (unsigned i = 0; i < count; i++)
         for (enum qos_knob knob = 0; knob < QOS_FILES; knob++)
@@ -138,7 +198,7 @@ static void apply_others(struct applying *a, unsigned i)
     const struct qos_cgroup *g = &a->cgroups[i];
 
     for (enum qos_knob k = 0; k < QOS_FILES; k++)
-        if (!is_protection(k) && k != QOS_OOM_GROUP && qos_is_set(g, k))
+        if (!is_protection(k) && !is_unnamed(k) && qos_is_set(g, k))
             apply_knob(a, g, k);
 }
 
@@ -156,12 +216,13 @@ static bool is_handed_over(const struct applying *a, const struct qos_cgroup *g)
 }
 
 /* Last, and not before what systemd was handed stands: it would be reset with that. */
-static void apply_oom_group(struct applying *a, unsigned i)
+static void apply_unnamed(struct applying *a, unsigned i)
 {
     const struct qos_cgroup *g = &a->cgroups[i];
 
-    if (qos_is_set(g, QOS_OOM_GROUP) && !is_handed_over(a, g))
-        apply_knob(a, g, QOS_OOM_GROUP);
+    for (enum qos_knob k = 0; k < QOS_FILES; k++)
+        if (is_unnamed(k) && qos_is_set(g, k) && !is_handed_over(a, g))
+            apply_knob(a, g, k);
 }
 
 /* ---- processes ---- */
@@ -171,15 +232,16 @@ struct process_walk {
     struct applying *applying;
     const char *path;
     uint64_t score;
-    bool inherit; /* only what was born with it */
+    bool inherit;    /* only what was born with it */
+    uint64_t before; /* leases: as of score_apply */
     unsigned changed;
 };
 
 static int apply_score(void *user, pid_t pid)
 {
     struct process_walk *w = user;
-    int r = w->inherit ? score_inherit(w->applying->knobs, w->path, pid)
-                       : score_apply(w->applying->knobs, w->path, pid, w->score);
+    int r = w->inherit ? score_inherit(w->applying->knobs, w->path, pid, w->score)
+                       : score_apply(w->applying->knobs, w->path, pid, w->score, w->before);
 
     if (r < 0)
         note_failure(w->applying, w->path, QOS_SCORE, r);
@@ -197,7 +259,7 @@ static enum cgroup_walk apply_below(void *user, int cgroup_fd)
 /* Returns how many were changed, or got a lease. */
 static unsigned apply_scores(struct applying *a, const char *path, uint64_t score, bool inherit)
 {
-    struct process_walk w = {a, path, score, inherit, 0};
+    struct process_walk w = {a, path, score, inherit, a->knobs->table->last_sequence, 0};
     _cleanup_close_ int fd = cgroup_open(a->knobs->hierarchy, path);
 
     if (fd >= 0)
@@ -244,7 +306,7 @@ static bool is_planned(struct applying *a, const struct lease *l)
 
 /* The latest first: what an earlier plan has raised from the root down comes down from the leaves up. Of
  * processes that are gone, only the lease. */
-static void restore_unplanned(struct applying *a)
+static void restore_unplanned(struct applying *a, bool scores)
 {
     struct knobs *k = a->knobs;
 
@@ -252,13 +314,13 @@ static void restore_unplanned(struct applying *a)
         struct lease *l = lease_at(k->table, i);
         int r;
 
-        if (!l->used || is_planned(a, l))
+        if (!l->used || (lease_score_pid(l) > 0) != scores || is_planned(a, l))
             continue;
         r = knobs_restore(k, l);
         if (r < 0)
             note_failure(a, l->path, QOS_KNOBS, r);
         else
-            a->done->restored += (unsigned)r;
+            a->done->restored += r == 1;
     }
 }
 
@@ -268,7 +330,7 @@ void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count
     struct applying a = {k, cgroups, count, now_usec, ret, whole, 0};
 
     *ret = (struct qos_done){0};
-    restore_unplanned(&a);
+    restore_unplanned(&a, false);
     for (unsigned i = 0; i < count; i++)
         apply_protections(&a, i, true);
     for (unsigned i = 0; i < count; i++)
@@ -276,10 +338,11 @@ void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count
     for (unsigned i = count; i-- > 0;)
         apply_protections(&a, i, false);
     for (unsigned i = 0; i < count; i++)
-        apply_oom_group(&a, i);
+        apply_unnamed(&a, i);
     for (unsigned i = 0; i < count; i++)
         if (qos_is_set(&cgroups[i], QOS_SCORE))
             ret->scores += apply_scores(&a, cgroups[i].path, cgroups[i].plan[QOS_SCORE].value, false);
+    restore_unplanned(&a, true); /* not before: a parent that is gone says what its children had */
 }
 
 /* Once for each cgroup: what was born meanwhile has its parents' lease to go by. */
@@ -309,16 +372,4 @@ unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed)
 {
     adopt_children(k);
     return knobs_restore_all(k, ret_left, ret_failed);
-}
-
-bool qos_is_units(int root_fd, const struct lease *l)
-{
-    struct kube_place place;
-
-    return !kube_place_parse(l->path, &place) && unit_manages(root_fd, l->path, l->knob);
-}
-
-int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value)
-{
-    return qos_is_units(root_fd, l) && unit_set(h, l->path, l->knob, value) == 0 ? 1 : 0;
 }

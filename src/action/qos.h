@@ -9,6 +9,8 @@
 #define QOS_LOCK "lock-qos"
 #define QOS_LOCK_DAEMON "headroomd"
 
+#define QOS_DRIFT_AGE_USEC UINT64_C(600000000)
+
 struct qos_done {
     unsigned written;  /* knobs that have got another value */
     unsigned stood;    /* that had it */
@@ -20,28 +22,26 @@ struct qos_done {
     enum qos_knob knob;
 };
 
+/* A unit of systemd's that was started anew has another cgroup, with our values, which are in its drop-ins:
+ * their leases go on there. */
+void qos_follow_units(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec);
+
 /* What others want, where the value of a knob is ours: `foreign` of the cgroups, for the plan; what is held,
  * has drifted and was yielded. Makes the index of the cgroups (qos_index), which the others need. */
 void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count,
                      uint64_t now_usec);
 
-/* After the plan: a knob that somebody else has set is set again if `reapply`, once as long as its lease
- * lasts and where the plan still asks for it; else it is his, and taken out of the plan. k->drifted is told
- * of each. */
-void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply);
+/* After the plan: a knob that somebody else has set is set again if `reapply`, where the plan still asks for
+ * it and it was not within QOS_DRIFT_AGE_USEC before; else it is his, and taken out of the plan. k->drifted
+ * is told of each. */
+void qos_settle_drifts(struct knobs *k, struct qos_cgroup *cgroups, unsigned count, bool reapply,
+                       uint64_t now_usec);
 
 /* In an order in which no child's protection is ever more than its parent's: what rises from the root down,
  * what falls from the leaves up. What an earlier plan has set and this one does not is put back first; unless
  * `whole`, not of cgroups that are missing, since they may only not have been readable. */
 void qos_apply(struct knobs *k, const struct qos_cgroup *cgroups, unsigned count, bool whole,
                uint64_t now_usec, struct qos_done *ret);
-
-/* Whether a knob is to be set through systemd: of a unit's. Containers' scopes are their runtime's, which
- * writes their files itself and tells systemd or not; a set-property of ours would fix for good what it means
- * to change. */
-bool qos_is_units(int root_fd, const struct lease *l);
-/* A knobs_write_fn's work, which waits for systemctl. */
-int qos_write_knob(const struct hierarchy *h, int root_fd, const struct lease *l, uint64_t value) _nodiscard_;
 
 /* Puts all back, as knobs_restore_all(); children of processes whose oom_score_adj was set, too. */
 unsigned qos_restore(struct knobs *k, unsigned *ret_left, unsigned *ret_failed);

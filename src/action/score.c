@@ -18,6 +18,11 @@ struct scored {
     uint64_t value;
 };
 
+static void close_scored(struct scored *p)
+{
+    close_fdp(&p->fd);
+}
+
 static int read_scored(int fd, pid_t pid, struct scored *ret)
 {
     _uninitialized_ char buf[STAT_BYTES];
@@ -65,11 +70,6 @@ static int write_scored(const struct scored *p, uint64_t value)
     return r == -ENOENT || r == -ESRCH ? 0 : r < 0 ? r : 1;
 }
 
-static void close_scored(struct scored *p)
-{
-    close_fdp(&p->fd);
-}
-
 int score_restore(struct knobs *k, struct lease *l)
 {
     _cleanup_(close_scored) struct scored p = {.fd = -1};
@@ -106,19 +106,53 @@ static const struct lease *lease_of_parent(struct knobs *k, pid_t parent, uint64
     return NULL;
 }
 
-static int inherit_score(struct knobs *k, const char *path, const struct scored *p)
+/* Whoever had it in the same cgroup: the oldest, which is likeliest to have had children. */
+static const struct lease *lease_of_family(struct knobs *k, const char *path, uint64_t value, uint64_t before)
 {
-    const struct lease *parent = lease_of_parent(k, p->stat.ppid, p->value);
+    const struct lease *oldest = NULL;
+
+    for (unsigned i = 0; i < lease_table_size(k->table); i++) {
+        const struct lease *l = lease_at(k->table, i);
+
+        if (l->used && l->sequence <= before && l->drift != LEASE_YIELDED && l->ours == value &&
+            lease_score_pid(l) > 0 && strcmp(l->path, path) == 0 &&
+            (!oldest || l->sequence < oldest->sequence))
+            oldest = l;
+    }
+    return oldest;
+}
+
+/* A child has the value of its parent; one that has not was handed on to another when its own had gone. */
+static bool is_orphan(const struct knobs *k, const struct scored *p)
+{
+    _cleanup_(close_scored) struct scored parent = {.fd = -1};
+
+    return open_scored(k, p->stat.ppid, &parent) <= 0 || parent.value != p->value;
+}
+
+static int take_inherited(struct knobs *k, const char *path, const struct scored *p, uint64_t was)
+{
     struct lease next = {
-        .used = true, .cgroup_id = p->stat.start_usec, .ours = p->value, .ours_before = p->value};
+        .used = true, .cgroup_id = p->stat.start_usec, .was = was, .ours = p->value, .ours_before = p->value};
+
+    lease_score_knob(next.knob, p->stat.pid);
+    return take_score(k, &next, path);
+}
+
+/* A process that has the value already: who gave it to it decides what it goes back to. What was there before
+ * anybody had ours in its cgroup (`before`: the leases until then) has it by itself, and keeps it; that is
+ * written down, too, so that its children are known for what they are. */
+static int inherit_score(struct knobs *k, const char *path, const struct scored *p, uint64_t before)
+{
+    const struct lease *from = lease_of_parent(k, p->stat.ppid, p->value);
     int r;
 
-    if (!parent)
-        return 0;
-    next.was = parent->was;
-    lease_score_knob(next.knob, p->stat.pid);
-    r = take_score(k, &next, path);
-    return r < 0 ? r : 1;
+    if (!from && !is_orphan(k, p))
+        return 0; /* its parent's turn is first */
+    if (!from)
+        from = lease_of_family(k, path, p->value, before);
+    r = take_inherited(k, path, p, from ? from->was : p->value);
+    return r < 0 ? r : from != NULL;
 }
 
 static struct lease *lease_of_score(struct knobs *k, const struct scored *p)
@@ -129,12 +163,15 @@ static struct lease *lease_of_score(struct knobs *k, const struct scored *p)
     return lease_find(k->table, p->stat.start_usec, knob);
 }
 
-int score_inherit(struct knobs *k, const char *path, pid_t pid)
+int score_inherit(struct knobs *k, const char *path, pid_t pid, uint64_t value)
 {
     _cleanup_(close_scored) struct scored p = {.fd = -1};
     int r = open_scored(k, pid, &p);
 
-    return r <= 0 ? r : lease_of_score(k, &p) ? 0 : inherit_score(k, path, &p);
+    if (r <= 0)
+        return r;
+    return p.value != value || lease_of_score(k, &p) ? 0
+                                                     : inherit_score(k, path, &p, k->table->last_sequence);
 }
 
 static void give_up(struct knobs *k, struct lease *l, uint64_t found)
@@ -149,7 +186,7 @@ static void give_up(struct knobs *k, struct lease *l, uint64_t found)
         k->drifted(k->user, l, found, l->ours);
 }
 
-int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value)
+int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value, uint64_t before)
 {
     _cleanup_(close_scored) struct scored p = {.fd = -1};
     struct lease next = {.used = true, .ours = value, .ours_before = value};
@@ -163,10 +200,16 @@ int score_apply(struct knobs *k, const char *path, pid_t pid, uint64_t value)
         return 0;
     if (l && !lease_is_ours(l, p.value)) { /* somebody has a reason: from now on it is his */
         give_up(k, l, p.value);
-        return 0;
+        if (k->yields)
+            return 0;
+        l = NULL;
     }
     if (p.value == value)
-        return l ? 0 : inherit_score(k, path, &p);
+        return l ? 0 : inherit_score(k, path, &p, before);
+    /* It takes CAP_SYS_RESOURCE to go below 0: somebody has a reason for so much protection, unless it comes
+     * from a parent that we gave it to. */
+    if (!l && p.value < JOURNAL_SCORE_ZERO && p.value < value && !lease_of_parent(k, p.stat.ppid, p.value))
+        return 0;
     next.cgroup_id = p.stat.start_usec;
     next.was = p.value;
     lease_score_knob(next.knob, pid);

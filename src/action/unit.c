@@ -1,6 +1,7 @@
 #include "action/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,10 +12,12 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/text.h"
 #include "kernel/file.h"
 
 #define UNIT_WAIT_MSEC 10000
-#define RUNTIME_DROP_IN "/run/systemd/system.control/%s.d/50-%s.conf" /* of `set-property --runtime` */
+#define RUNTIME_DROP_INS "run/systemd/system.control/%s.d" /* of `set-property --runtime` */
+#define DROP_IN_PATH_MAX (CGROUP_PATH_MAX + 80)
 
 extern char **environ;
 
@@ -82,15 +85,36 @@ static void format_property(struct buffer *b, const char *property, uint64_t val
         buffer_appendf(b, "%s=%ju", property, (uintmax_t)value);
 }
 
+static const char *property_of(const char *knob)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
+        if (strcmp(properties[i].knob, knob) == 0)
+            return properties[i].property;
+    return NULL;
+}
+
+/* Relative to the root. */
+static void drop_in_path(char ret[static DROP_IN_PATH_MAX], const char *unit, const char *property)
+{
+    (void)snprintf(ret, DROP_IN_PATH_MAX, RUNTIME_DROP_INS "/50-%s.conf", unit, property);
+}
+
 /* Others go along only where somebody has set them: what is named stays fixed in a drop-in, and would hide
  * what the operator writes into the unit's own file afterwards. What has a drop-in already is fixed anyway,
  * and may have been changed behind systemd's back (a fence), which would set it again. */
 static bool goes_along(const char *unit, size_t i, uint64_t value)
 {
-    char path[sizeof(RUNTIME_DROP_IN) + CGROUP_PATH_MAX + 32];
+    char path[1 + DROP_IN_PATH_MAX] = "/";
 
-    (void)snprintf(path, sizeof(path), RUNTIME_DROP_IN, unit, properties[i].property);
+    drop_in_path(path + 1, unit, properties[i].property);
     return value != properties[i].unset || access(path, F_OK) == 0;
+}
+
+/* Where the unit does not run there is nothing to go along. */
+static bool read_other(int cgroup_fd, const char *unit, size_t i, uint64_t *ret)
+{
+    return cgroup_fd >= 0 && file_read_u64_at(cgroup_fd, properties[i].knob, ret) == 0 &&
+           goes_along(unit, i, *ret);
 }
 
 pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
@@ -103,15 +127,14 @@ pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *kn
     pid_t pid;
     int r;
 
-    if (fd < 0)
+    if (fd < 0 && fd != -ENOENT)
         return fd;
     memccpy(unit, unit_name(path), 0, sizeof(unit));
     for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
         uint64_t v = value;
         struct buffer b;
 
-        if (strcmp(properties[i].knob, knob) != 0 &&
-            (file_read_u64_at(fd, properties[i].knob, &v) < 0 || !goes_along(unit, i, v)))
+        if (strcmp(properties[i].knob, knob) != 0 && !read_other(fd, unit, i, &v))
             continue;
         buffer_init(&b, storage[i], sizeof(storage[i]));
         format_property(&b, properties[i].property, v);
@@ -140,4 +163,56 @@ int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint
     if (n == 0)
         return -ETIMEDOUT;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+/* "MemoryHigh=293601280" or "MemoryHigh=infinity" */
+static int parse_assignment(struct text line, const char *property, uint64_t *ret)
+{
+    size_t n = strlen(property);
+    struct text value;
+
+    if (line.length <= n || memcmp(line.at, property, n) != 0 || line.at[n] != '=')
+        return -ENOENT;
+    value = text_trim((struct text){line.at + n + 1, line.length - n - 1});
+    if (text_equal(value, "infinity")) {
+        *ret = UINT64_MAX;
+        return 0;
+    }
+    return text_parse_u64(value, ret) < 0 ? -ENOENT : 0;
+}
+
+int unit_read_drop_in(int root_fd, const char *path, const char *knob, uint64_t *ret)
+{
+    const char *property = property_of(knob);
+    char buf[1024], file[DROP_IN_PATH_MAX];
+    struct text rest, line;
+    int found = -ENOENT;
+    ssize_t n;
+
+    if (!property)
+        return -ENOENT;
+    drop_in_path(file, unit_name(path), property);
+    n = file_read_at(root_fd, file, buf, sizeof(buf));
+    if (n < 0)
+        return n == -ENODATA ? -ENOENT : (int)n;
+    rest = (struct text){buf, (size_t)n};
+    while (text_next_line(&rest, &line))
+        if (parse_assignment(line, property, ret) == 0)
+            found = 0;
+    return found;
+}
+
+int unit_remove_drop_in(int root_fd, const char *path, const char *knob)
+{
+    const char *property = property_of(knob);
+    char file[DROP_IN_PATH_MAX];
+
+    if (!property)
+        return -ENOENT;
+    drop_in_path(file, unit_name(path), property);
+    if (unlinkat(root_fd, file, 0) < 0)
+        return -errno;
+    *strrchr(file, '/') = '\0';
+    (void)unlinkat(root_fd, file, AT_REMOVEDIR); /* with the last one */
+    return 0;
 }

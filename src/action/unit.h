@@ -19,8 +19,16 @@ bool unit_manages(int root_fd, const char *path, const char *knob);
  * make. */
 bool unit_is_slice(int root_fd, const char *path);
 
-/* Starts systemctl; its pid, which the caller reaps, or negative errno. */
+/* Starts systemctl; its pid, which the caller reaps, or negative errno. Of a unit without a cgroup (it does
+ * not run) the one property is set. */
 pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob,
                      uint64_t value) _nodiscard_;
 /* The same, and waits for it: 0, or -EIO where systemctl failed, -ETIMEDOUT. */
 int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint64_t value) _nodiscard_;
+
+/* What `set-property --runtime` has left for a unit, whether its cgroup is there or not: the next one of that
+ * name gets it. -ENOENT: nothing. */
+int unit_read_drop_in(int root_fd, const char *path, const char *knob, uint64_t *ret) _nodiscard_;
+/* Takes it away behind systemd's back: only of a unit that it does not know any more (systemctl fails, there
+ * is no cgroup), whose drop-ins it leaves behind. */
+int unit_remove_drop_in(int root_fd, const char *path, const char *knob);

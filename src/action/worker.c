@@ -23,6 +23,7 @@
 #define MRELEASE_PAUSE_USEC 2000
 /* A write that reclaims is interrupted this often, to see whether it is still wanted. */
 #define RECLAIM_TICK_USEC (200 * USEC_PER_MSEC)
+#define OFFLOAD_TICK_USEC (20 * USEC_PER_MSEC)
 
 static int open_same(const struct hierarchy *h, const struct worker_request *q)
 {
@@ -49,6 +50,7 @@ struct reclaiming {
     int fd; /* where the next request comes in */
     pid_t parent;
     uint64_t until_usec; /* 0: no limit */
+    enum worker_op op;
 };
 
 /* Limits and the dying are not to wait for what has time; nor does anything go on when nobody is there to
@@ -61,7 +63,7 @@ static int may_go_on(void *user)
 
     if (getppid() != c->parent || n == 0)
         return -ECANCELED;
-    if (n == (ssize_t)sizeof(next) && next != WORKER_RECLAIM)
+    if (n == (ssize_t)sizeof(next) && next < c->op)
         return -EINTR;
     return c->until_usec != 0 && clock_now_usec() >= c->until_usec ? -ETIMEDOUT : 0;
 }
@@ -74,9 +76,10 @@ static void on_alarm(int signal)
 static int do_reclaim(const struct hierarchy *h, const struct worker_request *q, int request_fd, pid_t parent,
                       struct worker_reply *reply)
 {
-    struct reclaiming c = {.fd = request_fd, .parent = parent};
+    struct reclaiming c = {.fd = request_fd, .parent = parent, .op = q->op};
     struct sigaction sa = {.sa_handler = on_alarm}, before;
-    uint64_t tick = q->limit_usec != 0 ? u64_min(RECLAIM_TICK_USEC, q->limit_usec) : RECLAIM_TICK_USEC;
+    uint64_t most = q->op == WORKER_OFFLOAD ? OFFLOAD_TICK_USEC : RECLAIM_TICK_USEC;
+    uint64_t tick = q->limit_usec != 0 ? u64_min(most, q->limit_usec) : most;
     struct itimerval on = {.it_value.tv_usec = (suseconds_t)tick, .it_interval.tv_usec = (suseconds_t)tick};
     struct itimerval off = {0};
     _cleanup_close_ int fd = open_same(h, q);
@@ -85,6 +88,8 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
 
     if (fd < 0)
         return fd;
+    if (q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET && !reclaim_takes_swappiness(fd))
+        return -EINVAL; /* else it would go to swap, which it is not to */
     if (q->limit_usec != 0)
         c.until_usec = u64_add_cap(clock_now_usec(), q->limit_usec);
     (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
@@ -94,6 +99,8 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
     (void)sigaction(SIGALRM, &before, NULL);
     reply->freed_bytes = done.freed_bytes;
     reply->swapped_bytes = done.swapped_bytes;
+    reply->zswap_bytes = done.zswap_bytes;
+    reply->asked_bytes = done.asked_bytes;
     return r;
 }
 
@@ -150,7 +157,7 @@ int worker_main(int fd, void *user)
             reply.result = options->signals ? do_mrelease(&request) : 0;
         else if (hierarchy.fd < 0)
             reply.result = -ENOENT;
-        else if (request.op == WORKER_RECLAIM)
+        else if (request.op == WORKER_RECLAIM || request.op == WORKER_OFFLOAD)
             reply.result = do_reclaim(&hierarchy, &request, fd, parent, &reply);
         else
             reply.result = do_write(&hierarchy, &request);

@@ -19,6 +19,7 @@ enum worker_op {
     WORKER_WRITE,    /* value → knob of the cgroup, where it still has that id */
     WORKER_MRELEASE, /* take the memory of pids that are dying */
     WORKER_RECLAIM,  /* push `value` bytes of the cgroup out, as kernel/reclaim says */
+    WORKER_OFFLOAD,  /* the same, which makes way for anything. -EINVAL: swappiness= is not known here */
 };
 
 struct worker_request {
@@ -43,6 +44,8 @@ struct worker_reply {
      * (something that is no reclaim waits for the worker), -ENOENT, -ENODEV, -EOPNOTSUPP (before 5.19). */
     uint64_t freed_bytes;   /* memory.current before less after */
     uint64_t swapped_bytes; /* of these, to swap */
+    uint64_t zswap_bytes;   /* what of these is still there, compressed */
+    uint64_t asked_bytes;   /* of the kernel, so far */
 };
 
 struct worker_options {

@@ -36,6 +36,7 @@ int cli_run(const struct cli_options *o, int argc, char **argv); /* argv with it
 int cli_undo(const struct cli_options *o, int argc, char **argv);
 int cli_pause(const struct cli_options *o, int argc, char **argv);
 int cli_resume(const struct cli_options *o, int argc, char **argv);
+int cli_offload(const struct cli_options *o, int argc, char **argv);
 int cli_hold(const struct cli_options *o, int argc, char **argv);
 
 /* One call over the control socket. NULL: said on stderr, with *ret_exit set. The caller drops the reference.

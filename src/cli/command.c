@@ -8,7 +8,8 @@
 #include "cli/cli.h"
 #include "model/snapshot.h"
 
-/* What an operator may have done: `pause GROUP`, `resume GROUP`, `hold DURATION`, `reload`. */
+/* What an operator may have done: `pause GROUP`, `resume GROUP`, `hold DURATION`,
+ * `offload GROUP SIZE`, `reload`. */
 
 #define HIERARCHY "/sys/fs/cgroup/"
 
@@ -102,37 +103,50 @@ static int command(const struct cli_options *o, const char *verb, struct text ab
     return code;
 }
 
+/* The group that an argument names, as JSON; NULL: said on stderr what is wrong with it. */
+static json_t *group_argument(const char *verb, const char *argument, struct text *ret)
+{
+    json_t *name;
+
+    *ret = group_of(argument);
+    if (ret->length == 0 || ret->length >= GROUP_PATH_MAX) {
+        (void)fprintf(stderr, "headroom %s: %s: %s\n", verb, argument,
+                      ret->length == 0 ? "name a group below the root of the hierarchy"
+                                       : "the name is longer than that of any group that headroomd guards");
+        return NULL;
+    }
+    name = json_stringn(ret->at, ret->length);
+    if (!name)
+        (void)fprintf(stderr,
+                      "headroom %s: %s: the name is not UTF-8; write to its cgroup's files yourself\n", verb,
+                      argument);
+    return name;
+}
+
+/* `parameters` is taken over. */
+static int command_on(const struct cli_options *o, const char *verb, struct text group, const char *method,
+                      json_t *parameters)
+{
+    char *json = json_dumps(parameters, JSON_COMPACT);
+    int code = json ? command(o, verb, group, method, json) : CLI_FAILURE;
+
+    free(json);
+    json_decref(parameters);
+    return code;
+}
+
 static int command_group(const struct cli_options *o, int argc, char **argv, const char *method)
 {
     struct text group;
-    json_t *parameters, *name;
-    char *json;
-    int code;
+    json_t *name;
 
     if (argc != 2) {
         (void)fprintf(stderr, "headroom %s GROUP: GROUP is a path below " HIERARCHY ", or PATH#PID\n",
                       argv[0]);
         return CLI_USAGE;
     }
-    group = group_of(argv[1]);
-    if (group.length == 0 || group.length >= GROUP_PATH_MAX) {
-        (void)fprintf(stderr, "headroom %s: %s: %s\n", argv[0], argv[1],
-                      group.length == 0 ? "name a group below the root of the hierarchy"
-                                        : "the name is longer than that of any group that headroomd guards");
-        return CLI_USAGE;
-    }
-    name = json_stringn(group.at, group.length);
-    if (!name) {
-        (void)fprintf(stderr, "headroom %s: %s: the name is not UTF-8; write to its cgroup.freeze yourself\n",
-                      argv[0], argv[1]);
-        return CLI_USAGE;
-    }
-    parameters = json_pack("{s:o}", "group", name);
-    json = json_dumps(parameters, JSON_COMPACT);
-    code = json ? command(o, argv[0], group, method, json) : CLI_FAILURE;
-    free(json);
-    json_decref(parameters);
-    return code;
+    name = group_argument(argv[0], argv[1], &group);
+    return name ? command_on(o, argv[0], group, method, json_pack("{s:o}", "group", name)) : CLI_USAGE;
 }
 
 int cli_pause(const struct cli_options *o, int argc, char **argv)
@@ -143,6 +157,23 @@ int cli_pause(const struct cli_options *o, int argc, char **argv)
 int cli_resume(const struct cli_options *o, int argc, char **argv)
 {
     return command_group(o, argc, argv, "io.headroom.Resume");
+}
+
+int cli_offload(const struct cli_options *o, int argc, char **argv)
+{
+    struct text group;
+    uint64_t bytes;
+    json_t *name;
+
+    if (argc != 3 || units_parse_bytes(text_from(argv[2]), &bytes) < 0 || bytes == 0 || bytes > INT64_MAX) {
+        (void)fprintf(stderr, "headroom offload GROUP SIZE: GROUP is a path below " HIERARCHY
+                              ", SIZE how much of its memory is pushed out, with a unit, such as 100M\n");
+        return CLI_USAGE;
+    }
+    name = group_argument(argv[0], argv[1], &group);
+    return name ? command_on(o, argv[0], group, "io.headroom.Offload",
+                             json_pack("{s:o, s:I}", "group", name, "bytes", (json_int_t)bytes))
+                : CLI_USAGE;
 }
 
 int cli_hold(const struct cli_options *o, int argc, char **argv)

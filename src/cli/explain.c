@@ -178,10 +178,14 @@ static void print_knob_value(const json_t *k, const char *key)
 
 static void print_knob(const json_t *k)
 {
+    bool raised = strcmp(text(k, "done"), "raised") == 0;
+
     (void)printf("%s %s: ours was ", text(k, "group"), text(k, "knob"));
     print_knob_value(k, "ours");
-    (void)printf(", somebody set ");
+    (void)printf(raised ? ", and throttled it for ThrottleDeadline: raised to " : ", somebody set ");
     print_knob_value(k, "found");
+    if (raised)
+        return;
     (void)printf("%s", strcmp(text(k, "done"), "reapplied") == 0 ? "; set again, once" : "; left to him");
 }
 
@@ -192,7 +196,7 @@ static void print_decision(const json_t *d)
     json_int_t left = number(room, "room_bytes");
 
     if (is_drift(d)) {
-        (void)printf("decision %lld: knobs that are kept for QoS= were set by somebody else, seen at ",
+        (void)printf("decision %lld: knobs that are kept for QoS= have got another value, seen at ",
                      (long long)number(d, "id"));
         print_when(d);
         (void)printf("\n\n");

@@ -6,17 +6,23 @@
 #include <sys/stat.h>
 
 #include "action/qos.h"
+#include "action/qos_write.h"
 #include "kernel/file.h"
 
 struct lease knobs_more_leases[KNOBS_MORE_LEASES];
 
-/* Raising never blocks; a value that has to be lowered may be waited for here. */
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct cli_knobs *u = user;
 
-    (void)lowers;
-    return u->real_root ? qos_write_knob(&u->hierarchy, u->root_fd, l, value) : 0;
+    return u->real_root ? qos_write_knob(&u->hierarchy, u->root_fd, l, value, lowers) : 0;
+}
+
+static int read_left(void *user, const struct lease *l, uint64_t *ret)
+{
+    struct cli_knobs *u = user;
+
+    return qos_read_left(u->root_fd, l, ret);
 }
 
 struct knobs knobs_of(struct cli_knobs *u, struct journal *journal, struct lease_table *table)
@@ -26,6 +32,7 @@ struct knobs knobs_of(struct cli_knobs *u, struct journal *journal, struct lease
         .journal = journal,
         .table = table,
         .write = write_knob,
+        .left = u->real_root ? read_left : NULL,
         .user = u,
         .root_fd = u->root_fd,
         .signals = u->real_root,

@@ -20,6 +20,7 @@ static const struct {
     {"reload", cli_reload, "let headroomd read its configuration anew (root only)"},
     {"pause", cli_pause, "pause GROUP: a path below /sys/fs/cgroup, or PATH#PID"},
     {"resume", cli_resume, "let GROUP run again"},
+    {"offload", cli_offload, "push SIZE of GROUP's memory out to swap, such as 100M (root only)"},
     {"hold", cli_hold, "no action by headroomd for a DURATION, such as 30min or 1h; 0 ends it"},
     {"run", cli_run, "--class NAME -- COMMAND...: run COMMAND in a group of its own; run --help says more"},
     {"qos", cli_qos,

@@ -128,8 +128,9 @@ static void read_leases(struct qos_command *c)
 }
 
 /* The tree as it stands and its plan. False: said on stderr. */
-static bool make_plan(struct qos_command *c)
+static bool make_plan(struct qos_command *c, struct journal *journal)
 {
+    struct knobs knobs = knobs_of(&c->knobs, journal, &c->table);
     int r;
 
     c->tree = (struct qos_tree){.cgroups = cgroups, .max = CGROUPS_MAX};
@@ -140,10 +141,12 @@ static bool make_plan(struct qos_command *c)
         (void)fprintf(stderr, "headroom qos: %s: %s\n", c->knobs.hierarchy.mount, strerror(-r));
         return false;
     }
-    if (c->tree.left_out > 0)
-        (void)fprintf(
-            stderr, "headroom qos: warning: %u cgroups are left out: they cannot be read, or are too many\n",
-            c->tree.left_out);
+    if (c->tree.left_out + c->tree.too_long > 0)
+        (void)fprintf(stderr,
+                      "headroom qos: warning: %u cgroups are left out: they cannot be read, are too many, or "
+                      "have too long a path\n",
+                      c->tree.left_out + c->tree.too_long);
+    qos_follow_units(&knobs, cgroups, c->tree.count, clock_now_usec());
     qos_note_leases(&c->table, cgroups, c->tree.count, clock_now_usec());
     c->verdict = qos_plan(&c->config, &c->node, cgroups, c->tree.count, &c->excess);
     if (c->verdict == QOS_MALFORMED)
@@ -174,7 +177,7 @@ static int plan(struct qos_command *c, const struct cli_options *o)
     struct qos_view v;
 
     read_leases(c);
-    if (!make_plan(c))
+    if (!make_plan(c, NULL))
         return CLI_FAILURE;
     v = view_of(c);
     if (o->json)
@@ -223,7 +226,7 @@ static int apply_plan(struct qos_command *c, const struct cli_options *o)
     }
     for (unsigned i = 0; i < lease_table_size(&c->table); i++)
         lease_at(&c->table, i)->drift = LEASE_KEPT; /* an operator asks for all of it */
-    if (!make_plan(c) || c->verdict != QOS_GOOD) {
+    if (!make_plan(c, &journal) || c->verdict != QOS_GOOD) {
         journal_close(&journal);
         return c->verdict == QOS_EXCESS ? say_excess(c) : CLI_FAILURE;
     }

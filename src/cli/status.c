@@ -106,6 +106,37 @@ static void print_programs(const json_t *notify)
     (void)printf("\n");
 }
 
+static void print_offload(const json_t *status)
+{
+    const json_t *offload = get(status, "offload"), *r;
+    json_int_t shown;
+    size_t i;
+
+    if (!offload)
+        return;
+    (void)printf("offload:   %lld groups, %s resident, saves %s; %s taken since start\n",
+                 (long long)number(offload, "groups"), cli_bytes(get(offload, "resident_bytes")),
+                 cli_bytes(get(offload, "saved_bytes")), cli_bytes(get(offload, "took_bytes")));
+    json_array_foreach(get(offload, "most"), i, r)
+    {
+        json_int_t saved = number(r, "saved_bytes"), whole = saved + number(r, "resident_bytes");
+        json_int_t ppm = number(r, "ratio_ppm");
+
+        (void)printf("           %s (%s): %s resident, saves %s (%lld %%): ", text(r, "group"),
+                     text(r, "class"), cli_bytes(get(r, "resident_bytes")), cli_bytes(get(r, "saved_bytes")),
+                     (long long)(whole > 0 ? saved * 100 / whole : 0));
+        (void)printf("zswap %s in %s, swap %s; %s/s come back; ", cli_bytes(get(r, "zswapped_bytes")),
+                     cli_bytes(get(r, "zswap_bytes")), cli_bytes(get(r, "swapped_bytes")),
+                     cli_bytes(get(r, "returned_bytes_per_second")));
+        (void)printf(
+            "ratio %lld.%04lld/%s: %s\n", (long long)(ppm / 1000000), (long long)(ppm % 1000000 / 100),
+            json_is_true(get(r, "adaptive")) ? "s" : cli_usec(get(r, "interval_usec")), text(r, "why_text"));
+    }
+    shown = (json_int_t)json_array_size(get(offload, "most"));
+    if (number(offload, "groups") > shown)
+        (void)printf("           and %lld more\n", (long long)(number(offload, "groups") - shown));
+}
+
 static void print_actions(const json_t *status)
 {
     const json_t *counters = get(status, "counters");
@@ -320,6 +351,7 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
     print_workloads(status);
     print_next(status);
     print_actions(status);
+    print_offload(status);
     print_monitors(status);
     print_troubles(status);
     json_decref(reply);

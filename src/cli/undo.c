@@ -74,9 +74,8 @@ static bool undo_journal(struct cli_knobs *u, const char *name, struct undone *d
     table = (struct lease_table){.more = strcmp(name, JOURNAL_QOS_NAME) == 0 ? knobs_more_leases : NULL,
                                  .more_count = KNOBS_MORE_LEASES};
     r = journal_open_named(&journal, name, u->root_fd, u->runtime_fd, &table);
-    if (r < 0 &&
-        strcmp(name, JOURNAL_NAME) == 0) /* a full file system does not keep anybody from reading it */
-        r = journal_open_existing(&journal, u->root_fd, u->runtime_fd, &table);
+    if (r < 0) /* a full file system does not keep anybody from reading it */
+        r = journal_open_existing(&journal, name, u->root_fd, u->runtime_fd, &table);
     if (r < 0) {
         (void)fprintf(stderr, "headroom undo: %s in run/headroom cannot be read: %s\n", name, strerror(-r));
         return false;

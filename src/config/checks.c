@@ -180,6 +180,26 @@ static void check_class_qos(struct draft *d, unsigned index)
     }
 }
 
+static void check_class_offload(struct draft *d, unsigned index)
+{
+    static const char *const keys[] = {"OffloadRatio", "OffloadInterval", "OffloadThreshold"};
+    const struct class_config *class = &d->config.classes[index];
+
+    if (class->offload && class->unit != UNIT_CGROUP)
+        reader_warning(draft_at(d, *draft_class_origin(d, index, "Offload")),
+                       "Offload= of [Class %s] has no effect with Unit=process: memory is taken from "
+                       "cgroups.",
+                       class->name);
+    for (size_t i = 0; !class->offload && i < ARRAY_SIZE(keys); i++) {
+        const struct config_origin *o = draft_class_origin(d, index, keys[i]);
+
+        if (o->line > 0)
+            reader_warning(draft_at(d, *o),
+                           "%s= of [Class %s] has no effect without Offload=yes. Add it, or remove the line.",
+                           keys[i], class->name);
+    }
+}
+
 static void check_class(struct draft *d, unsigned index)
 {
     struct class_config *class = &d->config.classes[index];
@@ -198,6 +218,9 @@ static void check_class(struct draft *d, unsigned index)
         reader_error(draft_at(d, *draft_class_origin(d, index, "Limit")),
                      "Limit= of [Class %s] is less than its Request=. Raise it, or leave it empty.",
                      class->name);
+    check_class_offload(d, index);
+    if (draft_class_origin(d, index, "OffloadInterval")->line == 0)
+        class->offload_interval_usec = class_offload_interval_default_usec(class->offload_ratio_permyriad);
     if (draft_class_origin(d, index, "PauseLimit")->line == 0)
         class->pause_limit_usec = class_pause_limit_default_usec(class->retriable);
 }

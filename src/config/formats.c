@@ -109,6 +109,23 @@ bool value_format_factor(const struct key *key _unused_, const void *source, str
     return true;
 }
 
+bool value_format_offload_ratio(const struct key *key, const void *source, struct buffer *b)
+{
+    if (*(const unsigned *)source != CONFIG_OFFLOAD_ADAPTIVE)
+        return value_format_factor(key, source, b);
+    buffer_append(b, "adaptive");
+    return true;
+}
+
+bool value_format_byte_rate(const struct key *key _unused_, const void *source, struct buffer *b)
+{
+    if (*(const uint64_t *)source == UINT64_MAX)
+        buffer_append(b, "max");
+    else
+        append_exact(b, *(const uint64_t *)source, byte_units);
+    return true;
+}
+
 bool value_format_pressure(const struct key *key _unused_, const void *source, struct buffer *b)
 {
     const struct monitor_config *m = source;

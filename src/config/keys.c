@@ -108,8 +108,8 @@ static const struct key keys[] = {
     {"ThrottleDeadline", NODE_FIELD(throttle_deadline_usec), KIND(duration), .min = USEC_PER_SEC,
      .max = 60 * MINUTE,
      .help = "A stall of the whole workload that lasts this long pauses the newest, though nothing is "
-             "needed: nobody "
-             "is throttled for ever."},
+             "needed; of a group at the memory.high that QoS= has given to it, it raises that: nobody is "
+             "throttled for ever."},
     {"NotifyGrace", NODE_FIELD(notify_grace_usec), KIND(duration), .max = MINUTE,
      .help = "How long programs that were asked to give memory back are waited for, before anything less "
              "gentle is done; less where there is less time. 0: they are told and not waited for."},
@@ -127,6 +127,11 @@ static const struct key keys[] = {
      .help = "Told when the level changes (calm, low, medium, critical)."},
     {"HookTimeout", NODE_FIELD(hook_timeout_usec), KIND(duration), .min = 10 * USEC_PER_MSEC, .max = MINUTE,
      .help = "A hook that takes longer is killed with its children. Short, since the next one waits for it."},
+    {"SwapWriteLimit", NODE_FIELD(swap_write_limit), KIND(byte_rate), .max = UINT64_C(1) << 40,
+     .form = "max, or a size, which is that much a second",
+     .help = "What Offload= may write to swap devices, by anybody's writes: they wear out. zram is no "
+             "device. 0 leaves only page cache and zswap. The default is what was found good for years on "
+             "SSDs."},
     {"KubeletKnobs", NODE_FIELD(kubelet_knobs), KIND(choice), .choices = kubelet_knobs,
      .help =
          "Whether QoS= may set memory.min and memory.low of kubepods, its tiers and its pods, which are the "
@@ -198,8 +203,23 @@ static const struct key keys[] = {
     {"Order", CLASS_FIELD(order), KIND(choice), .choices = orders,
      .help = "Who of one tier is killed first. least-progress loses the least work; killing the largest "
              "kills the most advanced, and under retries nothing finishes."},
-    {"Offload", CLASS_FIELD(offload), KIND(boolean), .later = true,
-     .help = "Push out memory that is not used while all is calm."},
+    {"Offload", CLASS_FIELD(offload), KIND(boolean),
+     .help = "Push out memory that is not used while all is calm, to swap, zswap, or from the page cache. "
+             "What it costs is wear of the swap device and now and then a page that has to be read back, so "
+             "it has to be asked for."},
+    {"OffloadRatio", CLASS_FIELD(offload_ratio_permyriad), KIND(offload_ratio), .min = 1, .max = 100,
+     .form = "adaptive, or a factor from 0.0001 to 0.01",
+     .help = "With Offload=yes, what share of a group is pushed out each interval. The default is that of "
+             "TMO, a quarter of it an hour; adaptive is faster for as long as nothing is felt, and stops "
+             "where it is."},
+    {"OffloadInterval", CLASS_FIELD(offload_interval_usec), KIND(duration), .min = USEC_PER_SEC,
+     .max = 60 * MINUTE, .standard = "6s, or 1s where OffloadRatio=adaptive",
+     .help = "With Offload=yes, how often a group gives something. A second is how often headroomd wakes "
+             "anyway."},
+    {"OffloadThreshold", CLASS_FIELD(offload_threshold_permyriad), KIND(factor), .min = 1, .max = ALL_OF_IT,
+     .form = "a factor from 0.0001 to 1, as 0.001 or 0.1%",
+     .help = "With Offload=yes, how much of the time a group may wait for memory or for block devices "
+             "before nothing more is taken from it. The default is that of TMO."},
     {"TermGrace", CLASS_FIELD(term_grace_usec), KIND(duration), .max = 60 * MINUTE,
      .help = "Time between SIGTERM and SIGKILL. 0: SIGKILL at once, since an exit handler needs memory when "
              "there is none."},
@@ -327,7 +347,7 @@ static bool key_homes(struct text name, char *ret, size_t size)
 void key_report_unknown(struct reader *reader, enum section section, struct text name)
 {
     char shown[EXCERPT_MAX];
-    char valid[256];
+    char valid[512];
     struct buffer b;
     const struct key *near;
 

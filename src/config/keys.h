@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "config/reader.h"
 
-#define KEYS_MAX 56
+#define KEYS_MAX 64
 
 enum section {
     SECTION_NONE,

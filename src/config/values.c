@@ -245,16 +245,51 @@ static int factor_read(struct text value, uint64_t *ret)
 
 int value_parse_factor(const struct key *key, struct reader *reader, struct text value, void *destination)
 {
-    uint64_t permyriad;
+    uint64_t permyriad, most = key->max > 0 ? key->max : PERMYRIAD;
+    char least_text[16], most_text[16];
+    struct buffer b;
     int r = factor_read(value, &permyriad);
 
-    if (r == -ERANGE)
-        return value_refuse(key, reader, value, "is out of range. Write a factor from 0 to 1.");
+    if (r == -ERANGE || (r == 0 && (permyriad < key->min || permyriad > most))) {
+        buffer_init(&b, least_text, sizeof(least_text));
+        (void)value_format_factor(key, &(const unsigned){(unsigned)key->min}, &b);
+        buffer_init(&b, most_text, sizeof(most_text));
+        (void)value_format_factor(key, &(const unsigned){(unsigned)most}, &b);
+        return value_refuse(key, reader, value, "is out of range. Write a factor from %s to %s.", least_text,
+                            most_text);
+    }
     if (r < 0)
         return value_refuse(
             key, reader, value,
             "is not a factor. Write for example 0.9 or 90%%, with at most four decimals; 0 for none.");
     *(unsigned *)destination = (unsigned)permyriad;
+    return 0;
+}
+
+int value_parse_offload_ratio(const struct key *key, struct reader *reader, struct text value,
+                              void *destination)
+{
+    if (!text_equal(value, "adaptive"))
+        return value_parse_factor(key, reader, value, destination);
+    *(unsigned *)destination = CONFIG_OFFLOAD_ADAPTIVE;
+    return 0;
+}
+
+int value_parse_byte_rate(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    uint64_t bytes;
+    int r;
+
+    if (text_equal(value, "max")) {
+        *(uint64_t *)destination = UINT64_MAX;
+        return 0;
+    }
+    r = units_parse_bytes(value, &bytes);
+    if (r == -ERANGE || (r == 0 && bytes > key->max))
+        return value_refuse(key, reader, value, "is more than any device writes a second.");
+    if (r < 0)
+        return unit_refuse(key, reader, value, "M", "max, or a size as in 1M, which is that much a second");
+    *(uint64_t *)destination = bytes;
     return 0;
 }
 

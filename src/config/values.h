@@ -10,6 +10,9 @@ int value_parse_count(const struct key *key, struct reader *reader, struct text 
 int value_parse_duration(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_amount(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_factor(const struct key *key, struct reader *reader, struct text value, void *destination);
+int value_parse_offload_ratio(const struct key *key, struct reader *reader, struct text value,
+                              void *destination);
+int value_parse_byte_rate(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_pressure(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_actions(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_workload(const struct key *key, struct reader *reader, struct text value, void *destination);
@@ -28,6 +31,8 @@ bool value_format_count(const struct key *key, const void *source, struct buffer
 bool value_format_duration(const struct key *key, const void *source, struct buffer *b);
 bool value_format_amount(const struct key *key, const void *source, struct buffer *b);
 bool value_format_factor(const struct key *key, const void *source, struct buffer *b);
+bool value_format_offload_ratio(const struct key *key, const void *source, struct buffer *b);
+bool value_format_byte_rate(const struct key *key, const void *source, struct buffer *b);
 bool value_format_pressure(const struct key *key, const void *source, struct buffer *b);
 bool value_format_actions(const struct key *key, const void *source, struct buffer *b);
 bool value_format_workload(const struct key *key, const void *source, struct buffer *b);

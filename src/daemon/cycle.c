@@ -304,8 +304,10 @@ static void schedule(struct daemon *d, const struct trigger *t)
     struct monitor *event = &d->monitors.monitors[MONITOR_EVENT];
 
     /* A trigger fires once a window at the most: after one, look often until a while has passed without. */
-    if (t->kind == TRIGGER_PRESSURE)
+    if (t->kind == TRIGGER_PRESSURE) {
         d->pressed_until_usec = now + PRESSED_USEC;
+        offloading_note_pressure(d);
+    }
     if (now < d->pressed_until_usec)
         wait = u64_min(wait, PRESSED_LOOK_USEC);
     if (walks_often(d)) {
@@ -389,6 +391,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
         decide(d, t);
     if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
         pausing_step(d, t); /* and growth is known when it matters */
+    offloading_step(d);
     schedule(d, t);
     (void)log_flush();
 }

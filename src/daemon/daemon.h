@@ -8,10 +8,12 @@
  *   pausing.c   pauses and resumes, and what an operator asks for
  *   reclaiming.c  memory pushed out to swap, by the worker
  *   notifying.c  programs that are asked to give memory back
+ *   offloading.c  memory that nobody misses, while all is calm
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
- *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it
+ *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it;
+ *               keeper_block.c: what the loop tells it
  *   guardian.c  the companion that acts when the loop does not
  *   running.c   groups for `headroom run`
  *   outlook.c   who would be next, for the status
@@ -33,6 +35,7 @@
 #include "action/run.h"
 #include "action/worker.h"
 #include "daemon/keeper.h"
+#include "daemon/offloading.h"
 #include "daemon/reload.h"
 #include "model/config.h"
 #include "model/decision.h"
@@ -234,6 +237,7 @@ struct daemon {
     struct decision reclaim_decision;
     bool reclaim_recorded;
     uint64_t reclaim_quiet_usec;
+    struct daemon_offload offload;
     uint64_t learned_seen; /* how many ends the file knows of */
     struct daemon_notifying notifying;
     uint64_t walk_usec;  /* what the last walk over the groups took */
@@ -366,6 +370,8 @@ bool guardian_end_run(struct daemon *d, const char *path, uint64_t id);
 /* keeping.c */
 int keeping_open(struct daemon *d) _nodiscard_;
 bool keeping_wanted(const struct daemon *d);
+/* There is no plan any more, and what an earlier daemon's keeper has set is still there. */
+bool keeping_left(const struct daemon *d);
 void keeping_publish(struct daemon *d);    /* the configuration is another one */
 void keeping_note_limit(struct daemon *d); /* with each refresh of the knobs */
 void keeping_note(struct daemon *d, const struct keeper_message *m);

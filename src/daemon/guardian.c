@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "kernel/file.h"
 #include "kernel/oom_score.h"
+#include "kernel/reclaim.h"
 #include "system/clock.h"
 #include "system/log.h"
 #include "system/notify.h"
@@ -37,8 +38,9 @@
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
 #define GUARDIAN_STACK_BYTES 65536
 #define QUEUE_MAX 32
-#define KEEPER_QUEUE_MAX 4 /* of the plan's */
-#define NEWS_MAX 64        /* of the keeper's that are passed on in one go */
+#define KEEPER_QUEUE_MAX 4               /* of the plan's */
+#define WRITE_USEC (500 * USEC_PER_MSEC) /* well below DEAD_USEC */
+#define NEWS_MAX 64                      /* of the keeper's that are passed on in one go */
 #define NEWS_WAIT_MSEC 50
 
 enum message_kind {
@@ -101,7 +103,10 @@ struct guardian {
     uint64_t wait_usec; /* how long the wait that began then counts at most */
     struct message queue[QUEUE_MAX];
     unsigned queue_length;
-    pid_t child; /* systemctl, at work on queue[0] */
+    struct message keepers[KEEPER_QUEUE_MAX]; /* the keeper's, behind all of the loop's */
+    unsigned keepers_length;
+    struct message at_work;
+    pid_t child; /* systemctl, at work on it */
     int child_fd;
     uint64_t child_due_usec;
     struct hook_keeper hooks;
@@ -122,19 +127,47 @@ static void tell(struct guardian *g, enum message_kind kind, const struct messag
 
 /* ---- systemctl, one at a time ---- */
 
+/* A unit that is not there any more, and that systemd does not know, has left its drop-ins. */
 static void write_plainly(struct guardian *g, const struct message *m)
 {
     _cleanup_close_ int fd = cgroup_open(&g->hierarchy, m->path);
     uint64_t id;
 
     if (fd >= 0 && cgroup_read_id(fd, &id) == 0 && id == m->cgroup_id)
-        (void)file_write_u64_at(fd, m->knob, m->value);
+        (void)reclaim_write_limit(fd, m->knob, m->value, WRITE_USEC);
+    else if (fd == -ENOENT)
+        (void)unit_remove_drop_in(g->root_fd, m->path, m->knob);
 }
 
+static void fail(struct guardian *g)
+{
+    _cleanup_close_ int fd = cgroup_open(&g->hierarchy, g->at_work.path);
+
+    write_plainly(g, &g->at_work);
+    if (fd >= 0)
+        tell(g, MESSAGE_FAILED, &g->at_work);
+}
+
+static bool queue_is_empty(const struct guardian *g)
+{
+    return g->child == 0 && g->queue_length + g->keepers_length == 0;
+}
+
+static bool queue_take(struct guardian *g, struct message *queue, unsigned *length)
+{
+    if (*length == 0)
+        return false;
+    g->at_work = queue[0];
+    memmove(&queue[0], &queue[1], --*length * sizeof(queue[0]));
+    return true;
+}
+
+/* The brake does not stand behind the plan. */
 static void queue_next(struct guardian *g)
 {
-    while (g->child == 0 && g->queue_length > 0) {
-        const struct message *m = &g->queue[0];
+    while (g->child == 0 &&
+           (queue_take(g, g->queue, &g->queue_length) || queue_take(g, g->keepers, &g->keepers_length))) {
+        const struct message *m = &g->at_work;
 
         g->child = unit_set_start(&g->hierarchy, m->path, m->knob, m->value);
         if (g->child > 0) {
@@ -143,9 +176,7 @@ static void queue_next(struct guardian *g)
             return;
         }
         g->child = 0;
-        write_plainly(g, m);
-        tell(g, MESSAGE_FAILED, m);
-        memmove(&g->queue[0], &g->queue[1], --g->queue_length * sizeof(g->queue[0]));
+        fail(g);
     }
 }
 
@@ -164,13 +195,10 @@ static void child_check(struct guardian *g)
         (void)waitpid(g->child, &status, 0);
         status = -1;
     }
-    if (status != 0) {
-        write_plainly(g, &g->queue[0]);
-        tell(g, MESSAGE_FAILED, &g->queue[0]);
-    }
+    if (status != 0)
+        fail(g);
     close_fdp(&g->child_fd);
     g->child = 0;
-    memmove(&g->queue[0], &g->queue[1], --g->queue_length * sizeof(g->queue[0]));
     queue_next(g);
 }
 
@@ -211,10 +239,9 @@ static void run_begin(struct guardian *g, const struct run_message *m)
 
 /* ---- the keeper of the plan ---- */
 
-/* The brake does not stand in a long queue behind the plan. */
 static bool keeper_waits(const struct guardian *g)
 {
-    return g->news_wait || g->queue_length >= KEEPER_QUEUE_MAX;
+    return g->news_wait || g->keepers_length >= KEEPER_QUEUE_MAX;
 }
 
 static void queue_keepers(struct guardian *g, const struct keeper_message *k)
@@ -223,7 +250,7 @@ static void queue_keepers(struct guardian *g, const struct keeper_message *k)
 
     memcpy(m.path, k->path, sizeof(m.path));
     memcpy(m.knob, k->knob, sizeof(m.knob));
-    g->queue[g->queue_length++] = m;
+    g->keepers[g->keepers_length++] = m;
     queue_next(g);
 }
 
@@ -291,7 +318,7 @@ static void fence(struct guardian *g)
 /* While the lock is ours: a late systemctl must not come after the successor's. */
 static void queue_drain(struct guardian *g)
 {
-    while (g->queue_length > 0) {
+    while (!queue_is_empty(g)) {
         struct pollfd p = {.fd = g->child_fd, .events = POLLIN};
 
         (void)poll(&p, 1, 100);
@@ -412,9 +439,9 @@ static void guard(struct guardian *g)
         keeper_child_check(&g->keeper, clock_now_usec());
         /* Not before: systemctl is given all memory properties of a unit as they stand, the brake among them.
          */
-        if (g->bye && g->queue_length == 0 && !g->keeper.bye)
-            keeper_child_bye(&g->keeper);
-        if (g->bye && g->queue_length == 0 && g->keeper.pid == 0 && g->keeper.fd < 0)
+        if (g->bye && queue_is_empty(g) && !g->keeper.bye)
+            keeper_child_bye(&g->keeper, clock_now_usec());
+        if (g->bye && queue_is_empty(g) && g->keeper.pid == 0 && g->keeper.fd < 0)
             return;
         if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
             fence(g);
@@ -506,7 +533,7 @@ int guardian_start(struct daemon *d)
         .hooks = hooks_configured(&d->config),
         .reload = d->reload.source,
         .keeper = {.sysroot = d->options.sysroot, .block = d->keeping.block},
-        .keep = keeping_wanted(d),
+        .keep = keeping_wanted(d) || keeping_left(d),
     };
     r = companion_start(&d->guardian, "headroomd-guard", d->hooks.far_fd, guardian_main,
                         &d->guardian_options);
@@ -588,7 +615,8 @@ void guardian_stop(struct daemon *d)
 {
     struct message m = {.kind = MESSAGE_BYE};
 
-    if (d->guardian.pid == 0)
+    /* Without one there is nobody who puts the plan back. */
+    if (d->guardian.pid == 0 && (!keeping_wanted(d) || guardian_start(d) < 0))
         return;
     (void)companion_send(&d->guardian, &m, sizeof(m));
     loop_remove(&d->loop, d->guardian.fd);

@@ -65,7 +65,7 @@ static void restore_unwritten(struct daemon *d)
 {
     unsigned restored, left, failed;
 
-    if (journal_open_existing(&d->journal, d->root_fd, d->runtime_fd, &d->leases) < 0)
+    if (journal_open_existing(&d->journal, JOURNAL_NAME, d->root_fd, d->runtime_fd, &d->leases) < 0)
         return;
     restored = knobs_restore_all(&d->knobs, &left, &failed);
     journal_close(&d->journal);

@@ -13,11 +13,15 @@
 #include <sys/stat.h>
 
 #include "action/qos.h"
+#include "action/qos_write.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
 #include "kernel/file.h"
+#include "kernel/memory_events.h"
+#include "kernel/psi.h"
 #include "kernel/swap.h"
 #include "policy/qos.h"
+#include "policy/throttle.h"
 #include "snapshot/qos.h"
 #include "system/clock.h"
 #include "system/log.h"
@@ -30,6 +34,11 @@
 #define TELL_MSEC 1000
 #define PROPERTY_MSEC 10000 /* systemctl takes its time, for one after the other */
 #define SAY_USEC (60 * USEC_PER_SEC)
+#define PENDING_USEC (30 * USEC_PER_SEC) /* of a queue of hundreds; what is asked for twice is done twice */
+#define TELL_AGAIN_USEC (60 * USEC_PER_SEC)
+#define LOCK_WAIT_USEC (3 * USEC_PER_SEC)
+#define PUT_BACK_USEC (20 * USEC_PER_SEC)
+#define PUT_BACK_PAUSE_USEC (100 * USEC_PER_MSEC)
 
 struct keeper {
     int fd; /* to the guardian */
@@ -52,58 +61,11 @@ struct keeper {
     struct knobs knobs;
     struct lease_table table;
     struct lease more[LEASES_MAX];
+    struct throttle_state throttle;
+    uint64_t looked_usec; /* last */
     struct qos_cgroup cgroups[CGROUPS_MAX];
     struct config config;
 };
-
-bool keeper_is_asked_for(const struct config *c)
-{
-    for (unsigned i = 0; i < c->class_count; i++)
-        if (c->classes[i].qos != QOS_UNSET && c->classes[i].unit == UNIT_CGROUP)
-            return true;
-    return false;
-}
-
-/* ---- the shared pages ---- */
-
-static void copy_config(struct config *to, const struct config *from)
-{
-    unsigned n = u64_min(from->class_count, CONFIG_CLASSES_MAX);
-
-    memcpy(to, from, offsetof(struct config, classes));
-    memcpy(to->classes, from->classes, n * sizeof(from->classes[0])); /* what is not used is not touched */
-    to->class_count = n;
-}
-
-void keeper_publish(struct keeper_block *b, const struct config *c, bool wanted,
-                    const char (*workloads)[CONFIG_PATH_MAX], unsigned workload_count)
-{
-    uint64_t sequence = b->sequence | 1;
-
-    __atomic_store_n(&b->sequence, sequence, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    copy_config(&b->config, c);
-    b->config.workload_auto = false;
-    b->config.workload_count = workload_count;
-    memcpy(b->config.workload, workloads, workload_count * sizeof(workloads[0]));
-    b->wanted = wanted;
-    __atomic_store_n(&b->sequence, sequence + 1, __ATOMIC_RELEASE);
-}
-
-bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wanted, uint64_t *ret_sequence)
-{
-    uint64_t sequence = __atomic_load_n(&b->sequence, __ATOMIC_ACQUIRE);
-
-    if (sequence & 1)
-        return false;
-    copy_config(ret, &b->config);
-    *ret_wanted = b->wanted;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&b->sequence, __ATOMIC_RELAXED) != sequence)
-        return false;
-    *ret_sequence = sequence;
-    return true;
-}
 
 /* ---- what it says ---- */
 
@@ -140,7 +102,8 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
                                .id = l->cgroup_id,
                                .found = found,
                                .ours = ours,
-                               .yielded = l->drift == LEASE_YIELDED};
+                               .done =
+                                   l->drift == LEASE_YIELDED ? RECORD_KNOB_YIELDED : RECORD_KNOB_REAPPLIED};
 
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
@@ -150,16 +113,55 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
 
 /* ---- the journal ---- */
 
-static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers _unused_)
+static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
 {
-    struct keeper *k = user;
     struct keeper_message m = {.kind = KEEPER_PROPERTY, .id = l->cgroup_id, .ours = value};
 
-    if (!k->real_root || !qos_is_units(k->root_fd, l))
-        return 0;
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
     return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
+}
+
+static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
+{
+    struct keeper *k = user;
+
+    if (!k->real_root)
+        return 0;
+    switch (qos_way_of(&k->hierarchy, k->root_fd, l, value, lowers)) {
+    case QOS_WAY_PLAIN:
+        break;
+    case QOS_WAY_LIMITED:
+        return qos_write_limited(&k->hierarchy, l, value);
+    case QOS_WAY_UNIT:
+        return hand_over(k, l, value);
+    }
+    return 0;
+}
+
+/* What systemd could not be told when it was written. */
+static void tell_systemd(struct keeper *k)
+{
+    uint64_t now = clock_now_usec();
+
+    for (unsigned i = 0; k->real_root && i < lease_table_size(&k->table); i++) {
+        struct lease *l = lease_at(&k->table, i);
+
+        if (!l->used || l->drift == LEASE_YIELDED || l->pending_until_usec != 0 ||
+            (l->told_usec != 0 && now < l->told_usec + TELL_AGAIN_USEC) ||
+            !qos_is_untold(&k->hierarchy, k->root_fd, l) || !knobs_stands(&k->knobs, l))
+            continue;
+        if (hand_over(k, l, l->ours) < 0)
+            return;
+        l->told_usec = now;
+    }
+}
+
+static int read_left(void *user, const struct lease *l, uint64_t *ret)
+{
+    struct keeper *k = user;
+
+    return k->real_root ? qos_read_left(k->root_fd, l, ret) : -ENOENT;
 }
 
 /* Whoever changes what the journal says has this lock: us, or `headroom qos`. */
@@ -194,32 +196,51 @@ static bool open_journal(struct keeper *k)
     if (!take_lock(k))
         return false;
     r = journal_open_named(&k->journal, JOURNAL_QOS_NAME, k->root_fd, k->runtime_fd, &k->table);
+    if (r < 0) /* a full file system: nothing is taken on, but all that is written there is put back */
+        r = journal_open_existing(&k->journal, JOURNAL_QOS_NAME, k->root_fd, k->runtime_fd, &k->table);
     if (r < 0) {
         say(k, "memory QoS is not kept now: run/headroom/" JOURNAL_QOS_NAME ": %s", strerror(-r));
         return false;
     }
     k->open = true;
-    for (unsigned i = 0; i < lease_table_size(&k->table); i++)
-        leases += lease_at(&k->table, i)->used;
+    for (unsigned i = 0; i < lease_table_size(&k->table); i++) {
+        struct lease *l = lease_at(&k->table, i);
+
+        leases += l->used;
+        if (l->used && qos_is_units(k->root_fd, l)) /* its hand-over may have died with who had to do it */
+            l->pending_until_usec = clock_now_usec() + PENDING_USEC;
+    }
     if (leases > 0)
         log_line(LOG_PRIO_NOTICE, "event=qos adopted=%u", leases);
     return true;
 }
 
-/* 0: all is as it was found. */
+/* 0: all is as it was found. What systemd has to do is waited for as long as it gets on with it. */
 static int put_back(struct keeper *k)
 {
-    unsigned restored, left, failed;
+    unsigned restored, left, failed, more, left_more;
+    uint64_t until = clock_now_usec() + PUT_BACK_USEC;
 
     if (!open_journal(k))
         return 1;
     restored = qos_restore(&k->knobs, &left, &failed);
+    while (k->knobs.under_way > 0 && clock_now_usec() < until) {
+        (void)usleep(PUT_BACK_PAUSE_USEC);
+        more = knobs_restore_all(&k->knobs, &left_more, &failed);
+        restored += more;
+        left += left_more;
+        if (more > 0)
+            until = clock_now_usec() + PUT_BACK_USEC;
+    }
+    failed += k->knobs.under_way;
     if (restored + left + failed > 0)
         log_line(failed ? LOG_PRIO_ERROR : LOG_PRIO_NOTICE,
                  "event=qos-restored restored=%u left=%u failed=%u", restored, left, failed);
     k->block->counts.leases = k->block->counts.yielded = k->block->counts.groups = 0;
     journal_close(&k->journal);
     k->open = false;
+    if (failed == 0)
+        (void)ftruncate(k->lock_fd, 0); /* keeping_left: there is nothing more to do */
     close_fdp(&k->lock_fd);
     return failed > 0;
 }
@@ -279,8 +300,10 @@ static bool make_plan(struct keeper *k)
         say(k, "memory QoS is not kept now: the tree cannot be read: %s", strerror(-r));
         return false;
     }
-    if (k->tree.left_out > 0)
-        say(k, "memory QoS: %u cgroups are left out: they cannot be read, or are too many", k->tree.left_out);
+    if (k->tree.left_out + k->tree.too_long > 0)
+        say(k,
+            "memory QoS: %u cgroups are left out: they cannot be read, are too many, or have too long a path",
+            k->tree.left_out + k->tree.too_long);
     node = (struct qos_node){
         .total_bytes = n->mem_total,
         .allocatable_bytes = k->allocatable_bytes,
@@ -288,6 +311,7 @@ static bool make_plan(struct keeper *k)
         .zswap_bytes = swap_zswap_pool_max(k->root_fd, n->mem_total),
         .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
     };
+    qos_follow_units(&k->knobs, k->cgroups, k->tree.count, clock_now_usec());
     qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
     v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);
     if (v == QOS_EXCESS)
@@ -320,6 +344,72 @@ static void count(struct keeper *k, const struct qos_done *done, uint64_t began_
                  done->written, done->restored, done->scores, done->failed, (uintmax_t)c->leases);
 }
 
+/* False: it cannot be told, and so is left. */
+static bool read_throttle(struct keeper *k, const struct qos_cgroup *g, struct throttle_look *l)
+{
+    _cleanup_close_ int fd = cgroup_open(&k->hierarchy, g->path);
+    struct memory_events events;
+    struct psi psi;
+
+    if (fd < 0 || file_read_u64_at(fd, "memory.current", &l->current_bytes) < 0)
+        return false;
+    if (!throttle_is_near(l->current_bytes, l->high_bytes))
+        return true;
+    if (memory_events_read_at(fd, "memory.events.local", &events) < 0)
+        return false;
+    l->high_events = events.high;
+    l->full_usec =
+        psi_read_at(fd, "memory.pressure", &psi) == 0 && psi.has_full ? psi.full.total_usec : UINT64_MAX;
+    return true;
+}
+
+static void tell_raised(struct keeper *k, const struct qos_cgroup *g, uint64_t from, uint64_t to)
+{
+    struct keeper_message m = {
+        .kind = KEEPER_DRIFT, .id = g->id, .ours = from, .found = to, .done = RECORD_KNOB_RAISED};
+
+    (void)snprintf(m.path, sizeof(m.path), "%s", g->path);
+    (void)snprintf(m.knob, sizeof(m.knob), "%s", qos_knob_name(QOS_MEMORY_HIGH));
+    k->block->counts.raised++;
+    (void)tell(k, &m, TELL_MSEC);
+}
+
+static void raise_high(struct qos_cgroup *g, uint64_t value)
+{
+    struct qos_value *plan = &g->plan[QOS_MEMORY_HIGH];
+
+    if (value == plan->value)
+        return;
+    plan->value = value;
+    if (value >= g->foreign[QOS_MEMORY_HIGH])
+        plan->why = QOS_WHY_NOTHING; /* what was there before us */
+}
+
+/* Nobody is throttled for ever by what we have set for him. */
+static void relieve(struct keeper *k, uint64_t now)
+{
+    for (unsigned i = 0; i < k->tree.count; i++) {
+        struct qos_cgroup *g = &k->cgroups[i];
+        struct throttle_look l = {.id = g->id,
+                                  .now_usec = now,
+                                  .before_usec = k->looked_usec,
+                                  .high_bytes = g->now[QOS_MEMORY_HIGH],
+                                  .planned_bytes = g->plan[QOS_MEMORY_HIGH].value,
+                                  .bound_bytes = g->work.bound};
+        uint64_t value;
+        bool raised;
+
+        if (!qos_is_set(g, QOS_MEMORY_HIGH) || !read_throttle(k, g, &l))
+            continue;
+        value = throttle_step(&k->throttle, &l, k->config.throttle_deadline_usec, &raised);
+        if (raised)
+            tell_raised(k, g, l.high_bytes, value);
+        raise_high(g, value);
+    }
+    throttle_forget_before(&k->throttle, now);
+    k->looked_usec = now;
+}
+
 /* False: there is nothing to keep any more. */
 static bool look(struct keeper *k)
 {
@@ -334,8 +424,10 @@ static bool look(struct keeper *k)
     note_allocatable(k);
     if (k->allocatable_bytes == 0 || !open_journal(k) || !make_plan(k)) /* 0: the loop has not looked yet */
         return true;
-    qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY);
+    relieve(k, began);
+    qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY, began);
     qos_apply(&k->knobs, k->cgroups, k->tree.count, k->tree.left_out == 0, began, &done);
+    tell_systemd(k);
     if (done.failed > 0)
         say(k, "memory QoS: %u knobs could not be set, the first was %s of %.100s: %s", done.failed,
             done.knob < QOS_KNOBS ? qos_knob_name(done.knob) : "an earlier value", done.path,
@@ -382,10 +474,13 @@ static int prepare(struct keeper *k, const struct keeper_options *o)
         .journal = &k->journal,
         .table = &k->table,
         .write = write_knob,
+        .left = read_left,
         .user = k,
         .drifted = on_drift,
         .root_fd = k->root_fd,
         .signals = k->real_root,
+        .confirms = true,
+        .pending_usec = PENDING_USEC,
         .insist = true, /* once: qos_settle_drifts sees to that */
         .yields = true,
     };
@@ -409,20 +504,33 @@ static bool receive(struct keeper *k, bool *ret_bye)
     return true;
 }
 
+/* One whose guardian died may still be on its way out, with the lock. */
+static int end(struct keeper *k)
+{
+    uint64_t until = clock_now_usec() + LOCK_WAIT_USEC;
+
+    while (!open_journal(k) && clock_now_usec() < until)
+        (void)usleep(PUT_BACK_PAUSE_USEC);
+    return put_back(k);
+}
+
 static int keep(struct keeper *k)
 {
     bool bye = false;
+    int wait = 0; /* the first word is heard before anything is done */
 
-    while (!bye) {
+    for (;;) {
         struct pollfd p = {.fd = k->fd, .events = POLLIN};
 
+        if (poll(&p, 1, wait) > 0 && !receive(k, &bye))
+            return 1;
+        if (bye)
+            return end(k);
         if (!look(k))
             return 0;
         (void)log_flush();
-        if (poll(&p, 1, (int)(KEEPER_LOOK_USEC / USEC_PER_MSEC)) > 0 && !receive(k, &bye))
-            return 1;
+        wait = (int)(KEEPER_LOOK_USEC / USEC_PER_MSEC);
     }
-    return put_back(k);
 }
 
 int keeper_main(int fd, const struct keeper_options *o)

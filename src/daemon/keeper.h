@@ -39,6 +39,7 @@ struct keeper_counts {
     uint64_t yielded;   /* of them, left to who keeps setting them */
     uint64_t drifts;
     uint64_t failures;
+    uint64_t raised; /* a group's memory.high, after ThrottleDeadline */
 };
 
 struct keeper_block {
@@ -60,7 +61,7 @@ enum keeper_message_kind {
 
 struct keeper_message {
     enum keeper_message_kind kind;
-    bool yielded;
+    uint8_t done; /* of a drift: enum record_knob_done */
     char path[WORKER_PATH_MAX];
     char knob[WORKER_KNOB_MAX];
     uint64_t id, found, ours;
@@ -97,8 +98,9 @@ struct keeper_child {
 void keeper_child_start(struct keeper_child *k, uint64_t now_usec);
 /* Something has changed: it looks at once, or is started. */
 void keeper_child_wake(struct keeper_child *k, uint64_t now_usec);
-/* It puts everything back and ends, which keeper_child_check sees. */
-void keeper_child_bye(struct keeper_child *k);
+/* It puts everything back and ends, which keeper_child_check sees; where there is none just now, another one
+ * does. */
+void keeper_child_bye(struct keeper_child *k, uint64_t now_usec);
 /* After each wait: one that has ended follows another, not at once if it keeps ending. */
 void keeper_child_check(struct keeper_child *k, uint64_t now_usec);
 /* It leaves everything as it is: a successor is to have it. */

@@ -17,13 +17,11 @@
 #define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
 #define GOOD_USEC (60 * USEC_PER_SEC) /* one that lived so long has not failed at once */
 
-void keeper_child_start(struct keeper_child *k, uint64_t now_usec)
+static void start(struct keeper_child *k, uint64_t now_usec)
 {
     int pair[2];
     pid_t pid;
 
-    if (k->pid > 0 || k->fd >= 0 || k->bye || !k->wanted || now_usec < k->retry_usec)
-        return;
     k->backoff_usec = u64_min(u64_max(2 * k->backoff_usec, BACKOFF_MIN_USEC), BACKOFF_MAX_USEC);
     k->retry_usec = now_usec + k->backoff_usec;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -45,6 +43,12 @@ void keeper_child_start(struct keeper_child *k, uint64_t now_usec)
     k->started_usec = now_usec;
 }
 
+void keeper_child_start(struct keeper_child *k, uint64_t now_usec)
+{
+    if (k->pid == 0 && k->fd < 0 && !k->bye && k->wanted && now_usec >= k->retry_usec)
+        start(k, now_usec);
+}
+
 static void tell(const struct keeper_child *k, enum keeper_message_kind kind)
 {
     struct keeper_message m = {.kind = kind};
@@ -61,9 +65,11 @@ void keeper_child_wake(struct keeper_child *k, uint64_t now_usec)
         keeper_child_start(k, now_usec);
 }
 
-void keeper_child_bye(struct keeper_child *k)
+void keeper_child_bye(struct keeper_child *k, uint64_t now_usec)
 {
     k->bye = true;
+    if (k->pid == 0 && k->fd < 0 && k->wanted) /* what one that died has left */
+        start(k, now_usec);
     if (k->pid == 0)
         return;
     tell(k, KEEPER_BYE);

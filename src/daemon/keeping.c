@@ -2,8 +2,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "action/qos.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "kernel/file.h"
 #include "policy/limit.h"
 #include "record/line.h"
 #include "system/clock.h"
@@ -31,6 +33,15 @@ int keeping_open(struct daemon *d)
 bool keeping_wanted(const struct daemon *d)
 {
     return !d->dry_run && d->reader.isolate && keeper_is_asked_for(&d->config);
+}
+
+bool keeping_left(const struct daemon *d)
+{
+    char text[64];
+
+    return !d->dry_run && d->hierarchy.fd >= 0 && file_exists_at(d->runtime_fd, JOURNAL_QOS_NAME) &&
+           file_read_at(d->runtime_fd, QOS_LOCK, text, sizeof(text)) > 0 &&
+           strncmp(text, QOS_LOCK_DAEMON, strlen(QOS_LOCK_DAEMON)) == 0;
 }
 
 /* Of a brake that comes down step by step, what it comes to. */
@@ -132,7 +143,7 @@ void keeping_note(struct daemon *d, const struct keeper_message *m)
                                .found = m->found,
                                .ours = m->ours,
                                .class_index = (uint16_t)config_class_around(&d->config, m->path),
-                               .yielded = m->yielded};
+                               .done = m->done};
     (void)snprintf(to->path, sizeof(to->path), "%s", m->path);
     (void)snprintf(to->knob, sizeof(to->knob), "%s", m->knob);
     if (!k->timer)
@@ -155,5 +166,6 @@ void keeping_fill_status(const struct daemon *d, struct status *s)
                                  .leases = c->leases,
                                  .yielded = c->yielded,
                                  .drifts = c->drifts,
-                                 .failures = c->failures};
+                                 .failures = c->failures,
+                                 .raised = c->raised};
 }

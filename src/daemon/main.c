@@ -113,6 +113,8 @@ static void on_worker(void *user, int fd, uint32_t events)
     }
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_RECLAIM)
         reclaiming_note(d, &reply);
+    if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_OFFLOAD)
+        offloading_note(d, &reply);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
         reply.result != -ENOENT)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));

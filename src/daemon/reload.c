@@ -278,6 +278,8 @@ int reload_command(void *user, const struct control_command *c, char *ret_text, 
 
     if (c->verb == CONTROL_RUN || c->verb == CONTROL_RUN_END)
         return running_command(d, c, ret_text, size);
+    if (c->verb == CONTROL_OFFLOAD)
+        return offloading_command(d, c, ret_text, size);
     if (c->verb != CONTROL_RELOAD)
         return pausing_command(user, c, ret_text, size);
     if (!reload_request(d, ret_text, size))

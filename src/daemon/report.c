@@ -94,6 +94,7 @@ void report_status(void *user, struct status *s)
     hooks_fill_status(d, s);
     keeping_fill_status(d, s);
     outlook_fill_status(d, s);
+    offloading_fill_status(d, s);
     reload_fill_status(d, s);
     memcpy(s->warnings, d->warnings, sizeof(s->warnings));
     s->warning_count = d->warning_count;

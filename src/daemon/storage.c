@@ -70,7 +70,7 @@ int storage_open(struct daemon *d)
     /* Neither is kept from one call of its policy to the next, and those two never run at once. */
     _Static_assert(sizeof(struct pause_row) <= sizeof(struct cover_item), "the rows of a plan do not fit");
     d->pause_rows = (struct pause_row *)(void *)d->items;
-    return 0;
+    return offloading_open(d);
 }
 
 int storage_lock(struct daemon *d)

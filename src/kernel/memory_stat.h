@@ -25,7 +25,10 @@ struct memory_stat {
     uint64_t slab_reclaimable;
     uint64_t workingset_refault_anon; /* pages */
     uint64_t workingset_refault_file; /* pages */
-    uint64_t zswap;
+    uint64_t pgscan;                  /* pages that reclaim has looked at */
+    uint64_t pgsteal;                 /* and taken */
+    uint64_t zswap;                   /* what zswap's pages take */
+    uint64_t zswapped;                /* and took before */
 };
 
 /* -EBADMSG: `anon`, `file` or `shmem` missing, or a wanted value that is no number. Other keys that are

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "kernel/file.h"
 
 #define RECLAIM "memory.reclaim"
@@ -29,6 +32,32 @@ int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness)
     (void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
     r = file_write_at(cgroup_fd, RECLAIM, text);
     return r == -ENOENT ? -EOPNOTSUPP : r;
+}
+
+bool reclaim_takes_swappiness(int cgroup_fd)
+{
+    return file_write_at(cgroup_fd, RECLAIM, "0 swappiness=0") == 0;
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal; /* only interrupts the write */
+}
+
+int reclaim_write_limit(int cgroup_fd, const char *knob, uint64_t value, uint64_t limit_usec)
+{
+    struct sigaction sa = {.sa_handler = on_alarm}, before;
+    struct itimerval limit = {.it_value = {.tv_sec = (time_t)(limit_usec / USEC_PER_SEC),
+                                           .tv_usec = (suseconds_t)(limit_usec % USEC_PER_SEC)}},
+                     off = {0};
+    int r;
+
+    (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
+    (void)setitimer(ITIMER_REAL, &limit, NULL);
+    r = file_write_u64_at(cgroup_fd, knob, value);
+    (void)setitimer(ITIMER_REAL, &off, NULL);
+    (void)sigaction(SIGALRM, &before, NULL);
+    return r == -EINTR ? 0 : r;
 }
 
 static uint64_t whole_pages(uint64_t bytes)
@@ -103,7 +132,7 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
 int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret)
 {
-    uint64_t begin, swapped, end;
+    uint64_t begin, swapped, zswap, end;
     int r;
 
     *ret = (struct reclaim_result){0};
@@ -113,9 +142,11 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
     if (r < 0)
         return r;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
+    zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
     r = ask(cgroup_fd, bytes, swappiness, go, user, begin, ret);
     if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
         ret->freed_bytes = u64_sub_floor(begin, end);
+    ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
     ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
     return r;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/macros.h"
@@ -17,6 +18,7 @@ struct reclaim_result {
     uint64_t asked_bytes;
     uint64_t freed_bytes;   /* memory.current before less after; 0 where it grew */
     uint64_t swapped_bytes; /* memory.swap.current after less before */
+    uint64_t zswap_bytes;   /* memory.zswap.current after less before: what compressed pages still take */
 };
 
 /* One write, which blocks for as long as the kernel works. *swappiness: 0 … 200, or RECLAIM_SWAPPINESS_UNSET;
@@ -25,6 +27,15 @@ struct reclaim_result {
  * gone.
  */
 int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness) _nodiscard_;
+
+/* Whether the kernel takes swappiness= with a request (6.12 does, 6.1 does not). A request for nothing tells,
+ * and does nothing. False also where there is no memory.reclaim. */
+bool reclaim_takes_swappiness(int cgroup_fd);
+
+/* A limit that is below what is used makes its writer reclaim. It is in force as soon as the write has begun;
+ * what is reclaimed (and, for memory.max, killed) after that may take long, and no more than about so long
+ * is waited for. 0, or negative errno. By SIGALRM: only one thread. */
+int reclaim_write_limit(int cgroup_fd, const char *knob, uint64_t value, uint64_t limit_usec);
 
 /* Asked before each chunk: 0 to go on, anything else ends it and is passed up. */
 typedef int (*reclaim_go_fn)(void *user);

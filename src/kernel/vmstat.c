@@ -14,7 +14,10 @@
 static const struct text_key keys[] = {
     KEY("pgpgin", read),
     KEY("pswpin", swap_in),
+    KEY("pswpout", swap_out),
 };
+
+enum { SEEN_NEEDED = 1 << 0 | 1 << 1 };
 
 int vmstat_parse(const char *buf, size_t length, struct vmstat *ret)
 {
@@ -24,10 +27,11 @@ int vmstat_parse(const char *buf, size_t length, struct vmstat *ret)
 
     if (r < 0)
         return r;
-    if (seen != (1 << ARRAY_SIZE(keys)) - 1)
+    if ((seen & SEEN_NEEDED) != SEEN_NEEDED)
         return -EBADMSG;
     v.read = u64_mul_div(v.read, KIB, 1);
     v.swap_in = u64_mul_div(v.swap_in, PAGE_BYTES, 1);
+    v.swap_out = u64_mul_div(v.swap_out, PAGE_BYTES, 1);
     *ret = v;
     return 0;
 }

@@ -8,8 +8,9 @@
 #include "base/macros.h"
 
 struct vmstat {
-    uint64_t read;    /* pgpgin (KiB): all reads, those of swap included */
-    uint64_t swap_in; /* pswpin (pages), with what is read ahead */
+    uint64_t read;     /* pgpgin (KiB): all reads, those of swap included */
+    uint64_t swap_in;  /* pswpin (pages), with what is read ahead */
+    uint64_t swap_out; /* pswpout (pages): what went to devices, zram among them; not what zswap keeps */
 };
 
 /* -EBADMSG: a key missing, or a value that is no number. */

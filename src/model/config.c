@@ -79,11 +79,19 @@ void class_config_init(struct class_config *c, const char *name)
     c->throttle_permyriad = CONFIG_THROTTLE_DEFAULT_PERMYRIAD;
     c->order = ORDER_LEAST_PROGRESS;
     c->pause_limit_usec = class_pause_limit_default_usec(c->retriable);
+    c->offload_ratio_permyriad = CONFIG_OFFLOAD_RATIO_DEFAULT_PERMYRIAD;
+    c->offload_threshold_permyriad = CONFIG_OFFLOAD_THRESHOLD_DEFAULT_PERMYRIAD;
+    c->offload_interval_usec = class_offload_interval_default_usec(c->offload_ratio_permyriad);
 }
 
 uint64_t class_pause_limit_default_usec(bool retriable)
 {
     return (retriable ? 300 : 30) * USEC_PER_SEC;
+}
+
+uint64_t class_offload_interval_default_usec(unsigned ratio_permyriad)
+{
+    return (ratio_permyriad == CONFIG_OFFLOAD_ADAPTIVE ? 1 : 6) * USEC_PER_SEC;
 }
 
 void config_init_defaults(struct config *c)
@@ -106,6 +114,7 @@ void config_init_defaults(struct config *c)
     c->notify_grace_usec = 500 * USEC_PER_MSEC;
     c->notify_wake = 16;
     c->hook_timeout_usec = USEC_PER_SEC;
+    c->swap_write_limit = MIB;
     c->monitor.event = true;
     c->monitor.threshold = true;
     c->monitor.pressure = true;

@@ -18,6 +18,10 @@
 #define CONFIG_PRIORITY_PROTECTED 1000
 #define CONFIG_THROTTLE_DEFAULT_PERMYRIAD 9000 /* memoryThrottlingFactor of KEP-2570 until v1.36 */
 #define CONFIG_CLASS_OTHER "other"
+/* TMO's published constants. */
+#define CONFIG_OFFLOAD_RATIO_DEFAULT_PERMYRIAD 5
+#define CONFIG_OFFLOAD_THRESHOLD_DEFAULT_PERMYRIAD 10
+#define CONFIG_OFFLOAD_ADAPTIVE 0 /* in the place of a ratio */
 
 enum mode {
     MODE_AUTO,
@@ -122,6 +126,9 @@ struct class_config {
     unsigned cpu_weight;         /* 0: not set */
     bool retriable;
     bool offload;
+    unsigned offload_ratio_permyriad; /* of memory.current an interval; CONFIG_OFFLOAD_ADAPTIVE */
+    unsigned offload_threshold_permyriad;
+    uint64_t offload_interval_usec;
     uint64_t term_grace_usec;
     uint64_t pause_limit_usec;
     unsigned min_running; /* groups of the class that are never paused */
@@ -163,6 +170,7 @@ struct config {
     unsigned max_clients;
     char hooks[HOOK_COUNT][CONFIG_COMMAND_MAX]; /* an absolute path and words, no shell; "": none */
     uint64_t hook_timeout_usec;
+    uint64_t swap_write_limit; /* bytes a second by offload, to swap devices; UINT64_MAX: without limit */
     enum kubelet_knobs kubelet_knobs;
     enum drift drift;
     struct monitor_config monitor;
@@ -183,6 +191,9 @@ uint64_t amount_bytes(const struct amount *a, uint64_t total_bytes, uint64_t if_
 void class_config_init(struct class_config *c, const char *name);
 /* What PauseLimit= is where it is not given: work that nobody would retry is held back only briefly. */
 uint64_t class_pause_limit_default_usec(bool retriable);
+/* What OffloadInterval= is where it is not given: TMO's six seconds, or as often as the adaptive law looks.
+ */
+uint64_t class_offload_interval_default_usec(unsigned ratio_permyriad);
 
 /* What a file that says nothing gives: Mode=auto, Workload=auto, everything in class `other` (Priority=500,
  * Actions=notify reclaim kill), so that nothing is paused. */

@@ -80,11 +80,11 @@ struct qos_cgroup {
     bool workload;        /* the root of one */
     bool request_known;   /* false: a container of which it cannot be told */
     struct kube_place kube;
-    uint64_t request_bytes;      /* 0: none */
-    uint64_t limit_bytes;        /* UINT64_MAX: none; of a container its memory.max */
-    uint64_t current_bytes;      /* memory.current; 0: not known */
-    unsigned files;              /* QOS_KNOB_BITs of what is there */
-    uint64_t now[QOS_KNOBS];     /* what stands there */
+    uint64_t request_bytes;  /* 0: none */
+    uint64_t limit_bytes;    /* UINT64_MAX: none; of a container its memory.max */
+    uint64_t kept_bytes;     /* memory.current; over its limit, without what is only cached; 0: not known */
+    unsigned files;          /* QOS_KNOB_BITs of what is there */
+    uint64_t now[QOS_KNOBS]; /* what stands there */
     uint64_t foreign[QOS_KNOBS]; /* what others want there: the value before ours, where ours stands */
     unsigned held;               /* QOS_KNOB_BITs: ours stands, as it was last written */
     unsigned drifted;            /* ours was overwritten */

@@ -87,7 +87,7 @@ struct status_reload {
  * yielded. */
 struct status_qos {
     bool kept;
-    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures;
+    uint64_t looks, look_usec, groups, leases, yielded, drifts, failures, raised;
 };
 
 /* The programs that are asked to give memory back, counted since the start but for clients. */
@@ -97,6 +97,27 @@ struct status_notify {
     unsigned clients, max;
     uint64_t rounds, asked, unread, refused, gave_bytes;
     uint64_t round_most_usec; /* the longest that it took to tell those of one round */
+};
+
+#define STATUS_OFFLOAD_MAX 16
+
+/* One group that is offloaded (policy/offload), as of its last step. */
+struct status_offload {
+    const char *path;
+    const char *class_name;
+    const char *why; /* it is not going faster; a word, and for people */
+    const char *why_text;
+    bool adaptive;
+    uint64_t resident_bytes;
+    uint64_t zswapped_bytes, zswap_bytes; /* in zswap, and what that takes */
+    uint64_t swapped_bytes;               /* in swap, but for that */
+    uint64_t saved_bytes;
+    uint64_t edge_bytes; /* what it is known to need; 0: not yet */
+    unsigned ratio_ppm;  /* of it, each interval; adaptive: each second */
+    uint64_t interval_usec;
+    unsigned memory_ppm, io_ppm; /* of the time, stalled */
+    uint64_t returned_per_sec;
+    uint64_t asked_bytes, took_bytes, returned_bytes; /* since it was found */
 };
 
 struct status {
@@ -141,6 +162,11 @@ struct status {
     struct status_reload reload;
     struct status_qos qos;
     struct status_notify notify;
+    bool offload_on;
+    struct status_offload offload[STATUS_OFFLOAD_MAX]; /* those that save most */
+    unsigned offload_count, offload_groups;
+    uint64_t offload_resident_bytes, offload_saved_bytes;                                        /* of all */
+    uint64_t offload_took_bytes, offload_swapped_bytes, offload_spent_usec, offload_worker_usec; /* ever */
     uint64_t log_dropped;
     uint64_t groups_left_out;
     char warnings[STATUS_WARNINGS_MAX][STATUS_WARNING_MAX]; /* what does not work, and the cure */

@@ -175,17 +175,19 @@ static void plan_high(const struct planning *p, const struct class_config *class
         lower_to(g, QOS_MEMORY_HIGH, high, QOS_WHY_FACTOR);
 }
 
-/* A memory.max below what is used makes the kernel kill at once, so it comes down to the limit step by step.
- */
+/* A memory.max below what cannot be reclaimed makes the kernel kill at once, so it comes down to the limit
+ * step by step, and never goes up again with what is used. */
 static void plan_max(struct qos_cgroup *g, uint64_t page)
 {
     uint64_t limit = whole_pages(g->limit_bytes, page);
-    uint64_t used = u64_add_cap(g->current_bytes, u64_max(limit / USED_MARGIN, page));
+    uint64_t used = whole_pages(u64_add_cap(g->kept_bytes, u64_max(limit / USED_MARGIN, page)), page);
 
-    if (g->current_bytes <= limit)
+    if (g->held & QOS_KNOB_BIT(QOS_MEMORY_MAX))
+        used = u64_min(used, g->now[QOS_MEMORY_MAX]);
+    if (g->kept_bytes <= limit || used <= limit)
         lower_to(g, QOS_MEMORY_MAX, limit, QOS_WHY_LIMIT);
     else
-        lower_to(g, QOS_MEMORY_MAX, whole_pages(used, page), QOS_WHY_LIMIT_USED); /* UINT64_MAX: none */
+        lower_to(g, QOS_MEMORY_MAX, used, QOS_WHY_LIMIT_USED); /* UINT64_MAX: none */
 }
 
 /* What only we set: of a container these are its runtime's and the kubelet's. */

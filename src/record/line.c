@@ -110,5 +110,5 @@ void record_format_knob(struct buffer *b, const struct config *c, uint64_t decis
     buffer_appendf(b, " knob=%s", k->knob);
     append_value(b, "ours", k->knob, k->ours);
     append_value(b, "found", k->knob, k->found);
-    buffer_append(b, k->yielded ? " done=yielded" : " done=reapplied");
+    buffer_appendf(b, " done=%s", record_knob_done_name(k->done));
 }

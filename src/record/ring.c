@@ -247,7 +247,7 @@ uint64_t record_ring_add_knobs(struct record_ring *r, struct decision *d, const 
                                  .request_bytes = k->ours,
                                  .class_index = k->class_index,
                                  .verdict = VERDICT_CHOSEN,
-                                 .last = k->yielded};
+                                 .priority = k->done};
 
         row.name_length = (uint16_t)knob_name(k, name);
         memcpy(to, &row, sizeof(row));
@@ -326,6 +326,13 @@ const struct record_row *record_next_row(const struct record_head *h, const stru
     row = (const struct record_row *)(const void *)next;
     *ret_name = (const char *)(next + sizeof(*row));
     return row;
+}
+
+const char *record_knob_done_name(unsigned done)
+{
+    static const char *const names[RECORD_KNOB_DONE_COUNT] = {"reapplied", "yielded", "raised"};
+
+    return done < RECORD_KNOB_DONE_COUNT ? names[done] : "?";
 }
 
 int64_t record_knob_value(const char *knob, uint64_t value)

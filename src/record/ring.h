@@ -30,8 +30,16 @@ struct record_row {
     uint8_t retriable : 1, over_request : 1, last : 1;
 };
 
-/* A knob that somebody else has set. It is kept as a row whose name is "KNOB PATH", with what was found as
- * freed_bytes, ours as request_bytes, and `last` where it was yielded. */
+/* What was done about a knob of a plan. */
+enum record_knob_done {
+    RECORD_KNOB_REAPPLIED, /* somebody else has set it: set again */
+    RECORD_KNOB_YIELDED,   /* left to him */
+    RECORD_KNOB_RAISED,    /* from ours to `found`: the group was throttled for too long */
+    RECORD_KNOB_DONE_COUNT,
+};
+
+/* A knob of a plan that has got another value. It is kept as a row whose name is "KNOB PATH", with what was
+ * found as freed_bytes, ours as request_bytes, and what was done as priority. */
 struct record_knob {
     char path[GROUP_PATH_MAX];
     char knob[24];
@@ -39,7 +47,7 @@ struct record_knob {
     uint64_t found;
     uint64_t ours;
     uint16_t class_index;
-    bool yielded;
+    uint8_t done; /* enum record_knob_done */
 };
 
 /* A decision as it is kept. The victims (killed, paused, resumed or reclaimed from) are the rows whose
@@ -100,6 +108,7 @@ uint64_t record_ring_oldest_id(const struct record_ring *r); /* 0: empty */
 void record_ring_map_classes(struct record_ring *r, const uint16_t map[static CONFIG_CLASSES_MAX]);
 
 /* What a knob's value is for people: an oom_score_adj has signs. */
+const char *record_knob_done_name(unsigned done);
 int64_t record_knob_value(const char *knob, uint64_t value);
 
 /* Row i (0 … row_count − 1) of a record; *ret_name is not terminated by NUL. Walks from `previous` (NULL: the

@@ -54,6 +54,9 @@ static const char interface_description[] =
     "method Pause(group: string) -> (text: string)\n\n"
     "method Resume(group: string) -> (text: string)\n\n"
     "method Hold(usec: int) -> (text: string)\n\n"
+    "# Pushes bytes of a group's memory out, down to what is protected; text says how much went. Only root "
+    "may\n"
+    "method Offload(group: string, bytes: int) -> (text: string)\n\n"
     "# Reads the configuration anew; details are a line for each value that is another one now, or for each\n"
     "# mistake, with file and line, and then nothing was changed. Only root may\n"
     "method Reload() -> (text: string, details: []string)\n\n"
@@ -111,6 +114,7 @@ static bool find_verb(const char *method, enum control_verb *ret)
         [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause", [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
         [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",   [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
         [CONTROL_RUN] = CONTROL_INTERFACE ".Run",     [CONTROL_RUN_END] = CONTROL_INTERFACE ".RunEnd",
+        [CONTROL_OFFLOAD] = CONTROL_INTERFACE ".Offload",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -136,6 +140,13 @@ static bool read_command(const json_t *parameters, struct control_command *comma
             return false;
         command->usec = (uint64_t)json_integer_value(v);
         return true;
+    }
+    if (command->verb == CONTROL_OFFLOAD) {
+        const json_t *bytes = json_object_get(parameters, "bytes");
+
+        if (!json_is_integer(bytes) || json_integer_value(bytes) <= 0)
+            return false;
+        command->bytes = (uint64_t)json_integer_value(bytes);
     }
     /* A NUL inside would make two names of one. */
     return group && group[0] != '\0' && strlen(group) == json_string_length(v) &&
@@ -390,7 +401,8 @@ void control_answer(struct control *c, uint64_t ticket, int result, const char *
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         struct control_client *cl = &c->clients[i];
 
-        if (cl->fd >= 0 && cl->waits_for != 0 && cl->waits_for <= ticket)
+        if (cl->fd >= 0 && cl->waits_for != 0 && cl->waits_for <= ticket &&
+            ((cl->waits_for ^ ticket) & CONTROL_TICKET_KIND) == 0)
             client_answer(c, cl, result, text, details, NULL);
     }
 }

@@ -44,7 +44,13 @@ enum control_verb {
     CONTROL_RELOAD,
     CONTROL_RUN,     /* the asking process goes into a new group; also of users, as the configuration says */
     CONTROL_RUN_END, /* that group is removed */
+    CONTROL_OFFLOAD, /* `bytes` of a group's memory are pushed out */
 };
+
+/* Tickets of a kind are in order; these bits tell the kinds apart (neither: Reload). */
+#define CONTROL_TICKET_RUN (UINT64_C(1) << 63)
+#define CONTROL_TICKET_OFFLOAD (UINT64_C(1) << 62)
+#define CONTROL_TICKET_KIND (CONTROL_TICKET_RUN | CONTROL_TICKET_OFFLOAD)
 
 /* Who asks, as the kernel says it. */
 struct control_peer {
@@ -61,6 +67,7 @@ struct control_command {
     char group[GROUP_PATH_MAX]; /* relative to the hierarchy's root, or "PATH#PID"; not checked beyond length
                                  */
     uint64_t usec;
+    uint64_t bytes;              /* CONTROL_OFFLOAD */
     uint64_t id;                 /* CONTROL_RUN_END: of the group */
     char class[CONFIG_NAME_MAX]; /* CONTROL_RUN */
     struct run_attributes run;
@@ -131,7 +138,6 @@ void control_notify(struct control *c);
 void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details);
 
 /* The run of this ticket (CONTROL_TICKET_RUN and a number) is under way no more. */
-#define CONTROL_TICKET_RUN (UINT64_C(1) << 63)
 void control_answer_run(struct control *c, uint64_t ticket, int result, const char *text,
                         const struct control_place *place);
 

@@ -100,7 +100,7 @@ static json_t *knob_to_json(const struct config *c, const struct record_row *row
     set_string(o, "verdict", verdict_name((enum verdict)row->verdict));
     set_knob_value(o, "ours", knob, row->request_bytes);
     set_knob_value(o, "found", knob, row->freed_bytes);
-    set_string(o, "done", row->last ? "yielded" : "reapplied");
+    set_string(o, "done", record_knob_done_name(row->priority));
     return o;
 }
 
@@ -398,6 +398,49 @@ static json_t *notify_to_json(const struct status_notify *n)
     return o;
 }
 
+static json_t *offload_row_to_json(const struct status_offload *r)
+{
+    json_t *o = json_object();
+
+    set_string(o, "group", r->path);
+    set_string(o, "class", r->class_name);
+    set_bool(o, "adaptive", r->adaptive);
+    set_u64(o, "resident_bytes", r->resident_bytes);
+    set_u64(o, "zswapped_bytes", r->zswapped_bytes);
+    set_u64(o, "zswap_bytes", r->zswap_bytes);
+    set_u64(o, "swapped_bytes", r->swapped_bytes);
+    set_u64(o, "saved_bytes", r->saved_bytes);
+    set_u64(o, "needs_bytes", r->edge_bytes == 0 ? UINT64_MAX : r->edge_bytes);
+    set_u64(o, "ratio_ppm", r->ratio_ppm);
+    set_u64(o, "interval_usec", r->interval_usec);
+    set_u64(o, "memory_some_ppm", r->memory_ppm);
+    set_u64(o, "io_some_ppm", r->io_ppm);
+    set_u64(o, "returned_bytes_per_second", r->returned_per_sec);
+    set_u64(o, "asked_bytes", r->asked_bytes);
+    set_u64(o, "took_bytes", r->took_bytes);
+    set_u64(o, "returned_bytes", r->returned_bytes);
+    set_string(o, "why", r->why);
+    set_string(o, "why_text", r->why_text);
+    return o;
+}
+
+static json_t *offload_to_json(const struct status *s)
+{
+    json_t *o = json_object(), *a = json_array();
+
+    set_u64(o, "groups", s->offload_groups);
+    set_u64(o, "resident_bytes", s->offload_resident_bytes);
+    set_u64(o, "saved_bytes", s->offload_saved_bytes);
+    set_u64(o, "took_bytes", s->offload_took_bytes);
+    set_u64(o, "swapped_bytes", s->offload_swapped_bytes);
+    set_u64(o, "spent_usec", s->offload_spent_usec);
+    set_u64(o, "worker_usec", s->offload_worker_usec);
+    for (unsigned i = 0; i < s->offload_count; i++)
+        (void)json_array_append_new(a, offload_row_to_json(&s->offload[i]));
+    (void)json_object_set_new(o, "most", a);
+    return o;
+}
+
 json_t *status_to_json(const struct status *s, size_t max)
 {
     json_t *o = json_object(), *warnings = json_array();
@@ -437,9 +480,12 @@ json_t *status_to_json(const struct status *s, size_t max)
         set_u64(q, "yielded", s->qos.yielded);
         set_u64(q, "drifts", s->qos.drifts);
         set_u64(q, "failures", s->qos.failures);
+        set_u64(q, "raised", s->qos.raised);
         (void)json_object_set_new(o, "qos", q);
     }
     (void)json_object_set_new(o, "notify", notify_to_json(&s->notify));
+    if (s->offload_on)
+        (void)json_object_set_new(o, "offload", offload_to_json(s));
     used = json_dumpb(o, NULL, 0, JSON_COMPACT);
     set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;

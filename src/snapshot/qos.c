@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "kernel/file.h"
+#include "kernel/memory_stat.h"
 #include "kernel/oom_score.h"
 #include "snapshot/spared.h"
 
@@ -148,6 +150,22 @@ static bool read_score(const struct walk *w, const struct frame *f, struct qos_c
 
 /* ---- groups ---- */
 
+/* What reclaim does not just take: page cache over a limit is no reason to put it off. Where that cannot be
+ * told, all of it. */
+static uint64_t read_kept(int dir_fd, uint64_t limit)
+{
+    struct memory_stat m;
+    uint64_t current;
+
+    if (file_read_u64_at(dir_fd, "memory.current", &current) < 0)
+        return 0;
+    if (current <= limit || memory_stat_read_at(dir_fd, &m) < 0)
+        return current;
+    return u64_min(current,
+                   u64_sub_floor(u64_add_cap(u64_add_cap(m.anon, m.shmem), u64_add_cap(m.kernel, m.sock)),
+                                 m.slab_reclaimable));
+}
+
 static void add_group(struct walk *w, struct frame *f)
 {
     const struct class_config *class = &w->reader->config->classes[f->class_index];
@@ -160,8 +178,7 @@ static void add_group(struct walk *w, struct frame *f)
     g->request_known = true;
     g->request_bytes = amount_bytes(&class->request, total, 0);
     g->limit_bytes = amount_bytes(&class->limit, total, UINT64_MAX);
-    if (file_read_u64_at(f->dir_fd, "memory.current", &g->current_bytes) < 0)
-        g->current_bytes = 0;
+    g->kept_bytes = read_kept(f->dir_fd, g->limit_bytes);
     (void)read_score(w, f, g);
 }
 
@@ -200,7 +217,7 @@ static bool frame_enter(struct walk *w, struct frame *above, const char *name, s
     *ret = (struct frame){.above = above, .dir_fd = -1, .depth = above->depth + 1, .row = QOS_NONE};
     r = cgroup_path_join(ret->path, above->path, name);
     if (r < 0) {
-        leave_out(w, r);
+        w->tree->too_long++;
         return false;
     }
     ret->dir_fd = file_open_dir(above->dir_fd, name);
@@ -312,7 +329,7 @@ int qos_read_tree(const struct snapshot_reader *r, const struct snapshot *s, str
     struct cgroup_identity who;
     int e = cgroup_read_identity(r->hierarchy->fd, &who);
 
-    t->count = t->left_out = 0;
+    t->count = t->left_out = t->too_long = 0;
     if (e < 0)
         return e;
     w.root_uid = who.owner_uid;

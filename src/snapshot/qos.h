@@ -12,7 +12,8 @@ struct qos_tree {
     struct qos_cgroup *cgroups; /* storage of the caller */
     unsigned max;
     unsigned count;
-    unsigned left_out; /* had no place, or could not be read */
+    unsigned left_out; /* had no place, or could not be read: they may have had one before */
+    unsigned too_long; /* have a path longer than any that is handled, and never had a place */
 };
 
 /* The workloads must have been found. All but the plan is filled; `foreign` is what stands. Negative errno: a

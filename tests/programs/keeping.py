@@ -1,4 +1,5 @@
 """The plan of memory QoS as headroomd keeps it: over drift, reloads, crashes and stops; on a tree of files."""
+import ctypes
 import json
 import os
 import signal
@@ -220,6 +221,71 @@ def kept_over_crashes(p):
     expect([tree.read(f"proc/{pid}/oom_score_adj") for pid in (101, 103, 111)] == ["0", "-500", "200"], "scores")
 
 
+def nobody_is_left_to_put_it_back(p):
+    """A keeper, or the guardian, that has just died when headroomd is stopped; a start without a plan after a crash."""
+    tree = node(p)
+    before = tree.knobs()
+    restored = lambda what: expect(differs(before, tree.knobs()) == {}, f"{what}: {differs(before, tree.knobs())}")
+    d = kept(p, tree)
+    for _ in range(2):  # the second time it is not started again at once
+        last = keeper(d)
+        os.kill(last, signal.SIGKILL)
+        wait_for("its end", lambda: has_ended(last), 5)
+    d.stop()
+    restored("without a keeper")
+    d = kept(p, tree)
+    last = keeper(d)
+    os.kill(companion(d, "headroomd-guard"), signal.SIGKILL)
+    wait_for("the keeper's end", lambda: has_ended(last), 10)
+    d.stop()
+    wait_for("all as it was", lambda: differs(before, tree.knobs()) == {}, 10)
+    expect([tree.read(f"proc/{pid}/oom_score_adj") for pid in (101, 103, 111)] == ["0", "-500", "200"], "scores")
+    d = kept(p, tree)
+    for pid in (keeper(d), *d.companions, d.pid):
+        os.kill(pid, signal.SIGKILL)
+    d.process.wait(timeout=10)
+    expect(tree.read(HIGH) == OURS, "somebody has put it back")
+    d = p.daemon(tree, config=CONFIG)
+    wait_for("all as it was", is_read(tree, HIGH, "max"), 10)
+    d.stop()
+    restored("without a plan")
+
+
+def the_runtime_directory_is_full(p):
+    """so that the journal cannot be written anew: what it says is still put back, by a successor and by undo."""
+    if not p.may_mount:
+        return "mounting is not allowed here"
+    tree = node(p)
+    before = tree.knobs()
+    runtime = tree.path("run/headroom")
+    os.makedirs(runtime, exist_ok=True)
+    expect(ctypes.CDLL(None).mount(b"none", runtime.encode(), b"tmpfs", 0, b"size=64k") == 0, "mount")
+    tree.write("run/headroom/lock", "")
+    filler = os.open(os.path.join(runtime, "filler"), os.O_WRONLY | os.O_CREAT)
+    for config in (CONFIG, None):
+        os.ftruncate(filler, 0)
+        d = kept(p, tree)
+        for pid in (keeper(d), *d.companions, d.pid):
+            os.kill(pid, signal.SIGKILL)
+        d.process.wait(timeout=10)
+        try:
+            while True:
+                os.write(filler, b"x" * 1024)
+        except OSError:
+            pass
+        expect(tree.read(HIGH) == OURS, "somebody has put it back")
+        if config:  # without a plan: a keeper puts it back, whatever becomes of the rest
+            d = p.daemon(tree, config=config)
+            wait_for("all as it was", is_read(tree, HIGH, "max"), 10)
+            d.stop()
+        else:
+            code, out, err = p.cli(tree, "undo")
+            expect(code == 0, f"undo: exit {code}: {out}{err}")
+            expect(differs(before, tree.knobs()) == {}, differs(before, tree.knobs()))
+    os.close(filler)
+    return None
+
+
 def what_an_operator_has_applied(p):
     """is taken over by a headroomd that starts, and set anew where it was overwritten meanwhile; while `headroom qos` is at
     work, it waits."""
@@ -273,4 +339,4 @@ def nothing_is_kept(p):
 
 
 TESTS = [kept_from_start_to_stop, set_again_once, yielded_at_once, kept_over_reloads, kept_over_crashes,
-         what_an_operator_has_applied, pods_are_kept, nothing_is_kept]
+         nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, nothing_is_kept]

@@ -37,7 +37,7 @@ static void test_none(void **state)
     fixture_mkdir(f, "run");
     runtime_fd = openat(f->fd, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(journal_load(f->fd, runtime_fd, &table), -ENOENT);
-    assert_int_equal(journal_open_existing(&j, f->fd, runtime_fd, &table), -ENOENT);
+    assert_int_equal(journal_open_existing(&j, JOURNAL_NAME, f->fd, runtime_fd, &table), -ENOENT);
 }
 
 static void test_lines(void **state)
@@ -86,7 +86,7 @@ static void test_goes_on_behind_a_torn_line(void **state)
     assert_int_equal(journal_append_lease(&t.journal, &l), 0);
     assert_int_equal(pwrite(t.journal.fd, "lease id=7 knob=memory.high was=100 ours=4", 42, file_size(&t)),
                      42);
-    assert_int_equal(journal_open_existing(&guardian, t.f->fd, t.runtime_fd, &table), 0);
+    assert_int_equal(journal_open_existing(&guardian, JOURNAL_NAME, t.f->fd, t.runtime_fd, &table), 0);
     assert_true(lease_find(&table, 7, "memory.high")->ours == 50);
     assert_int_equal(journal_append_lease(&guardian, &m), 0);
     read_back(&t, &table);
@@ -106,7 +106,7 @@ static void test_two_writers(void **state)
 
     tree_init(&t, *state);
     assert_int_equal(journal_append_lease(&t.journal, &l), 0);
-    assert_int_equal(journal_open_existing(&guardian, t.f->fd, t.runtime_fd, &table), 0);
+    assert_int_equal(journal_open_existing(&guardian, JOURNAL_NAME, t.f->fd, t.runtime_fd, &table), 0);
     assert_int_equal(journal_append_lease(&guardian, &m), 0);
     l.ours = 40;
     assert_int_equal(journal_append_lease(&t.journal, &l), 0);
@@ -343,7 +343,7 @@ static void test_link(void **state)
     fixture_write(f, "elsewhere", "headroom-journal 1 x\n");
     assert_int_equal(unlinkat(t.runtime_fd, "journal", 0), 0);
     assert_int_equal(symlinkat("../../elsewhere", t.runtime_fd, "journal"), 0);
-    assert_int_equal(journal_open_existing(&j, f->fd, t.runtime_fd, &table), -ELOOP);
+    assert_int_equal(journal_open_existing(&j, JOURNAL_NAME, f->fd, t.runtime_fd, &table), -ELOOP);
     assert_int_equal(symlinkat("../../elsewhere", t.runtime_fd, "journal.new"), 0);
     assert_int_equal(journal_open(&j, f->fd, t.runtime_fd, &table), -ELOOP);
     tree_assert(&t, "elsewhere", "headroom-journal 1 x");

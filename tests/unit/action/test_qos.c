@@ -1,108 +1,6 @@
 /* A plan into a tree of plain files, and back: what is written, in which order, whose the values are, and the
  * oom_score_adj of processes. */
-#include "tree.h"
-
-#include "action/qos.h"
-#include "base/units.h"
-#include "kernel/file.h"
-
-#define CGROUPS_MAX 4
-
-static struct lease more[64];
-
-struct plan {
-    struct tree tree;
-    struct qos_cgroup cgroups[CGROUPS_MAX];
-    unsigned count;
-    struct qos_done done;
-};
-
-static const char *const numbers[] = {"memory.min", "memory.low", "memory.swap.max", "memory.oom.group",
-                                      "cpu.weight"};
-
-static struct qos_cgroup *add(struct plan *p, const char *path, unsigned parent)
-{
-    struct qos_cgroup *g = &p->cgroups[p->count++];
-    char file[PATH_MAX];
-
-    tree_add(&p->tree, path, "max\n");
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        (void)snprintf(file, sizeof(file), "sys/fs/cgroup/%s/%s", path, numbers[i]);
-        fixture_write(p->tree.f, file, i == 2 ? "max\n" : i == 4 ? "100\n" : "0\n");
-    }
-    *g = (struct qos_cgroup){.id = tree_id(&p->tree, path), .parent = parent};
-    (void)snprintf(g->path, sizeof(g->path), "%s", path);
-    return g;
-}
-
-static void set(struct qos_cgroup *g, enum qos_knob k, uint64_t value)
-{
-    g->plan[k] = (struct qos_value){value, QOS_WHY_REQUEST};
-}
-
-/* What stands, as a look would find it. */
-static void look(struct plan *p)
-{
-    for (unsigned i = 0; i < p->count; i++) {
-        struct qos_cgroup *g = &p->cgroups[i];
-        _cleanup_close_ int fd = cgroup_open(&p->tree.hierarchy, g->path);
-
-        g->files = g->held = g->drifted = g->yielded = 0;
-        g->settling = false;
-        for (enum qos_knob k = 0; k < QOS_FILES; k++)
-            if (file_read_u64_at(fd, qos_knob_name(k), &g->now[k]) == 0) {
-                g->foreign[k] = g->now[k];
-                g->files |= QOS_KNOB_BIT(k);
-            }
-    }
-    qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);
-}
-
-static void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
-{
-    look(p);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
-    assert_int_equal(p->done.failed, 0);
-    assert_int_equal(p->done.written, written);
-    assert_int_equal(p->done.stood, stood);
-    assert_int_equal(p->done.restored, restored);
-}
-
-static void restore(struct plan *p, unsigned restored, unsigned left)
-{
-    unsigned l, f;
-
-    assert_int_equal(qos_restore(&p->tree.knobs, &l, &f), restored);
-    assert_int_equal(l, left);
-    assert_int_equal(f, 0);
-}
-
-static int setup(void **state)
-{
-    static struct plan p;
-    void *f;
-
-    if (fixture_setup(&f) < 0)
-        return -1;
-    memset(&p, 0, sizeof(p));
-    tree_init(&p.tree, f);
-    p.tree.table.more = more;
-    p.tree.table.more_count = ARRAY_SIZE(more);
-    p.tree.knobs.root_fd = p.tree.f->fd;
-    (void)add(&p, "workload.slice", QOS_NONE);
-    (void)add(&p, "workload.slice/a", 0);
-    *state = &p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct plan *p = *state;
-    void *f = (void *)(uintptr_t)p->tree.f;
-
-    tree_deinit(&p->tree);
-    return fixture_teardown(&f);
-}
+#include "plan.h"
 
 static void test_apply_and_restore(void **state)
 {
@@ -200,9 +98,10 @@ static void test_scores(void **state)
     struct plan *p = *state;
 
     process(p, 101, 1, 10, "0\n");
-    process(p, 102, 101, 20, "-500\n");
-    process(p, 103, 1, 30, "700\n"); /* has it already, and not from us */
-    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n103\n104\n");
+    process(p, 102, 101, 20, "200\n");
+    process(p, 103, 1, 30, "700\n");  /* has it already, and not from us */
+    process(p, 105, 1, 30, "-500\n"); /* somebody's word, which is kept */
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n103\n104\n105\n");
     fixture_write(p->tree.f, SLICE "/a/below/cgroup.procs", "102\n");
     set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
     apply(p, 0, 0, 0);
@@ -212,18 +111,48 @@ static void test_scores(void **state)
     apply(p, 0, 0, 0);
     assert_int_equal(p->done.scores, 0);
 
+    tree_assert(&p->tree, "proc/105/oom_score_adj", "-500");
+
     /* Born since, two generations; and one that is not of the family. */
     process(p, 110, 102, 40, "700\n");
     process(p, 111, 110, 41, "700\n");
     process(p, 112, 110, 42, "3\n");
     fixture_write(p->tree.f, SLICE "/a/below/cgroup.procs", "111\n110\n102\n112\n");
-    restore(p, 4, 0);
+    restore(p, 5, 0);
     tree_assert(&p->tree, "proc/101/oom_score_adj", "0");
-    tree_assert(&p->tree, "proc/102/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/102/oom_score_adj", "200");
     tree_assert(&p->tree, "proc/103/oom_score_adj", "700");
-    tree_assert(&p->tree, "proc/110/oom_score_adj", "-500");
-    tree_assert(&p->tree, "proc/111/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/105/oom_score_adj", "-500");
+    tree_assert(&p->tree, "proc/110/oom_score_adj", "200");
+    tree_assert(&p->tree, "proc/111/oom_score_adj", "200");
     tree_assert(&p->tree, "proc/112/oom_score_adj", "3");
+}
+
+/* A parent that has gone between two looks, and its child, which init has got; a child of one that had the
+ * value by itself. */
+static void test_scores_of_orphans(void **state)
+{
+    struct plan *p = *state;
+
+    process(p, 1, 0, 1, "0\n");
+    process(p, 101, 1, 10, "0\n");
+    process(p, 103, 1, 30, "700\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "101\n103\n");
+    set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
+    apply(p, 0, 0, 0);
+    assert_int_equal(p->done.scores, 1);
+    assert_int_equal(renameat(p->tree.f->fd, "proc/101", p->tree.f->fd, "proc/gone"), 0);
+    process(p, 110, 1, 40, "700\n");
+    process(p, 111, 110, 41, "700\n");
+    process(p, 113, 103, 42, "700\n");
+    fixture_write(p->tree.f, SLICE "/a/cgroup.procs", "111\n103\n110\n113\n");
+    apply(p, 0, 0, 0);
+    assert_int_equal(p->done.scores, 2); /* 110 and 113; 111 when its parent is known */
+    restore(p, 4, 0);
+    tree_assert(&p->tree, "proc/110/oom_score_adj", "0");
+    tree_assert(&p->tree, "proc/111/oom_score_adj", "0");
+    tree_assert(&p->tree, "proc/103/oom_score_adj", "700");
+    tree_assert(&p->tree, "proc/113/oom_score_adj", "700");
 }
 
 /* A pid that is another's by now, one that is gone, and one whose score somebody has changed. */
@@ -261,7 +190,7 @@ static void test_scores_not_planned_any_more(void **state)
     set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 700);
     apply(p, 0, 0, 0);
     set(&p->cgroups[1], QOS_SCORE, QOS_SCORE_ZERO + 600);
-    apply(p, 0, 0, 1);
+    apply(p, 0, 0, 0);
     assert_int_equal(p->done.scores, 1);
     tree_assert(&p->tree, "proc/101/oom_score_adj", "600");
     p->cgroups[1].plan[QOS_SCORE].why = QOS_WHY_NOTHING;
@@ -271,62 +200,6 @@ static void test_scores_not_planned_any_more(void **state)
 }
 
 /* ---- what others set while we keep it ---- */
-
-static struct {
-    unsigned count;
-    char knob[JOURNAL_KNOB_MAX];
-    uint64_t found, ours;
-    enum lease_drift drift;
-} told;
-
-static void on_drift(void *user _unused_, const struct lease *l, uint64_t found, uint64_t ours)
-{
-    told.count++;
-    memcpy(told.knob, l->knob, sizeof(told.knob));
-    told.found = found;
-    told.ours = ours;
-    told.drift = l->drift;
-}
-
-/* A look of a keeper: the plan of `high` for a, which leaves what is tighter. */
-static void keep(struct plan *p, uint64_t high, bool reapply)
-{
-    struct qos_cgroup *g = &p->cgroups[1];
-
-    p->tree.knobs.insist = p->tree.knobs.yields = true;
-    p->tree.knobs.drifted = on_drift;
-    memset(&told, 0, sizeof(told));
-    look(p);
-    set(g, QOS_MEMORY_HIGH, high);
-    if (g->foreign[QOS_MEMORY_HIGH] <= high)
-        g->plan[QOS_MEMORY_HIGH].why = QOS_WHY_TIGHTER;
-    qos_settle_drifts(&p->tree.knobs, p->cgroups, p->count, reapply);
-    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, USEC_PER_SEC, &p->done);
-    assert_int_equal(p->done.failed, 0);
-}
-
-static void others(struct plan *p, const char *value)
-{
-    fixture_write(p->tree.f, SLICE "/a/memory.high", value);
-}
-
-static void assert_told(enum lease_drift drift, uint64_t found, uint64_t ours)
-{
-    assert_int_equal(told.count, 1);
-    assert_int_equal(told.drift, drift);
-    assert_true(told.found == found && told.ours == ours);
-}
-
-/* As a successor would find it. */
-static void reread(struct plan *p)
-{
-    struct journal j;
-
-    p->tree.table = (struct lease_table){.more = more, .more_count = ARRAY_SIZE(more)};
-    journal_close(p->tree.knobs.journal);
-    assert_int_equal(journal_open(&j, p->tree.f->fd, p->tree.knobs.journal->dir_fd, &p->tree.table), 0);
-    *p->tree.knobs.journal = j;
-}
 
 static void test_drift_is_met_once(void **state)
 {
@@ -358,6 +231,35 @@ static void test_drift_is_met_once(void **state)
     }
     restore(p, 0, 1);
     tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+}
+
+/* Two reloads of systemd's are no fight where some time is between them. */
+static void test_drift_ages(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    for (unsigned i = 0; i < 5; i++) {
+        others(p, "max\n");
+        keep(p, 2 * GIB, true);
+        assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
+        now_sec += 601;
+        if (i == 3)
+            reread(p); /* a successor does not know since when */
+        keep(p, 2 * GIB, true);
+        if (i == 3) {
+            now_sec += 601;
+            keep(p, 2 * GIB, true);
+        }
+        assert_int_equal(told.count, 0);
+    }
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    now_sec += 599;
+    keep(p, 2 * GIB, true);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, UINT64_MAX, 2 * GIB);
 }
 
 static void test_drift_is_yielded_at_once(void **state)
@@ -451,8 +353,6 @@ static void test_drift_of_scores(void **state)
     restore(p, 1, 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,9 +361,11 @@ int main(void)
         TEST(test_others_value_is_theirs),
         TEST(test_no_place_for_a_lease),
         TEST(test_scores),
+        TEST(test_scores_of_orphans),
         TEST(test_scores_of_others),
         TEST(test_scores_not_planned_any_more),
         TEST(test_drift_is_met_once),
+        TEST(test_drift_ages),
         TEST(test_drift_is_yielded_at_once),
         TEST(test_drift_to_what_is_tighter),
         TEST(test_drift_of_scores),

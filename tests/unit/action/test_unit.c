@@ -70,6 +70,36 @@ static void test_set(void **state)
     tree_deinit(&t);
 }
 
+/* One that does not run: what its next cgroup would get. */
+static void test_without_cgroup(void **state)
+{
+    static const char *const drop_ins = "run/systemd/system.control/web.service.d";
+    struct tree t;
+    char file[128];
+    uint64_t value;
+
+    tree_init(&t, *state);
+    systemctl_is(&t, "exit 0");
+    assert_int_equal(unit_set(&t.hierarchy, "web.service", "memory.high", UINT64_MAX), 0);
+    tree_assert(&t, "called", "set-property --runtime web.service MemoryHigh=infinity");
+    assert_int_equal(unit_read_drop_in(t.f->fd, "a.slice/web.service", "memory.high", &value), -ENOENT);
+    (void)snprintf(file, sizeof(file), "%s/50-MemoryHigh.conf", drop_ins);
+    fixture_write(t.f, file, "# Do not edit.\n[Service]\nMemoryHigh=8192\n");
+    assert_int_equal(unit_read_drop_in(t.f->fd, "a.slice/web.service", "memory.high", &value), 0);
+    assert_int_equal(value, 8192);
+    assert_int_equal(unit_read_drop_in(t.f->fd, "web.service", "memory.low", &value), -ENOENT);
+    assert_int_equal(unit_read_drop_in(t.f->fd, "web.service", "cpu.weight", &value), -ENOENT);
+    fixture_write(t.f, file, "[Service]\nMemoryHigh=1\nMemoryHigh=infinity\nMemoryHighest=1\n");
+    assert_int_equal(unit_read_drop_in(t.f->fd, "web.service", "memory.high", &value), 0);
+    assert_true(value == UINT64_MAX);
+    fixture_write(t.f, file, "[Service]\nMemoryHigh=10%\n"); /* not ours, whatever it comes to */
+    assert_int_equal(unit_read_drop_in(t.f->fd, "web.service", "memory.high", &value), -ENOENT);
+    assert_int_equal(unit_remove_drop_in(t.f->fd, "web.service", "memory.low"), -ENOENT);
+    assert_int_equal(unit_remove_drop_in(t.f->fd, "web.service", "memory.high"), 0);
+    assert_int_equal(faccessat(t.f->fd, drop_ins, F_OK, 0), -1);
+    tree_deinit(&t);
+}
+
 static void test_fails(void **state)
 {
     char path[] = "/nowhere";
@@ -80,7 +110,6 @@ static void test_fails(void **state)
     assert_int_equal(unit_set(&t.hierarchy, "workload.slice", "memory.high", 1), -EIO);
     systemctl_is(&t, "kill -9 $$");
     assert_int_equal(unit_set(&t.hierarchy, "workload.slice", "memory.high", 1), -EIO);
-    assert_int_equal(unit_set(&t.hierarchy, "gone.slice", "memory.high", 1), -ENOENT);
     assert_int_equal(setenv("PATH", path, 1), 0);
     assert_true(unit_set(&t.hierarchy, "workload.slice", "memory.high", 1) < 0);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody was left behind */
@@ -90,7 +119,8 @@ static void test_fails(void **state)
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
-    const struct CMUnitTest tests[] = {TEST(test_manages), TEST(test_set), TEST(test_fails)};
+    const struct CMUnitTest tests[] = {TEST(test_manages), TEST(test_set), TEST(test_without_cgroup),
+                                       TEST(test_fails)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,8 @@ static const struct row warnings[] = {
     {"[Class a]\nMatch=a\nPauseLimit=1h\n", 3, "PauseLimit= of [Class a]", "never paused"},
     {"[Class a]\nMatch=a\nActions=kill\nMinRunning=1\n", 4, "MinRunning= of [Class a]", "never paused"},
     {"[Class a]\nMatch=a\nLimit=1G\n", 3, "Limit= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nOffloadRatio=adaptive\n", 3, "OffloadRatio= of [Class a]", "without Offload=yes"},
+    {"[Class a]\nMatch=a\nOffload=yes\nUnit=process\n", 3, "Offload= of [Class a]", "Unit=process"},
     {"[Class a]\nMatch=a\nThrottleFactor=0.8\n", 3, "ThrottleFactor= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nSwapMax=0\n", 3, "SwapMax= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nOomGroup=yes\n", 3, "OomGroup= of [Class a]", "without QoS="},

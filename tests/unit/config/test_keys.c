@@ -102,6 +102,10 @@ static const struct good {
     N("OnLevel=/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", hooks[HOOK_ON_LEVEL][0], '/'),
     N("HookTimeout=10ms", hook_timeout_usec, 10000),
     N("HookTimeout=1min", hook_timeout_usec, 60000000),
+    N("SwapWriteLimit=0", swap_write_limit, 0),
+    N("SwapWriteLimit=1.5M", swap_write_limit, 1536 * KIB),
+    N("SwapWriteLimit=1T", swap_write_limit, UINT64_C(1) << 40),
+    N("SwapWriteLimit=max", swap_write_limit, UINT64_MAX),
     N("KubeletKnobs=leave", kubelet_knobs, KUBELET_KNOBS_LEAVE),
     N("KubeletKnobs=set", kubelet_knobs, KUBELET_KNOBS_SET),
     N("Drift=reapply", drift, DRIFT_REAPPLY),
@@ -189,7 +193,18 @@ static const struct good {
     C_LATER("Order=ray-time", order, ORDER_NEWEST),
     C_LATER("Order=ray-group-by-owner", order, ORDER_NEWEST),
     C("Offload=no", offload, false),
-    C_LATER("Offload=yes", offload, true),
+    C("Offload=yes", offload, true),
+    C("OffloadRatio=0.0001\nOffload=yes", offload_ratio_permyriad, 1),
+    C("OffloadRatio=0.01\nOffload=yes", offload_ratio_permyriad, 100),
+    C("OffloadRatio=0.05%\nOffload=yes", offload_ratio_permyriad, 5),
+    C("OffloadRatio=adaptive\nOffload=yes", offload_ratio_permyriad, CONFIG_OFFLOAD_ADAPTIVE),
+    C("OffloadRatio=adaptive\nOffload=yes", offload_interval_usec, USEC_PER_SEC),
+    C("OffloadRatio=0.001\nOffload=yes", offload_interval_usec, 6 * USEC_PER_SEC),
+    C("OffloadInterval=1s\nOffload=yes", offload_interval_usec, USEC_PER_SEC),
+    C("OffloadInterval=1h\nOffload=yes", offload_interval_usec, 3600 * USEC_PER_SEC),
+    C("OffloadThreshold=0.1%\nOffload=yes", offload_threshold_permyriad, 10),
+    C("OffloadThreshold=0.0001\nOffload=yes", offload_threshold_permyriad, 1),
+    C("OffloadThreshold=1\nOffload=yes", offload_threshold_permyriad, 10000),
     C("TermGrace=0", term_grace_usec, 0),
     C("TermGrace=10s", term_grace_usec, 10000000),
     C("PauseLimit=1s\nActions=pause", pause_limit_usec, 1000000),
@@ -256,6 +271,9 @@ static const struct bad {
     {NODE, "MinFree=auto", "Write a size as in 512M"},
     {NODE, "MinFree=256", "needs a unit, for example 256M"},
     {NODE, "MinFree=100%", "at most 99.99%"},
+    {NODE, "SwapWriteLimit=1", "needs a unit, for example 1M"},
+    {NODE, "SwapWriteLimit=5%", "max, or a size"},
+    {NODE, "SwapWriteLimit=2T", "more than any device"},
     {NODE, "KubeletKnobs=yes", "leave, set"},
     {NODE, "Drift=fight", "reapply, yield"},
     {NODE, "Observe=", "neither yes nor no"},
@@ -362,6 +380,13 @@ static const struct bad {
     {CLASS, "Order=", "newest, least-progress"},
     {CLASS, "Order=random", "ray-group-by-owner"},
     {CLASS, "Offload=maybe", "neither yes nor no"},
+    {CLASS, "OffloadRatio=0\nOffload=yes", "from 0.0001 to 0.01"},
+    {CLASS, "OffloadRatio=0.0101\nOffload=yes", "from 0.0001 to 0.01"},
+    {CLASS, "OffloadRatio=fast\nOffload=yes", "not a factor"},
+    {CLASS, "OffloadInterval=500ms\nOffload=yes", "out of range"},
+    {CLASS, "OffloadInterval=61min\nOffload=yes", "out of range"},
+    {CLASS, "OffloadThreshold=0\nOffload=yes", "from 0.0001 to 1"},
+    {CLASS, "OffloadThreshold=2\nOffload=yes", "from 0.0001 to 1"},
     {CLASS, "TermGrace=10", "needs a unit, for example 10s"},
     {CLASS, "TermGrace=61min", "out of range"},
     {CLASS, "PauseLimit=0\nActions=pause", "out of range"},
@@ -457,7 +482,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 47);
+    assert_int_equal(keys, 51);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

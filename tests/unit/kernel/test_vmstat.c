@@ -16,17 +16,17 @@ static void test_values(void **state _unused_)
     static const struct {
         const char *in;
         int r;
-        uint64_t read, swap_in;
+        uint64_t read, swap_in, swap_out;
     } table[] = {
-        {good, 0, 4 * MIB, MIB},
-        {"pswpin 1\npgpgin 4\n", 0, 4096, 4096},
-        {"pgpgin 0\npswpin 0", 0, 0, 0},
-        {"pgpgin 18446744073709551615\npswpin 18446744073709551615\n", 0, UINT64_MAX, UINT64_MAX},
-        {"pgpgin 1\n", -EBADMSG, 0, 0},
-        {"pswpin 1\n", -EBADMSG, 0, 0},
-        {"pgpgin x\npswpin 1\n", -EBADMSG, 0, 0},
-        {"pgpgin 1\npswpin -1\n", -EBADMSG, 0, 0},
-        {"", -EBADMSG, 0, 0},
+        {good, 0, 4 * MIB, MIB, 36864},
+        {"pswpin 1\npgpgin 4\n", 0, 4096, 4096, 0},
+        {"pgpgin 0\npswpin 0", 0, 0, 0, 0},
+        {"pgpgin 18446744073709551615\npswpin 18446744073709551615\n", 0, UINT64_MAX, UINT64_MAX, 0},
+        {"pgpgin 1\n", -EBADMSG, 0, 0, 0},
+        {"pswpin 1\n", -EBADMSG, 0, 0, 0},
+        {"pgpgin x\npswpin 1\n", -EBADMSG, 0, 0, 0},
+        {"pgpgin 1\npswpin -1\n", -EBADMSG, 0, 0, 0},
+        {"", -EBADMSG, 0, 0, 0},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -38,6 +38,7 @@ static void test_values(void **state _unused_)
             continue;
         assert_true(v.read == table[i].read);
         assert_true(v.swap_in == table[i].swap_in);
+        assert_true(v.swap_out == table[i].swap_out);
     }
 }
 

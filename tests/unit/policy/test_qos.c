@@ -421,21 +421,31 @@ static void test_limit_of_one_that_uses_more(void **state _unused_)
 {
     struct qos_cgroup *g = slice_with(QOS_BURSTABLE, 500 * MIB, 1024 * MIB);
 
-    g->current_bytes = 1024 * MIB;
+    g->kept_bytes = 1024 * MIB;
     plan();
     assert_set(g, QOS_MEMORY_MAX, 1024 * MIB, QOS_WHY_LIMIT);
-    g->current_bytes++;
+    g->kept_bytes++;
     plan();
     assert_set(g, QOS_MEMORY_MAX, 1040 * MIB, QOS_WHY_LIMIT_USED);
-    g->current_bytes = 3 * GIB;
+    g->kept_bytes = 3 * GIB;
     plan();
     assert_set(g, QOS_MEMORY_MAX, 3 * GIB + 16 * MIB, QOS_WHY_LIMIT_USED);
+    /* Where it stands, it does not follow what is used upwards. */
+    g->held = QOS_KNOB_BIT(QOS_MEMORY_MAX);
+    g->now[QOS_MEMORY_MAX] = 2 * GIB;
+    plan();
+    assert_set(g, QOS_MEMORY_MAX, 2 * GIB, QOS_WHY_LIMIT_USED);
+    g->now[QOS_MEMORY_MAX] = GIB;
+    plan();
+    assert_set(g, QOS_MEMORY_MAX, GIB, QOS_WHY_LIMIT);
+    g->held = 0;
+    plan();
     assert_set(g, QOS_MEMORY_HIGH, page_floor((5000 + 524 * 9) * MIB / 10), QOS_WHY_FACTOR);
     g->foreign[QOS_MEMORY_MAX] = 2 * GIB;
     plan();
     assert_left(g, QOS_MEMORY_MAX, QOS_WHY_TIGHTER);
     g->foreign[QOS_MEMORY_MAX] = NONE;
-    g->current_bytes = NONE;
+    g->kept_bytes = NONE;
     plan();
     assert_left(g, QOS_MEMORY_MAX, QOS_WHY_NOTHING);
 }

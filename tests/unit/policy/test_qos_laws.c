@@ -53,7 +53,7 @@ static void random_cgroup(uint64_t *seed, unsigned i, uint64_t bound, bool forei
     g->request_known = random_below(seed, 10) > 0;
     g->request_bytes = random_bytes(seed, bound);
     g->limit_bytes = random_below(seed, 2) ? NONE : u64_add_cap(g->request_bytes, random_bytes(seed, bound));
-    g->current_bytes = random_bytes(seed, bound);
+    g->kept_bytes = random_bytes(seed, bound);
     g->files = random_below(seed, 10) > 0 ? QOS_KNOB_BIT(QOS_KNOBS) - 1 : (unsigned)random_next(seed);
     random_kube(seed, g);
     for (unsigned k = 0; k < QOS_KNOBS; k++) {
@@ -141,7 +141,7 @@ static void check_values(uint64_t seed)
             if (k <= QOS_MEMORY_LOW)
                 good = good && v <= bound_of(i) && !is_locked(i);
             if (k == QOS_MEMORY_MAX)
-                good = good && v >= g->current_bytes && v >= page_floor(g->limit_bytes);
+                good = good && v >= g->kept_bytes && v >= page_floor(g->limit_bytes);
             if (k == QOS_MEMORY_HIGH)
                 good = good && v > effective(g, QOS_MEMORY_MIN) && v <= bound_of(i) && g->tier != QOS_UNSET;
             if (k == QOS_SWAP_MAX)

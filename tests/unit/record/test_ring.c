@@ -275,7 +275,7 @@ static void test_knobs(void **state _unused_)
 
     for (unsigned i = 0; i < ARRAY_SIZE(knobs); i++) {
         knobs[i] = (struct record_knob){
-            .id = 7 + i, .found = i == 0 ? UINT64_MAX : i, .ours = 4096, .yielded = i == 1};
+            .id = 7 + i, .found = i == 0 ? UINT64_MAX : i, .ours = 4096, .done = (uint8_t)i};
         memset(knobs[i].path, 'p', i == 2 ? sizeof(knobs[i].path) - 1 : 3);
         memset(knobs[i].knob, 'k', i == 2 ? sizeof(knobs[i].knob) - 1 : 4);
     }
@@ -288,7 +288,7 @@ static void test_knobs(void **state _unused_)
         row = record_next_row(h, row, &name);
         assert_non_null(row);
         assert_true(row->id == 7 + i && row->freed_bytes == knobs[i].found && row->request_bytes == 4096);
-        assert_int_equal(row->last, i == 1);
+        assert_int_equal(row->priority, i);
         assert_int_equal(row->name_length, i == 2 ? GROUP_PATH_MAX + 23 : 8);
         assert_memory_equal(name, knobs[i].knob, strlen(knobs[i].knob));
         assert_int_equal(name[strlen(knobs[i].knob)], ' ');

@@ -74,10 +74,20 @@ static void test_groups_of_classes(void **state)
     assert_int_equal(cgroups[1].request_bytes, GIB);
     assert_int_equal(cgroups[1].limit_bytes, 2 * GIB);
     assert_true(cgroups[1].request_known);
-    assert_int_equal(cgroups[1].current_bytes, 0);
+    assert_int_equal(cgroups[1].kept_bytes, 0);
     tree_write_u64(t, WORK "/a", "memory.current", GIB);
     expect(t, "- " WORK ", 0 " WORK "/a*");
-    assert_int_equal(cgroups[1].current_bytes, GIB);
+    assert_int_equal(cgroups[1].kept_bytes, GIB);
+    /* Over its limit, page cache does not count. */
+    tree_write_u64(t, WORK "/a", "memory.current", 3 * GIB);
+    tree_write(t, WORK "/a", "memory.stat", "anon\n");
+    expect(t, "- " WORK ", 0 " WORK "/a*");
+    assert_int_equal(cgroups[1].kept_bytes, 3 * GIB); /* it cannot be told */
+    tree_write(t, WORK "/a", "memory.stat",
+               "anon 104857600\nfile 2147483648\nkernel 8388608\nsock 4096\nshmem 1048576\n"
+               "slab_reclaimable 4194304\n");
+    expect(t, "- " WORK ", 0 " WORK "/a*");
+    assert_int_equal(cgroups[1].kept_bytes, 104857600 + 8388608 + 4096 + 1048576 - 4194304);
     assert_int_equal(cgroups[1].now[QOS_MEMORY_LOW], 4096);
     assert_int_equal(cgroups[1].foreign[QOS_MEMORY_HIGH], UINT64_MAX);
     assert_int_equal(cgroups[1].now[QOS_SCORE], QOS_SCORE_ZERO + 600);

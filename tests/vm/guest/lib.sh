@@ -287,3 +287,58 @@ storm_is_on() { # KILLS-BEFORE
 needless_kills() { kill_lines | grep -c ' need=0 '; }
 
 not() { ! "$@"; }
+
+# A service with a working set, in a group of its own, which is offloaded.
+service_config() { # FILE [LINE-OF-ITS-CLASS...]
+    cat >"$1" <<CONFIG
+[Node]
+Mode=isolate
+Workload=workload.slice
+Protect=system.slice
+SystemReserve=${RESERVE:-140M}
+[Class service]
+Match=workload.slice/*
+Priority=600
+Offload=yes
+CONFIG
+    service_config_file=$1
+    shift
+    for line in "$@"; do echo "$line" >>"$service_config_file"; done
+}
+service_start() { # [OPTION...]
+    case $(cat /proc/cmdline) in
+    *=zswap* | *=zram*) service_content=--compressible ;;
+    *) service_content= ;;
+    esac
+    load cgroup-run "$WORKLOAD/service" -- load service --bytes "$BYTES" --hot "$HOT" --rate "$RATE" $service_content \
+        --ready /tmp/service-ready --output /tmp/service.txt "$@" &
+    service_pid=$!
+    wait_until 20 test -e /tmp/service-ready
+}
+service_stop() {
+    kill -TERM "$service_pid"
+    wait "$service_pid"
+}
+service_anon() { awk '$1 == "anon" { print $2 }' "$WORKLOAD/service/memory.stat"; }
+service_some() { cat "$WORKLOAD/service/memory.pressure" "$WORKLOAD/service/io.pressure" | sed -n 's/^some.*total=//p'; }
+service_stalls_begin() { service_stalls_at=$(uptime_msec) service_stalls="$(service_some)"; }
+service_stalls_end() { # sets service_some_ppm, the greater of memory's and I/O's
+    service_some_ppm=$( (echo "$service_stalls"; service_some) | awk -v msec=$(($(uptime_msec) - service_stalls_at)) '
+        { total[NR] = $1 }
+        END { m = total[3] - total[1]; i = total[4] - total[2]; printf "%.0f", (m > i ? m : i) * 1000 / msec }')
+}
+# The median of the seconds' medians, and of their p99.
+service_spans() { # FILE FROM TO: sets service_p50, service_p99, service_p99_ninth (nine in ten are at most that)
+    service_p50=$(awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $3 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+    awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $4 }' "$1" | sort -n >/tmp/service-p99s
+    service_p99=$(awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }' /tmp/service-p99s)
+    service_p99_ninth=$(awk '{ v[NR] = $1 } END { print v[int((NR * 9 + 9) / 10)] }' /tmp/service-p99s)
+}
+# Seconds from a moment on until three in a row have a p99 of at most so much: sets service_back.
+service_back_after() { # FILE SECOND LIMIT
+    service_back=$(awk -v from="$2" -v limit="$3" 'NR > 1 && $1 >= from {
+            good = $4 <= limit ? good + 1 : 0
+            if (good == 3) { print $1 - from - 2; found = 1; exit }
+        }
+        END { if (!found) print 9999 }' "$1")
+}

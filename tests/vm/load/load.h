@@ -120,3 +120,4 @@ int command_family(int argc, char **argv);
 int command_kill_at(int argc, char **argv);
 int command_crowd(int argc, char **argv);
 int command_bare_loop(int argc, char **argv);
+int command_service(int argc, char **argv);

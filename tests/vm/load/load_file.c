@@ -14,9 +14,10 @@
  * grows. */
 struct file_load {
     const char *path, *output_path;
-    uint64_t bytes, duration_usec, rate, hold_usec;
+    uint64_t bytes, duration_usec, rate, hold_usec, from_bytes, anon_bytes;
     bool loop, sync;
     uint64_t done_bytes, passes;
+    unsigned char *anon; /* of a reader: read with the file, in step */
 };
 
 static unsigned char buffer[MIB] __attribute__((aligned(4096)));
@@ -41,16 +42,31 @@ static void file_load_report(const struct file_load *load, uint64_t start_usec)
     output_write(&output, load->output_path);
 }
 
+/* As large a part of the anonymous memory as `done` is of the file: a page that was swapped out comes back.
+ */
+static void touch_anon(const struct file_load *load, uint64_t from, uint64_t to)
+{
+    uint64_t page = (uint64_t)((unsigned __int128)load->anon_bytes * from / load->bytes) / PAGE_BYTES;
+
+    for (; page * PAGE_BYTES < (uint64_t)((unsigned __int128)load->anon_bytes * to / load->bytes); page++)
+        (void)*(volatile unsigned char *)&load->anon[page * PAGE_BYTES];
+}
+
 static void read_pass(struct file_load *load, int fd, uint64_t start_usec)
 {
+    struct pace pace;
+
+    pace_init(&pace, load->rate);
     for (uint64_t at = 0; at < load->bytes && !file_load_over(load, start_usec);) {
-        ssize_t length = pread(fd, buffer, sizeof(buffer), (off_t)at);
+        ssize_t length =
+            pace_wait(&pace, at) ? pread(fd, buffer, sizeof(buffer), (off_t)(load->from_bytes + at)) : 0;
 
         if (length < 0 && errno != EINTR)
             fail_errno("reader: cannot read %s", load->path);
         if (length == 0)
             break;
         if (length > 0) {
+            touch_anon(load, at, at + (uint64_t)length);
             at += (uint64_t)length;
             load->done_bytes += (uint64_t)length;
         }
@@ -60,10 +76,13 @@ static void read_pass(struct file_load *load, int fd, uint64_t start_usec)
 
 int command_reader(int argc, char **argv)
 {
-    struct file_load load = {.bytes = UINT64_C(1) << 50};
+    struct file_load load = {.bytes = UINT64_C(1) << 50, .rate = RATE_MAX};
     const struct option_spec specs[] = {
         {"file", OPTION_TEXT, &load.path, true},
         {"bytes", OPTION_BYTES, &load.bytes, false},
+        {"from", OPTION_BYTES, &load.from_bytes, false},
+        {"rate", OPTION_RATE, &load.rate, false},
+        {"anon", OPTION_BYTES, &load.anon_bytes, false}, /* held, and read in step with the file */
         {"loop", OPTION_FLAG, &load.loop, false},
         {"seconds", OPTION_DURATION, &load.duration_usec, false},
         {"output", OPTION_TEXT, &load.output_path, false},
@@ -74,6 +93,11 @@ int command_reader(int argc, char **argv)
     int fd = open(load.path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         fail_errno("reader: cannot open %s", load.path);
+    if (load.anon_bytes > 0) {
+        memory_content_init(CONTENT_RANDOM);
+        load.anon = memory_map(load.anon_bytes, false, 0);
+        memory_fill(load.anon, 0, load.anon_bytes);
+    }
     uint64_t start_usec = now_usec();
     do {
         uint64_t before_bytes = load.done_bytes;

@@ -56,6 +56,12 @@ static const struct {
     {"crowd", command_crowd,
      "--workload DIR [--groups 1024] [--status-file FILE]\n"
      "      makes so many groups with a sleeping process in each, and the file when all are there"},
+    {"service", command_service,
+     "--bytes 400M --hot 120M --output FILE [--rate 500] [--cold-every 100] [--seconds N]\n"
+     "      [--compressible] [--turn-at N] [--grow-at N --grow-by 300M] [--ready FILE]\n"
+     "      answers requests, of which one in so many goes anywhere, the others to the hot part; --turn-at: "
+     "it\n"
+     "      is another one from then on. Lines of SECOND REQUESTS P50 P99 WORST behind the first one"},
     {"bare-loop", command_bare_loop,
      "--group DIR [--interval 1s] [--child DIR --child-every N] [--knob FILE]...\n"
      "      wakes and reads as a guard of that group does, and no more; of the child with each N-th wake,\n"

@@ -1,6 +1,7 @@
 # vm: memory=1024 cpus=2 swap=none timeout=200 root=host systemd=yes
 # The plan of memory QoS for units of systemd's: what is kept is set through systemd beside the brake, stays over a
-# daemon-reload, and is gone from the kernel and from systemd after a stop, and after SIGKILL and undo.
+# daemon-reload and a restart of the unit, and is gone from the kernel and from systemd after a stop, and after SIGKILL and
+# undo. A unit that ends leaves nothing of it; one that is over its memory.high does not hold PID 1 up.
 . /lib.sh
 
 units=/run/systemd/system
@@ -77,6 +78,34 @@ say "events: $(wc -l </tmp/events.txt), $(head -n 1 /tmp/events.txt)"
 check "all else stays over a stranger's set-property" shown_too
 check "in the kernel, too" is_knob web.service/memory.high $((280 * MIB))
 check "the events tell of nothing else" [ "$(grep -vc 'web.service memory.oom.group' /tmp/events.txt)" -eq 0 ]
+
+# A unit that is started anew, at once and later; and a transient one, which systemd forgets with all but its drop-ins.
+printf '%s\n' "[Service]" Slice=workload.slice "ExecStart=/guest/bin/load task --bytes 20M --seconds 600 --grow-seconds 1" \
+    >$units/web2.service
+systemctl daemon-reload
+systemctl start web2.service
+planned2() { is_knob web2.service/memory.high $((280 * MIB)) && is_shown web2.service MemoryHigh $((280 * MIB)); }
+check "another unit is planned" wait_until 15 planned2
+cgroup_id() { stat -c %i "$WORKLOAD/web2.service"; }
+id=$(cgroup_id)
+systemctl restart web2.service
+check "its restart makes another cgroup" [ "$(cgroup_id)" != "$id" ]
+sleep 5
+check "which has it" planned2
+check "it is still ours" grep -q "id=$(cgroup_id) knob=memory.high was=max" /run/headroom/journal-qos
+left() { [ -e /run/systemd/system.control/web2.service.d/50-MemoryHigh.conf ] && ! is_shown web2.service MemoryHigh infinity; }
+systemctl stop web2.service
+check "stopped, it has nothing of ours" wait_until 15 not left
+systemctl start web2.service
+check "started again, it is planned" wait_until 15 planned2
+systemctl stop web2.service
+systemd-run --slice=workload.slice --unit=web3 load task --bytes 20M --seconds 600 --grow-seconds 1
+planned3() { is_knob web3.service/memory.high $((280 * MIB)); }
+drop_ins3() { ls /run/systemd/system.control/web3.service.d/50-Memory* 2>/dev/null; }
+check "a transient one is planned" wait_until 15 planned3
+systemctl stop web3.service
+has_drop_ins3() { [ -n "$(drop_ins3)" ]; }
+check "and leaves no drop-ins" wait_until 20 not has_drop_ins3
 check "it stops" systemctl stop headroomd.service
 as_before "after a stop"
 

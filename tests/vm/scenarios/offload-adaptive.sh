@@ -1,0 +1,50 @@
+# vm: memory=1024 cpus=2 swap=zswap:1G timeout=520
+# Offload by the adaptive law: a service of which 120 of 400 MiB are hot, and one request in a hundred goes anywhere. Its
+# latency alone, then for five minutes with offload, then with another hot part. Also with --vm swap=disk:1G and swap=zram:1G.
+. /lib.sh
+: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=200}" "${ALONE:=30}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
+
+service_config /tmp/headroom.conf "OffloadRatio=adaptive"
+sed -i "s/^\[Class service\]/SwapWriteLimit=$LIMIT\n&/" /tmp/headroom.conf
+check "the service is up" service_start --turn-at $((ALONE + SECONDS_ON + 2)) || finish
+service_began=$(uptime_msec)
+wait_for_second() { while [ $(($(uptime_msec) - service_began)) -lt $(($1 * 1000)) ]; do sleep_msec 200; done; }
+sleep "$ALONE"
+anon_alone=$(service_anon)
+check "headroomd starts" start_headroomd --debug --config /tmp/headroom.conf || finish
+service_stalls_begin
+cpu_before=$(cpu_usec "$SYSTEM/headroomd")
+written_before=$(awk '$1 == "pswpout" { print $2 }' /proc/vmstat)
+for at in $(seq 30 30 "$SECONDS_ON"); do
+    wait_for_second $((ALONE + at))
+    say "$at s: anon $(($(service_anon) >> 20))M, $(headroom status | sed -n 's/.* resident, saves/saves/p' | tail -n 1)"
+done
+service_stalls_end
+figure anon_alone_bytes "$anon_alone"
+figure anon_bytes "$(service_anon)"
+figure some_ppm "$service_some_ppm"
+figure headroomd_cpu_ppm $((($(cpu_usec "$SYSTEM/headroomd") - cpu_before) / SECONDS_ON))
+figure loop_usec "$(headroom --json status | sed -n 's/.*"spent_usec": \([0-9]*\).*/\1/p')"
+figure written_bytes $((($(awk '$1 == "pswpout" { print $2 }' /proc/vmstat) - written_before) * 4096))
+possible=$((anon_alone - $(bytes_of "$HOT")))
+saved=$((anon_alone - $(service_anon)))
+figure saved_permille_of_possible $((saved * 1000 / possible))
+check "four fifths of what can be saved are" [ $((saved * 10)) -ge $((possible * 8)) ]
+bar "memory and io some, ppm of the time" "$service_some_ppm" 2000
+swapped_in_before=$(awk '$1 == "pswpin" { print $2 }' /proc/vmstat)
+sleep "$TURN"
+figure turn_swapped_in_bytes $((($(awk '$1 == "pswpin" { print $2 }' /proc/vmstat) - swapped_in_before) * 4096))
+say "after the turn: anon $(($(service_anon) >> 20))M, $(headroom status | sed -n 's/.* resident, saves/saves/p' | tail -n 1)"
+check "headroomd stops when it is told to" stop_headroomd
+service_stop
+service_spans /tmp/service.txt 1 $((ALONE - 1))
+figure alone_p99_usec "$service_p99"
+service_alone=$service_p99 service_p99_high=$service_p99_ninth
+service_spans /tmp/service.txt "$ALONE" $((ALONE + SECONDS_ON - 1))
+figure offloaded_p99_usec "$service_p99"
+figure offloaded_p50_usec "$service_p50"
+bar "p99 with offload, of 1.1 x alone, usec" "$service_p99" $((service_alone * 11 / 10))
+service_back_after /tmp/service.txt $((ALONE + SECONDS_ON + 2)) $((service_p99_high * 11 / 10))
+bar "p99 is back after a turn, seconds" "$service_back" 10
+check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
+finish
