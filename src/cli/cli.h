@@ -27,6 +27,7 @@ struct cli_options {
 int cli_status(const struct cli_options *o, int argc, char **argv);
 int cli_check(const struct cli_options *o, int argc, char **argv);
 int cli_explain(const struct cli_options *o, int argc, char **argv);
+int cli_groups(const struct cli_options *o, int argc, char **argv);
 int cli_events(const struct cli_options *o, int argc, char **argv);
 int cli_config(const struct cli_options *o, int argc, char **argv);
 int cli_reload(const struct cli_options *o, int argc, char **argv);

@@ -11,6 +11,7 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"status", cli_status, "how headroomd and the node stand"},
+    {"groups", cli_groups, "what each group holds, and who would be taken first"},
     {"explain", cli_explain,
      "why a decision was taken, with every group that was considered; [ID], else the last one"},
     {"events", cli_events, "the decisions, one a line; -f follows, --since 10min"},

@@ -392,6 +392,7 @@ void running_sweep(struct daemon *d); /* at each look */
 
 /* outlook.c: who would be next */
 void outlook_fill_status(struct daemon *d, struct status *s);
+bool outlook_group(void *user, unsigned index, struct status_group *ret);
 
 /* report.c */
 void report_warning(struct daemon *d, const char *format, ...) _printf_(2, 3);

@@ -301,6 +301,7 @@ static void run(struct daemon *d)
     settle(d);
     d->control.ring = &d->ring;
     d->control.command = reload_command;
+    d->control.group_row = outlook_group;
     d->control.config = &d->config;
     r = control_init(&d->control, &d->loop, d->control_path, d->config.status_access_all, report_status, d);
     if (r < 0)

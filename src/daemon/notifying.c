@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "action/history.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
 #include "kernel/memory_stat.h"
@@ -281,6 +282,8 @@ static void measure(struct daemon *d)
     for (unsigned i = 0; i < n->group_count; i++) {
         struct notify_group *g = &n->groups[i];
 
+        if (g->dir_fd >= 0)
+            history_note_asked(g->dir_fd);
         /* One that has gone with its programs has not given anything because it was asked. */
         if (read_held(d, g, &held) == 0)
             g->gave_bytes = u64_sub_floor(g->held_bytes, held);

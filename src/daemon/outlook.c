@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "policy/claims.h"
 #include "policy/limit.h"
 
 /* Who would be next, were memory to run short now: asked of the policy itself, with the groups of the last
@@ -170,4 +171,45 @@ void outlook_fill_status(struct daemon *d, struct status *s)
     add_reclaim(d, s);
     add_pause(d, s);
     add_kill(d, s);
+}
+
+static const char *state_of(const struct group *g)
+{
+    if (g->dying)
+        return g->stuck ? "stuck" : "dying";
+    return g->paused ? "paused" : g->frozen ? "frozen" : "running";
+}
+
+bool outlook_group(void *user, unsigned index, struct status_group *ret)
+{
+    struct daemon *d = user;
+    const struct group *g = &d->snapshot.groups[index];
+    struct standing is;
+
+    if (index >= d->snapshot.group_count)
+        return false;
+    claims_resolve(&d->config, &d->snapshot, g, claims_one_owner(&d->snapshot), &is);
+    *ret = (struct status_group){
+        .path = g->path,
+        .pid = g->pid,
+        .comm = g->comm,
+        .class_name = d->config.classes[g->class_index].name,
+        .state = state_of(g),
+        .priority = is.priority,
+        .retriable = is.retriable,
+        .over_request = is.over_request,
+        .last = is.last,
+        .owner_uid = g->owner_uid,
+        .used = u64_add_cap(u64_add_cap(g->anon, g->shmem), g->kernel),
+        .anon = g->anon,
+        .shmem = g->shmem,
+        .kernel = g->kernel,
+        .file = g->file,
+        .swap = g->swap,
+        .zswap = g->zswap,
+        .progress_usec = is.progress_usec,
+        .age_usec = is.age_usec,
+        .request_bytes = is.request_bytes,
+    };
+    return true;
 }

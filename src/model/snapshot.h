@@ -108,6 +108,8 @@ struct group {
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
+    uint64_t file;         /* page cache, without shmem: for people */
+    uint64_t zswap;        /* what it has in zswap, as that holds it: for people */
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
     uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was read; GROUP_CPU_UNKNOWN:

@@ -50,6 +50,30 @@ struct status_next {
     char why[STATUS_WHY_MAX];
 };
 
+/* One group, as it stood at the last walk. */
+struct status_group {
+    const char *path;
+    pid_t pid; /* 0: a cgroup */
+    const char *comm;
+    const char *class_name;
+    const char *state; /* running, paused, frozen (by somebody else), dying, stuck */
+    unsigned priority;
+    bool retriable;
+    bool over_request;
+    bool last;
+    uint32_t owner_uid;
+    uint64_t used; /* what its end would give back, and shared memory */
+    uint64_t anon, shmem, kernel;
+    uint64_t file; /* page cache; in none of the above */
+    uint64_t swap, zswap;
+    uint64_t progress_usec;
+    uint64_t age_usec;
+    uint64_t request_bytes; /* UINT64_MAX: none */
+};
+
+/* The group with this index; false: there are no more. */
+typedef bool (*status_group_fn)(void *user, unsigned index, struct status_group *ret);
+
 /* What came of the times that the configuration was read anew. */
 struct status_reload {
     uint64_t good;

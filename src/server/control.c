@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "server/groups_json.h"
 #include "server/listen.h"
 #include "server/run_request.h"
 #include "server/status_json.h"
@@ -43,6 +44,8 @@ static const char interface_description[] =
     "method Status() -> (status: object)\n\n"
     "# One decision, the last one without an id, and behind it its candidates, some at a time\n"
     "method Explain(id: ?int) -> (decision: ?object, candidates: ?[]object)\n\n"
+    "# The groups as they stood at the last walk, some at a time\n"
+    "method Groups() -> (groups: []object)\n\n"
     "# The decisions of the last since_usec, and with follow those that come\n"
     "method Events(since_usec: ?int, follow: ?bool) -> (decision: ?object)\n\n"
     "# Pauses a group (a path relative to the hierarchy's root, PATH#PID for a process), lets it run again, "
@@ -78,6 +81,12 @@ static json_t *error_reply(const char *error)
     return json_pack("{s:s, s:{}}", "error", error, "parameters");
 }
 
+static json_t *next_message(struct control *c, struct stream *s)
+{
+    return s->kind == STREAM_GROUPS ? groups_message(s, c->group_row, c->user)
+                                    : stream_next(s, c->ring, c->config);
+}
+
 static json_t *open_stream(struct control *c, const json_t *parameters, enum stream_kind kind)
 {
     const char *error;
@@ -86,7 +95,7 @@ static json_t *open_stream(struct control *c, const json_t *parameters, enum str
         c->opened.kind = STREAM_NONE;
         return error_reply(c->ring ? error : CONTROL_INTERFACE ".NoSuchDecision");
     }
-    return stream_next(&c->opened, c->ring, c->config);
+    return next_message(c, &c->opened);
 }
 
 /* The answer is made where the request was, which nobody needs any more: together they could want more than
@@ -214,7 +223,7 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool 
     const char *method = json_string_value(json_object_get(request, "method"));
     enum control_verb verb;
     static struct status status; /* large, and only one is made at a time */
-    bool explain, events;
+    bool explain, events, groups;
 
     if (!method)
         return error_reply("org.varlink.service.InvalidParameter");
@@ -230,10 +239,15 @@ static json_t *dispatch(struct control *c, json_t *request, bool may_read, bool 
                    : error_reply(CONTROL_INTERFACE ".PermissionDenied");
     explain = strcmp(method, CONTROL_INTERFACE ".Explain") == 0;
     events = strcmp(method, CONTROL_INTERFACE ".Events") == 0;
-    if (!explain && !events && strcmp(method, CONTROL_INTERFACE ".Status") != 0)
+    groups = c->group_row && strcmp(method, CONTROL_INTERFACE ".Groups") == 0;
+    if (!explain && !events && !groups && strcmp(method, CONTROL_INTERFACE ".Status") != 0)
         return error_reply("org.varlink.service.MethodNotFound");
     if (!may_read)
         return error_reply(CONTROL_INTERFACE ".PermissionDenied");
+    if (groups) {
+        c->opened = (struct stream){.kind = STREAM_GROUPS};
+        return next_message(c, &c->opened);
+    }
     if (explain || events)
         return open_stream(c, json_object_get(request, "parameters"),
                            explain ? STREAM_EXPLAIN : STREAM_EVENTS);
@@ -305,7 +319,7 @@ static void client_advance(struct control *c, struct control_client *cl)
     arena_reset(&c->arena);
     json_arena = &c->arena;
     json_starved = false;
-    out = stream_next(&cl->stream, c->ring, c->config);
+    out = next_message(c, &cl->stream);
     n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
     json_arena = NULL;
     if (!out && !json_starved)

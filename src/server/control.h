@@ -110,6 +110,7 @@ struct control {
     bool access_all;
     control_status_fn status;
     control_command_fn command; /* NULL: nothing can be changed here */
+    status_group_fn group_row;  /* NULL: there are none to be shown */
     void *user;
     const struct record_ring *ring; /* what Explain and Events show; NULL: nothing */
     const struct config *config;

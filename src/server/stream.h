@@ -16,12 +16,13 @@ enum stream_kind {
     STREAM_NONE,
     STREAM_EXPLAIN,
     STREAM_EVENTS,
+    STREAM_GROUPS, /* made by groups_json */
 };
 
 struct stream {
     enum stream_kind kind;
     uint64_t id;         /* of the decision that comes next */
-    unsigned row;        /* STREAM_EXPLAIN: of the candidate that comes next */
+    unsigned row;        /* STREAM_EXPLAIN, _GROUPS: of the candidate, or group, that comes next */
     bool headed;         /* STREAM_EXPLAIN: the decision itself has gone out */
     bool follow;         /* STREAM_EVENTS: wait for more */
     uint64_t since_usec; /* STREAM_EVENTS: none that are older */

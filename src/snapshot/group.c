@@ -87,6 +87,8 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     g->anon = m->anon;
     g->shmem = m->shmem;
     g->kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
+    g->file = u64_add_cap(m->active_file, m->inactive_file);
+    g->zswap = m->zswap;
     g->swap = 0;
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = memory_stat_only_swap(m, swap);

@@ -173,6 +173,50 @@ def explained(p):
         expect((f"; {why}: " in out) == (why != "none") and ("; freed 30.0M" in out) == (why == "none"), out)
 
 
+def row(group, priority, **more):
+    return {"group": group, "class": "batch", "state": "running", "priority": priority, "retriable": False, "over_request": True,
+            "last": False, "owner_uid": 0, "used_bytes": 3 << 20, "anon_bytes": 1 << 20, "shmem_bytes": 2 << 20, "kernel_bytes": 0,
+            "file_bytes": 7 << 20, "swap_bytes": 5 << 20, "zswap_bytes": 0, "progress_usec": 1000000, "age_usec": 2000000,
+            "request_bytes": None, **more}
+
+
+def groups_by_turn(p):
+    """Of two messages one table, those first who would be taken first; page cache apart."""
+    rows = [row("w/high", 700), row("w/slow", 300, progress_usec=9), row("w/within", 300, over_request=False, request_bytes=4 << 20),
+            row("w/last", 300, last=True), row("w/plain", 300), row("w/again", 300, retriable=True), row("w/low", 1, state="paused")]
+    replies = [{"parameters": {"groups": rows[:4]}, "continues": True}, {"parameters": {"groups": rows[4:]}}]
+    wanted = ["w/low", "w/again", "w/slow", "w/plain", "w/last", "w/within", "w/high"]
+    code, out, err, sent = ask(p, replies, "groups")
+    lines = out.splitlines()
+    expect(code == 0 and [line.split()[0] for line in lines[1:]] == wanted and not err, f"exit {code}: {out}{err}")
+    expect(lines[0].split() == ["group", "class", "priority", "state", "used", "anon", "shmem", "file", "swap", "zswap", "progress",
+                                "age", "request"], lines[0])
+    expect(lines[1].split()[2:] == ["1", "paused", "3.0M", "1.0M", "2.0M", "7.0M", "5.0M", "0B", "1.0s", "2.0s", "none"], lines[1])
+    expect(sent[0]["method"] == "io.headroom.Groups", sent)
+    code, out, _, _ = ask(p, replies, "groups", "--json")
+    expect(code == 0 and [g["group"] for g in json.loads(out)] == wanted, out)
+    code, _, err, _ = ask(p, [], "groups", "x")
+    expect(code == 2 and "no arguments" in err, err)
+
+
+def groups_of_a_node(p):
+    """More than one message holds."""
+    tree = Tree(p.base)
+    for i in range(3, 60):
+        tree.group(f"workload.slice/task-{i}", 1 << 20, pid=100 + i, start=100)
+    d = p.daemon(tree, "--dry-run", config="[Node]\nWorkload=workload.slice\n[Class batch]\nMatch=workload.slice/*\nPriority=200\n")
+    code, out, err = p.cli(tree, "groups", "--json")
+    groups = {g["group"]: g for g in json.loads(out or "[]")}
+    expect(code == 0 and sorted(groups) == sorted(f"workload.slice/task-{i}" for i in range(1, 60)), f"exit {code}: {out}{err}")
+    one = groups["workload.slice/task-1"]
+    expect(one["used_bytes"] == one["anon_bytes"] == 100 << 20 and one["file_bytes"] == 0, one)
+    expect(one["class"] == "batch" and one["priority"] == 200 and one["state"] == "running" and one["request_bytes"] is None, one)
+    if os.geteuid() == 0:
+        code, out, err = p.cli(tree, "groups", user=NOBODY)
+        expect(code == 1 and not out and "not allowed" in err, f"exit {code}: {out}{err}")
+    d.stop()
+
+
 def who_may_change(p):
     """Not he who may read the status; and nobody is told of what he may not do whether it would be possible."""
     if os.geteuid() != 0:
@@ -211,4 +255,4 @@ def wrong_commands(p):
     d.stop()
 
 
-TESTS = [what_is_sent, usage, refusals, status_of_the_paused, explained, who_may_change, wrong_commands]
+TESTS = [what_is_sent, usage, refusals, status_of_the_paused, explained, groups_by_turn, groups_of_a_node, who_may_change, wrong_commands]

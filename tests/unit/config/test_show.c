@@ -38,7 +38,8 @@ static const char *const files[] = {
     "NotifyGrace=0\nNotifyWake=2\nMoveProcesses=yes\nKubeletKnobs=set\nDrift=yield\n",
     "[Node]\nSystemReserve=12.34%\n[Monitor]\nPressure=full 70001us 2s\nEvent=off\nThreshold=no\n",
     "[Monitor]\nPressure=off\n[Level low]\nActions=\nPriorityMax=0\n[Level medium]\nActions=reclaim pause\n",
-    "[Class a]\nMatch=w/* x/?\nMatch=y\nUnit=process\nMatchCommand=python* java\nMatchUser=1000\nAllowGroup=7 0\n"
+    "[Class a]\nMatch=w/* x/?\nMatch=y\nUnit=process\nMatchCommand=python* "
+    "java\nMatchUser=1000\nAllowGroup=7 0\n"
     "Priority=0\n"
     "QoS=guaranteed\nRequest=4097B\nLimit=50%\nThrottleFactor=0.0725\nSwapMax=12.5%\nOomGroup=no\nCpuWeight="
     "7\nRetriable=yes\nActions=pause "
