@@ -33,6 +33,8 @@ struct memory_stat {
 int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret) _nodiscard_;
 int memory_stat_pread(int fd, struct memory_stat *ret) _nodiscard_;
 int memory_stat_read_at(int dir_fd, struct memory_stat *ret) _nodiscard_;
+/* Anonymous and shared memory, kernel memory and sockets: what reclaim to file cannot give back. */
+uint64_t memory_stat_used(const struct memory_stat *m);
 /* Of what has a place in swap (memory.swap.current), what is not in `anon` or `shmem` as well: a page that
  * was read back keeps its place for as long as it is clean, and counts in both. A page on its way out is on
  * the LRU lists and in the swap cache, but in `anon` no more. */

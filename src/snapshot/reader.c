@@ -210,14 +210,6 @@ static int read_swap_room(int dir_fd, uint64_t *ret)
     return 0;
 }
 
-/* Anonymous and shared memory, kernel memory and sockets: what reclaim to file cannot give back. */
-static uint64_t stat_used(const struct memory_stat *m)
-{
-    uint64_t kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
-
-    return u64_add_cap(u64_add_cap(m->anon, m->shmem), kernel);
-}
-
 /* Not the real root: a container. Where its own limit is the tighter one, what is used and available must be
  * seen from inside it, too: /proc/meminfo tells of the whole host. */
 static int read_container(struct snapshot_reader *r, struct node *n)
@@ -237,7 +229,7 @@ static int read_container(struct snapshot_reader *r, struct node *n)
     if (e < 0)
         return e;
     n->total = own;
-    n->unreclaimable = stat_used(&m);
+    n->unreclaimable = memory_stat_used(&m);
     n->available = u64_min(n->available, u64_sub_floor(own, n->unreclaimable));
     return 0;
 }
@@ -356,7 +348,7 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->file = m.file;
     w->kernel = u64_sub_floor(m.kernel, m.slab_reclaimable);
     w->sock = m.sock;
-    w->used = stat_used(&m);
+    w->used = memory_stat_used(&m);
     w->firm = u64_sub_floor(w->current, u64_add_cap(m.active_file, m.inactive_file));
     w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
@@ -424,7 +416,7 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
     s->node = node;
     s->workload_count = r->workload_count;
     memcpy(s->workloads, workloads, r->workload_count * sizeof(*workloads));
-    s->limit_step = 0;
+    s->limit_step = s->protected_cache = 0;
     s->ended_count = 0;
     return 0;
 }
