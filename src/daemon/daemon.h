@@ -372,8 +372,9 @@ int keeping_open(struct daemon *d) _nodiscard_;
 bool keeping_wanted(const struct daemon *d);
 /* There is no plan any more, and what an earlier daemon's keeper has set is still there. */
 bool keeping_left(const struct daemon *d);
-void keeping_publish(struct daemon *d);    /* the configuration is another one */
-void keeping_note_limit(struct daemon *d); /* with each refresh of the knobs */
+void keeping_publish(struct daemon *d);                   /* the configuration is another one */
+void keeping_note_limit(struct daemon *d);                /* with each refresh of the knobs */
+uint64_t keeping_protected_cache(const struct daemon *d); /* in the workloads, by groups' memory.min */
 void keeping_note(struct daemon *d, const struct keeper_message *m);
 void keeping_fill_status(const struct daemon *d, struct status *s);
 

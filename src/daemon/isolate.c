@@ -105,6 +105,7 @@ int isolate_open(struct daemon *d)
 
 void isolate_note_foreign(struct daemon *d)
 {
+    d->snapshot.protected_cache = keeping_protected_cache(d);
     for (unsigned i = 0; i < d->snapshot.workload_count; i++) {
         struct workload *w = &d->snapshot.workloads[i];
         const struct lease *l = w->id ? lease_find(&d->leases, w->id, high_knob) : NULL;

@@ -237,6 +237,7 @@ static int put_back(struct keeper *k)
         log_line(failed ? LOG_PRIO_ERROR : LOG_PRIO_NOTICE,
                  "event=qos-restored restored=%u left=%u failed=%u", restored, left, failed);
     k->block->counts.leases = k->block->counts.yielded = k->block->counts.groups = 0;
+    __atomic_store_n(&k->block->protected_cache_bytes, 0, __ATOMIC_RELAXED);
     journal_close(&k->journal);
     k->open = false;
     if (failed == 0)
@@ -286,6 +287,16 @@ static void note_allocatable(struct keeper *k)
         k->allocatable_bytes = now;
 }
 
+/* What stands in the way of everybody else, and no reclaim can have. */
+static void note_protected(struct keeper *k)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < k->tree.count; i++)
+        sum = u64_add_cap(sum, k->cgroups[i].protected_cache_bytes);
+    __atomic_store_n(&k->block->protected_cache_bytes, sum, __ATOMIC_RELAXED);
+}
+
 static bool make_plan(struct keeper *k)
 {
     const struct node *n = &k->snapshot.node;
@@ -311,6 +322,7 @@ static bool make_plan(struct keeper *k)
         .zswap_bytes = swap_zswap_pool_max(k->root_fd, n->mem_total),
         .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
     };
+    note_protected(k);
     qos_follow_units(&k->knobs, k->cgroups, k->tree.count, clock_now_usec());
     qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
     v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);

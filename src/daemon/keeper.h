@@ -43,9 +43,10 @@ struct keeper_counts {
 };
 
 struct keeper_block {
-    uint64_t sequence;          /* of what follows; odd while it is being written */
-    bool wanted;                /* there is a plan to keep */
-    uint64_t allocatable_bytes; /* what the work may have; changes without the sequence */
+    uint64_t sequence;              /* of what follows; odd while it is being written */
+    bool wanted;                    /* there is a plan to keep */
+    uint64_t allocatable_bytes;     /* what the work may have; changes without the sequence */
+    uint64_t protected_cache_bytes; /* the keeper's: page cache that memory.min keeps, as of its last look */
     struct keeper_counts counts;
     struct record_knob batch[KEEPER_BATCH_MAX]; /* the loop's: what is still to be recorded */
     struct config config; /* with the workloads by their paths; the classes up to class_count */

@@ -68,6 +68,12 @@ void keeping_note_limit(struct daemon *d)
         (void)guardian_wake_keeper(d);
 }
 
+uint64_t keeping_protected_cache(const struct daemon *d)
+{
+    return d->keeping.published ? __atomic_load_n(&d->keeping.block->protected_cache_bytes, __ATOMIC_RELAXED)
+                                : 0;
+}
+
 void keeping_publish(struct daemon *d)
 {
     static char workloads[CONFIG_PATHS_MAX][CONFIG_PATH_MAX];

@@ -90,6 +90,13 @@ static uint64_t unmapped(const struct memory_stat *m)
     return u64_min(u64_sub_floor(listed, u64_add_cap(m->anon, m->shmem)), m->swapcached);
 }
 
+uint64_t memory_stat_used(const struct memory_stat *m)
+{
+    uint64_t kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
+
+    return u64_add_cap(u64_add_cap(m->anon, m->shmem), kernel);
+}
+
 uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_current)
 {
     return u64_sub_floor(swap_current, m->swapcached - unmapped(m));

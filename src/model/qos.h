@@ -80,17 +80,18 @@ struct qos_cgroup {
     bool workload;        /* the root of one */
     bool request_known;   /* false: a container of which it cannot be told */
     struct kube_place kube;
-    uint64_t request_bytes;  /* 0: none */
-    uint64_t limit_bytes;    /* UINT64_MAX: none; of a container its memory.max */
-    uint64_t kept_bytes;     /* memory.current; over its limit, without what is only cached; 0: not known */
-    unsigned files;          /* QOS_KNOB_BITs of what is there */
-    uint64_t now[QOS_KNOBS]; /* what stands there */
-    uint64_t foreign[QOS_KNOBS]; /* what others want there: the value before ours, where ours stands */
-    unsigned held;               /* QOS_KNOB_BITs: ours stands, as it was last written */
-    unsigned drifted;            /* ours was overwritten */
-    bool settling;               /* something of it was handed over to systemd, and may only just stand */
-    unsigned yielded;            /* left to who overwrote it */
-    unsigned first, next;        /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
+    uint64_t request_bytes; /* 0: none */
+    uint64_t limit_bytes;   /* UINT64_MAX: none; of a container its memory.max */
+    uint64_t kept_bytes;    /* memory.current; over its limit, without what is only cached; 0: not known */
+    uint64_t protected_cache_bytes; /* page cache that its memory.min keeps */
+    unsigned files;                 /* QOS_KNOB_BITs of what is there */
+    uint64_t now[QOS_KNOBS];        /* what stands there */
+    uint64_t foreign[QOS_KNOBS];    /* what others want there: the value before ours, where ours stands */
+    unsigned held;                  /* QOS_KNOB_BITs: ours stands, as it was last written */
+    unsigned drifted;               /* ours was overwritten */
+    bool settling;                  /* something of it was handed over to systemd, and may only just stand */
+    unsigned yielded;               /* left to who overwrote it */
+    unsigned first, next;           /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
     struct qos_value plan[QOS_KNOBS];
     struct {
         uint64_t min, low;    /* of what is in it, together */

@@ -154,7 +154,8 @@ struct snapshot {
     struct node node;
     struct workload workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
-    uint64_t limit_step; /* added to the limit while it steps down after a start above it */
+    uint64_t protected_cache; /* page cache in the workloads that groups' memory.min keeps */
+    uint64_t limit_step;      /* added to the limit while it steps down after a start above it */
 
     struct group *groups; /* only read when something has to be chosen */
     unsigned group_count;

@@ -71,6 +71,7 @@ static bool domain_balance(const struct config *c, const struct snapshot *s, uin
         if (s->workloads[i].id != 0)
             inside = u64_add_cap(inside, s->workloads[i].used);
     outside = u64_sub_floor(s->node.unreclaimable, inside);
+    inside = u64_add_cap(inside, s->protected_cache);
     shared = u64_add_cap(inside, u64_sub_floor(outside, limit_system_reserve(c, s->node.total)));
     share = limit_node_share(c, s);
     own = limit_own(s);

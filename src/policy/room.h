@@ -1,7 +1,8 @@
 /* Room, need, growth, time left and level of the domain. Pure: the snapshot, the configuration and what was
  * remembered of earlier looks go in, numbers come out.
  *
- *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock)
+ *   used  = Σ workloads (anon + shmem + kernel − slab_reclaimable + sock), and the page cache in them that is
+ *           protected by memory.min, which reclaim cannot have either
  *           + max(0, unreclaimable memory outside them − SystemReserve)             (isolate)
  *         = unreclaimable memory of the node                                        (host)
  *           or, where others have set a tighter limit for the workloads: Σ workloads alone, against that one

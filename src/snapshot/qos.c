@@ -150,20 +150,24 @@ static bool read_score(const struct walk *w, const struct frame *f, struct qos_c
 
 /* ---- groups ---- */
 
-/* What reclaim does not just take: page cache over a limit is no reason to put it off. Where that cannot be
- * told, all of it. */
-static uint64_t read_kept(int dir_fd, uint64_t limit)
+/* What it holds beyond reclaim: page cache over a limit is no reason to put that off, and page cache that its
+ * memory.min keeps is no more to be had than the rest. Where that cannot be told, all of it, and nothing. */
+static void read_held(struct qos_cgroup *g, int dir_fd)
 {
     struct memory_stat m;
-    uint64_t current;
+    uint64_t current, used;
 
     if (file_read_u64_at(dir_fd, "memory.current", &current) < 0)
-        return 0;
-    if (current <= limit || memory_stat_read_at(dir_fd, &m) < 0)
-        return current;
-    return u64_min(current,
-                   u64_sub_floor(u64_add_cap(u64_add_cap(m.anon, m.shmem), u64_add_cap(m.kernel, m.sock)),
-                                 m.slab_reclaimable));
+        return;
+    g->kept_bytes = current;
+    if (current <= g->limit_bytes && g->now[QOS_MEMORY_MIN] == 0)
+        return;
+    if (memory_stat_read_at(dir_fd, &m) < 0)
+        return;
+    used = memory_stat_used(&m);
+    if (current > g->limit_bytes)
+        g->kept_bytes = u64_min(current, used);
+    g->protected_cache_bytes = u64_sub_floor(u64_min(current, g->now[QOS_MEMORY_MIN]), used);
 }
 
 static void add_group(struct walk *w, struct frame *f)
@@ -178,7 +182,7 @@ static void add_group(struct walk *w, struct frame *f)
     g->request_known = true;
     g->request_bytes = amount_bytes(&class->request, total, 0);
     g->limit_bytes = amount_bytes(&class->limit, total, UINT64_MAX);
-    g->kept_bytes = read_kept(f->dir_fd, g->limit_bytes);
+    read_held(g, f->dir_fd);
     (void)read_score(w, f, g);
 }
 
@@ -194,6 +198,7 @@ static void add_container(struct walk *w, struct frame *f)
         g->limit_bytes = g->now[QOS_MEMORY_MAX];
     g->request_bytes = amount_bytes(&class->request, w->snapshot->node.total, 0);
     g->request_known = class->request.kind != AMOUNT_UNSET;
+    read_held(g, f->dir_fd);
     if (read_score(w, f, g) && !g->request_known)
         g->request_known =
             kube_request_from_adj(f->place.tier, (int)g->now[QOS_SCORE] - QOS_SCORE_ZERO,

@@ -439,7 +439,7 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
     s->node = node;
     s->workload_count = r->workload_count;
     memcpy(s->workloads, workloads, r->workload_count * sizeof(*workloads));
-    s->limit_step = 0;
+    s->limit_step = s->protected_cache = 0;
     s->ended_count = 0;
     return 0;
 }

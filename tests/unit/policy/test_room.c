@@ -105,6 +105,32 @@ static void test_isolate(void **state _unused_)
     }
 }
 
+/* Page cache that memory.min keeps is in nobody's way less than anonymous memory; for the node it is page
+ * cache, and so hides nothing of what others use. */
+static void test_protected_cache(void **state _unused_)
+{
+    struct config c;
+
+    node_config(&c);
+    for (size_t i = 0; i < ARRAY_SIZE(isolate_rows); i++) {
+        const struct look_row *row = &isolate_rows[i];
+        struct room_state st = {0}, st_with = {0};
+        struct room without, with;
+        struct snapshot s;
+
+        node_snapshot(&s, true, 1);
+        s.workloads[0].id = 100;
+        s.workloads[0].used = row->used[0] == NONE ? GIB : row->used[0];
+        s.node.unreclaimable = row->unreclaimable;
+        s.node.available = UINT64_MAX / 2;
+        room_evaluate(&c, &s, &st, &without);
+        s.protected_cache = 200 * MIB;
+        room_evaluate(&c, &s, &st_with, &with);
+        assert_true(with.used == without.used + 200 * MIB && with.limit == without.limit);
+        assert_true(with.room == without.room - (int64_t)(200 * MIB));
+    }
+}
+
 /* Restates Ray's cases of its threshold monitor in isolation, in our terms (user limit 700 MiB, so that the
  * reserve is what is left of 1 GiB): TestUserSliceAboveThresholdDuringResourceIsolationCallbackExecuted (anon
  * 600 + shmem 200 is over), TestUserSliceWithObjectStoreAboveThresholdDuringResourceIsolationCallbackExecuted
@@ -331,6 +357,7 @@ static void test_next_look(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_protected_cache),
         cmocka_unit_test(test_isolate),
         cmocka_unit_test(test_ray_isolation_cases),
         cmocka_unit_test(test_own_bound),

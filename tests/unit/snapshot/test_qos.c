@@ -88,6 +88,16 @@ static void test_groups_of_classes(void **state)
                "slab_reclaimable 4194304\n");
     expect(t, "- " WORK ", 0 " WORK "/a*");
     assert_int_equal(cgroups[1].kept_bytes, 104857600 + 8388608 + 4096 + 1048576 - 4194304);
+    assert_int_equal(cgroups[1].protected_cache_bytes, 0);
+    tree_write_u64(t, WORK "/a", "memory.min", GIB);
+    expect(t, "- " WORK ", 0 " WORK "/a*");
+    assert_int_equal(cgroups[1].protected_cache_bytes, GIB - cgroups[1].kept_bytes);
+    tree_write_u64(t, WORK "/a", "memory.current", GIB / 2); /* there is no more than that */
+    expect(t, "- " WORK ", 0 " WORK "/a*");
+    assert_int_equal(cgroups[1].kept_bytes, GIB / 2);
+    assert_int_equal(cgroups[1].protected_cache_bytes,
+                     GIB / 2 - (104857600 + 8388608 + 4096 + 1048576 - 4194304));
+    tree_write_u64(t, WORK "/a", "memory.min", 0);
     assert_int_equal(cgroups[1].now[QOS_MEMORY_LOW], 4096);
     assert_int_equal(cgroups[1].foreign[QOS_MEMORY_HIGH], UINT64_MAX);
     assert_int_equal(cgroups[1].now[QOS_SCORE], QOS_SCORE_ZERO + 600);
