@@ -22,7 +22,7 @@ _headroom() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} == [a-z]* && $with_value != *" ${COMP_WORDS[i - 1]} "* ]] || continue
         case ${COMP_WORDS[i]} in # what has a group for its argument
-        pause | resume)
+        pause | resume | offload)
             mapfile -t COMPREPLY < <(compgen -d -S / -- "$root$cur")
             COMPREPLY=("${COMPREPLY[@]#"$root"}")
             compopt -o nospace 2>/dev/null

@@ -240,7 +240,8 @@ static void step_one(struct daemon *d, const struct group *g, struct offload_row
         return;
     d->offload.row = (unsigned)(row - d->offload.rows);
     d->offload.by_hand = false;
-    (void)ask(d, g, r.bytes, r.file_only, WORKER_LIMIT_USEC);
+    if (!ask(d, g, r.bytes, r.file_only, WORKER_LIMIT_USEC))
+        offload_note_outcome(s, r.bytes, 0, 0, 0); /* it is due again */
 }
 
 /* One group after the other, as long as there is time for it and the worker has nothing to do. */

@@ -149,7 +149,7 @@ static uint64_t fixed_wanted(const struct class_config *c, const struct offload_
 
 enum feeling {
     FEELS_NOTHING,
-    FEELS_SOME, /* a quarter of it comes back, or cold pages are hard to find */
+    FEELS_SOME, /* an eighth of it comes back, or cold pages are hard to find */
     FEELS_MUCH,
 };
 
@@ -167,9 +167,9 @@ static enum feeling feels(const struct class_config *c, const struct gap *g, str
     bool taking = s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= OFFLOAD_LEAST_BYTES;
     enum feeling f = FEELS_NOTHING;
 
-    if (u64_max(memory, io) >= threshold || (taking && excess > s->taken_per_sec / 2))
+    if (u64_max(memory, io) >= threshold || (taking && excess > s->taken_per_sec / 4))
         f = FEELS_MUCH;
-    else if ((taking && excess > s->taken_per_sec / 4) ||
+    else if ((taking && excess > s->taken_per_sec / 8) ||
              (g->scan_pages >= SCAN_LEAST && g->scan_pages / HARD_TO_FIND >= g->steal_pages))
         f = FEELS_SOME;
     if (f != FEELS_NOTHING)

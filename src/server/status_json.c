@@ -424,9 +424,14 @@ static json_t *offload_row_to_json(const struct status_offload *r)
     return o;
 }
 
-static json_t *offload_to_json(const struct status *s)
+/* Keys, punctuation and numbers of a row, and of what is around them. */
+#define OFFLOAD_ROW_REST 700
+#define OFFLOAD_REST 1024
+
+static json_t *offload_to_json(const struct status *s, size_t max)
 {
     json_t *o = json_object(), *a = json_array();
+    size_t used = OFFLOAD_REST;
 
     set_u64(o, "groups", s->offload_groups);
     set_u64(o, "resident_bytes", s->offload_resident_bytes);
@@ -435,8 +440,12 @@ static json_t *offload_to_json(const struct status *s)
     set_u64(o, "swapped_bytes", s->offload_swapped_bytes);
     set_u64(o, "spent_usec", s->offload_spent_usec);
     set_u64(o, "worker_usec", s->offload_worker_usec);
-    for (unsigned i = 0; i < s->offload_count; i++)
+    for (unsigned i = 0; i < s->offload_count; i++) {
+        used += OFFLOAD_ROW_REST + dumped_length(s->offload[i].path);
+        if (used > max)
+            break;
         (void)json_array_append_new(a, offload_row_to_json(&s->offload[i]));
+    }
     (void)json_object_set_new(o, "most", a);
     return o;
 }
@@ -485,7 +494,8 @@ json_t *status_to_json(const struct status *s, size_t max)
     }
     (void)json_object_set_new(o, "notify", notify_to_json(&s->notify));
     if (s->offload_on)
-        (void)json_object_set_new(o, "offload", offload_to_json(s));
+        (void)json_object_set_new(
+            o, "offload", offload_to_json(s, u64_sub_floor(max, json_dumpb(o, NULL, 0, JSON_COMPACT)) / 2));
     used = json_dumpb(o, NULL, 0, JSON_COMPACT);
     set_pauses(o, s, u64_sub_floor(max, used + PAUSES_REST));
     return o;

@@ -163,6 +163,9 @@ static void test_reclaim(void **state)
     q.swappiness = 60;
     assert_int_equal(ask(&w, &q), -EAGAIN); /* a file gives nothing back */
     tree_assert(&w.tree, SLICE "/memory.reclaim", "524288 swappiness=60");
+    q.op = WORKER_OFFLOAD;
+    q.swappiness = 0;
+    assert_int_equal(ask(&w, &q), -EAGAIN); /* asked first whether it is taken at all: a file takes it */
     q.cgroup_id++;
     assert_int_equal(ask(&w, &q), -ENOENT);
     q = reclaim_request(&w, 1 << 20);

@@ -170,6 +170,28 @@ static void test_slow_device(void **state _unused_)
     free(v);
 }
 
+/* Of each page of the hot part there is a use in forty seconds only, and it costs little to have it back:
+ * what is taken of it is seen late. */
+static void test_lukewarm(void **state _unused_)
+{
+    struct service *v = service_new(&zswap, 120 * MIB, 280 * MIB);
+    double most = 0;
+
+    v->hot.tau_usec = 40e6;
+    for (unsigned i = 0; i < 1800; i++) {
+        run(v, 1);
+        most = fmax(most, v->hot.out);
+        if (i == 299) {
+            say(v, "zswap, used each 40 s");
+            assert_true(saved_permille(v) >= 800);
+        }
+    }
+    say(v, "  and half an hour later");
+    print_message("  of the hot part, %.0f MiB at most were out\n", most / MIB);
+    assert_true(most < 15 * MIB);
+    free(v);
+}
+
 /* All of it is hot: nothing is to be had, and that is found out cheaply. */
 static void test_all_hot(void **state _unused_)
 {
@@ -264,9 +286,9 @@ static void test_growth(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steady),  cmocka_unit_test(test_slow_device),
-        cmocka_unit_test(test_all_hot), cmocka_unit_test(test_phase_change),
-        cmocka_unit_test(test_diurnal), cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_steady),  cmocka_unit_test(test_slow_device),  cmocka_unit_test(test_lukewarm),
+        cmocka_unit_test(test_all_hot), cmocka_unit_test(test_phase_change), cmocka_unit_test(test_diurnal),
+        cmocka_unit_test(test_growth),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,9 @@
 #define PAUSE(group) "{\"method\":\"io.headroom.Pause\",\"parameters\":{\"group\":\"" group "\"}}"
 #define HOLD(usec) "{\"method\":\"io.headroom.Hold\",\"parameters\":{\"usec\":" usec "}}"
 
+#define OFFLOAD(group, bytes)                                                                                \
+    "{\"method\":\"io.headroom.Offload\",\"parameters\":{\"group\":\"" group "\",\"bytes\":" bytes "}}"
+
 static struct control_command commanded;
 static unsigned commands;
 static int command_result;
@@ -51,7 +54,11 @@ static void test_commands(void **state)
     assert_true(commanded.usec == 0);
     (void)reply_to(HOLD("9223372036854775807"));
     assert_true(commanded.usec == INT64_MAX);
-    assert_int_equal(commands, 5);
+    assert_string_equal(reply_to(OFFLOAD("a", "4096")), "{\"parameters\":{\"text\":\"as it were\"}}");
+    assert_int_equal(commanded.verb, CONTROL_OFFLOAD);
+    assert_string_equal(commanded.group, "a");
+    assert_true(commanded.bytes == 4096);
+    assert_int_equal(commands, 6);
 }
 
 static void test_commands_that_fail(void **state)
@@ -88,6 +95,7 @@ static void test_commands_are_not_for_all(void **state)
         "{\"method\":\"io.headroom.Resume\",\"parameters\":{\"group\":\"a\"}}",
         HOLD("0"),
         HOLD("-1"),
+        OFFLOAD("a", "4096"),
         "{\"method\":\"io.headroom.Pause\"}",
     };
 
@@ -117,6 +125,11 @@ static void test_commands_that_are_wrong(void **state)
         HOLD("1.5"),
         HOLD("\"1h\""),
         HOLD("9223372036854775808"),
+        OFFLOAD("a", "0"),
+        OFFLOAD("a", "-1"),
+        OFFLOAD("a", "\"4M\""),
+        OFFLOAD("", "4096"),
+        "{\"method\":\"io.headroom.Offload\",\"parameters\":{\"group\":\"a\"}}",
     };
     char text[GROUP_PATH_MAX + 128];
     int whole;

@@ -296,6 +296,49 @@ static void test_longest(void **state _unused_)
     o = status_to_json(&status, 65536);
     assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 60000);
     json_decref(o);
+    status.offload_on = true;
+    status.offload_count = STATUS_OFFLOAD_MAX;
+    for (unsigned i = 0; i < STATUS_OFFLOAD_MAX; i++) {
+        memset(&status.offload[i], 0x7f, sizeof(status.offload[i]));
+        status.offload[i].path = path;
+        status.offload[i].class_name = status.offload[i].why = status.offload[i].why_text = "as it were";
+    }
+    o = status_to_json(&status, 65536);
+    assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 65000);
+    assert_true(json_array_size(json_object_get(json_object_get(o, "offload"), "most")) < STATUS_OFFLOAD_MAX);
+    json_decref(o);
+}
+
+static void test_offload(void **state _unused_)
+{
+    json_t *o, *row;
+
+    fill();
+    o = status_to_json(&status, 65536);
+    assert_null(json_object_get(o, "offload"));
+    json_decref(o);
+    status.offload_on = true;
+    status.offload_groups = 3;
+    status.offload_saved_bytes = 70;
+    status.offload_count = 2;
+    status.offload[0] = (struct status_offload){.path = "w/a",
+                                                .class_name = "web",
+                                                .why = "cap",
+                                                .why_text = "x",
+                                                .edge_bytes = 0,
+                                                .saved_bytes = 60};
+    status.offload[1] = (struct status_offload){
+        .path = "w/b", .class_name = "web", .why = "edge", .why_text = "y", .edge_bytes = 5};
+    o = status_to_json(&status, 65536);
+    assert_int_equal(number(json_object_get(o, "offload"), "groups"), 3);
+    assert_int_equal(number(json_object_get(o, "offload"), "saved_bytes"), 70);
+    row = json_array_get(json_object_get(json_object_get(o, "offload"), "most"), 0);
+    assert_string_equal(text(row, "group"), "w/a");
+    assert_true(json_is_null(json_object_get(row, "needs_bytes")));
+    row = json_array_get(json_object_get(json_object_get(o, "offload"), "most"), 1);
+    assert_int_equal(number(row, "needs_bytes"), 5);
+    assert_string_equal(text(row, "why"), "edge");
+    json_decref(o);
 }
 
 static void test_hold(void **state _unused_)
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_pauses_left_out),
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_offload),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_not_utf8),
     };

@@ -7,16 +7,16 @@
 #include "load.h"
 
 /*
- * A service with a working set: it answers requests at a fixed rate, each of which reads one object of a few
- * pages. Most objects are of the hot part, one request in `--cold-every` goes anywhere. How long each took is
- * counted against the schedule that was intended, so that one that waits for the device makes those behind it
- * late, too; and written a second at a time: those of the last second are sorted in place, which needs no
- * memory.
+ * A service with a working set: it answers requests at a fixed rate, each of which uses some objects of a few
+ * pages, all of the hot part; one request in `--cold-every` goes anywhere instead, for one. How long each
+ * took is counted against the schedule that was intended, so that one that waits for the device makes those
+ * behind it late, too; and written a second at a time: those of the last second are sorted in place, which
+ * needs no memory.
  *
  * With --turn-at the hot part is another one from then on. With --grow-at it takes --grow-by of fresh memory
  * as fast as it can, and says how long that took.
  */
-enum { OBJECT_PAGES = 4, SECONDS_MAX = 4096, REQUESTS_MAX = 8192 };
+enum { OBJECT_PAGES = 4, HOT_OBJECTS = 8, SECONDS_MAX = 4096, REQUESTS_MAX = 8192 };
 
 struct second {
     uint32_t requests;
@@ -76,20 +76,25 @@ static void close_second(struct service *v)
     v->spans = 0;
 }
 
-static void answer(struct service *v, uint64_t due_usec)
+static void use(struct service *v, uint64_t object)
 {
-    uint64_t r = random_next(&v->random) >> 16, object, span;
-
-    if (v->cold_every > 0 && (r >> 24) % v->cold_every == 0)
-        object = r % v->objects;
-    else
-        object = (v->hot_from + r % v->hot_objects) % v->objects;
     for (unsigned i = 0; i < OBJECT_PAGES; i++) {
         volatile uint64_t *word =
             (volatile uint64_t *)(v->area + (object * OBJECT_PAGES + i) * PAGE_BYTES + 64);
 
         *word += 1;
     }
+}
+
+static void answer(struct service *v, uint64_t due_usec)
+{
+    uint64_t span;
+
+    if (v->cold_every > 0 && (random_next(&v->random) >> 16) % v->cold_every == 0)
+        use(v, (random_next(&v->random) >> 16) % v->objects);
+    else
+        for (unsigned i = 0; i < HOT_OBJECTS; i++)
+            use(v, (v->hot_from + (random_next(&v->random) >> 16) % v->hot_objects) % v->objects);
     (void)burn_cpu(2000);
     span = now_usec() - due_usec;
     if (v->spans < REQUESTS_MAX)
