@@ -75,13 +75,6 @@ int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
     return 0;
 }
 
-uint64_t memory_stat_used(const struct memory_stat *m)
-{
-    uint64_t kernel = u64_add_cap(u64_sub_floor(m->kernel, m->slab_reclaimable), m->sock);
-
-    return u64_add_cap(u64_add_cap(m->anon, m->shmem), kernel);
-}
-
 /* On the lists of anonymous memory, but in nobody's page tables: in the swap cache alone. */
 static uint64_t unmapped(const struct memory_stat *m)
 {
