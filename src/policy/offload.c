@@ -14,10 +14,10 @@
 #define FELT_NOW 8                            /* times the threshold, within one step */
 #define NEAR_PART 32                          /* this close to the edge is at it */
 #define CONCAVE_PART 16                       /* of the distance to the edge, a second */
-#define EDGE_RISE_PART 8    /* what comes back in a hold raises the edge by so much at most */
-#define EDGE_TAKEN_PART 100 /* less than this taken says nothing of an edge: one huge page, of a new group   \
-                             */
-#define HARD_TO_FIND 8      /* pages looked at for one that is taken */
+#define EDGE_RISE_PART 8 /* what comes back in a hold raises the edge by so much at most */
+/* Less than this taken says nothing of an edge: one huge page, of a new group. */
+#define EDGE_TAKEN_PART 100
+#define HARD_TO_FIND 8 /* pages looked at for one that is taken */
 #define SCAN_LEAST 64
 #define GROWS_PPM 10000 /* a second */
 #define GROWS_LEAST_BYTES (4 * MIB)
