@@ -15,7 +15,9 @@
 #define NEAR_PART 32                          /* this close to the edge is at it */
 #define CONCAVE_PART 16                       /* of the distance to the edge, a second */
 #define EDGE_RISE_PART 8 /* what comes back in a hold raises the edge by so much at most */
-#define HARD_TO_FIND 8   /* pages looked at for one that is taken */
+/* Less than this taken says nothing of an edge: one huge page, of a new group. */
+#define EDGE_TAKEN_PART 100
+#define HARD_TO_FIND 8 /* pages looked at for one that is taken */
 #define SCAN_LEAST 64
 #define GROWS_PPM 10000 /* a second */
 #define GROWS_LEAST_BYTES (4 * MIB)
@@ -149,7 +151,7 @@ static uint64_t fixed_wanted(const struct class_config *c, const struct offload_
 
 enum feeling {
     FEELS_NOTHING,
-    FEELS_SOME, /* an eighth of it comes back, or cold pages are hard to find */
+    FEELS_SOME, /* a quarter of it comes back, or cold pages are hard to find */
     FEELS_MUCH,
 };
 
@@ -167,9 +169,9 @@ static enum feeling feels(const struct class_config *c, const struct gap *g, str
     bool taking = s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= OFFLOAD_LEAST_BYTES;
     enum feeling f = FEELS_NOTHING;
 
-    if (u64_max(memory, io) >= threshold || (taking && excess > s->taken_per_sec / 4))
+    if (u64_max(memory, io) >= threshold || (taking && excess > s->taken_per_sec / 2))
         f = FEELS_MUCH;
-    else if ((taking && excess > s->taken_per_sec / 8) ||
+    else if ((taking && excess > s->taken_per_sec / 4) ||
              (g->scan_pages >= SCAN_LEAST && g->scan_pages / HARD_TO_FIND >= g->steal_pages))
         f = FEELS_SOME;
     if (f != FEELS_NOTHING)
@@ -262,7 +264,7 @@ static uint64_t adaptive_wanted(const struct class_config *c, const struct offlo
     }
     f = feels(c, g, s);
     if (f == FEELS_MUCH) {
-        if (is_ours(s))
+        if (is_ours(s) && s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= in->current_bytes / EDGE_TAKEN_PART)
             s->edge_bytes = in->current_bytes;
         hold(s, in->now_usec);
         return 0;
