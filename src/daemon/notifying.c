@@ -425,11 +425,12 @@ struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes)
 
     if (n->wait_until_usec != 0 && now < n->wait_until_usec)
         until = u64_min(until, n->wait_until_usec);
-    /* What is late may come until the time is over. */
+    /* What is late may come any moment, and is waited for as long as there is time for the rest of the
+     * ladder. */
     rung = (struct ladder_rung){
         .possible = n->asking && now < until && may_wait(n, now),
         .covers = n->expected_bytes > 0 && n->expected_bytes >= bytes,
-        .usec = u64_sub_floor(now < soon ? soon : until, now),
+        .usec = now < soon ? soon - now : u64_min(n->expected_usec, u64_sub_floor(until, now)),
     };
     if (rung.possible && rung.covers && rung.usec <= d->room.time_left_usec) {
         if (n->waited_since_usec == 0)

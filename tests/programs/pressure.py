@@ -188,6 +188,49 @@ def only_whom_class_and_domain_allow(p):
     d.stop()
 
 
+def fill_slowly(tree, until):
+    """From 97.5 % of the limit on, so slowly that there is time to wait, until the condition is true or nearly nothing is left."""
+    at = LIMIT * 975 // 1000
+    while not until() and at < LIMIT - 9 * MIB:
+        tree.stat("workload.slice", at)
+        at += MIB // 4
+        time.sleep(0.1)
+    wait_for("the end of it", until, 20)
+
+
+def has_heard(s, byte):
+    """As its last one; nothing is taken out, so that it can be asked again."""
+    if not select.select([s], [], [], 0)[0]:
+        return False
+    return s.recv(64, socket.MSG_PEEK)[-1:] == byte
+
+
+def the_ladder_waits(p):
+    """For programs that give back in time nobody is killed; for one that does not, the ladder goes on."""
+    for gives in (True, False):
+        tree = Tree(p.base)
+        place(tree, "workload.slice/task-1", 300 * MIB)
+        tree.stat("workload.slice", LIMIT * 975 // 1000)
+        d = p.daemon(tree, config=CONFIG + "NotifyGrace=1s\n")
+        s = connect(tree)
+        expect(s.recv(1) == b"m", "it was told something else")
+        if gives:
+            fill_slowly(tree, lambda: has_heard(s, b"c"))
+            tree.stat("workload.slice", LIMIT * 70 // 100)
+            tree.stat("workload.slice/task-1", 100 * MIB)
+            d.said(f"action=notify .*level=critical .*gave={200 * MIB} ")
+            expect("action=kill" not in d.log(), f"somebody was killed: {d.log()[-1500:]}")
+        else:
+            fill_slowly(tree, lambda: "action=kill" in d.log())
+            asked = [e for e in decisions(p, tree, "notify") if e["waited_usec"] > 0]
+            killed = decisions(p, tree, "kill")
+            expect(asked and killed, f"asked {asked}, killed {killed}")
+            late = killed[0]["time_usec"] - asked[-1]["time_usec"]
+            figure(f"notify_grace_usec=1000000 ladder_goes_on_after_usec={late}")
+            expect(0 < late < 10 * 1000000, f"the ladder went on after {late} us")
+        d.stop()
+
+
 def a_dry_run_tells_nobody(p):
     """And lets nobody in, who would then not listen to the kernel."""
     tree = Tree(p.base)
@@ -388,5 +431,5 @@ def over_and_over(p):
     d.stop()
 
 
-TESTS = [over_and_over, many_programs, slow_readers, asked_by_level, said_again_while_it_holds, library_is_told,
+TESTS = [the_ladder_waits, over_and_over, many_programs, slow_readers, asked_by_level, said_again_while_it_holds, library_is_told,
          only_whom_class_and_domain_allow, a_dry_run_tells_nobody, what_a_killed_one_left, a_flood_of_one_user, no_heap_for_programs]

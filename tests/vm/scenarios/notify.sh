@@ -24,12 +24,14 @@ end_groups() {
     sleep 1
     rmdir "$WORKLOAD"/*/
 }
-begin() {
-    guard_config /tmp/headroom.conf
+begin() { # [LINE...]: of the configuration
+    ACTIONS="notify pause kill" guard_config /tmp/guard.conf
+    # Servers are neither paused nor killed.
+    awk '/^\[Class batch/ { print "[Class cache]\nMatch=workload.slice/cache-*\nActions=notify" } { print }' /tmp/guard.conf >/tmp/headroom.conf
+    printf '%s\n' "$@" >>/tmp/headroom.conf
     : >/tmp/headroomd.log
     check "headroomd starts" start_headroomd --config /tmp/headroom.conf || finish
 }
-ACTIONS="notify pause kill"
 
 begin
 check "the servers have connected" servers
@@ -59,7 +61,8 @@ end_groups
 check "headroomd stops when it is told to" stop_headroomd
 check "and takes its socket along" [ ! -e /run/headroom/pressure.sock ]
 
-begin
+# Only from medium on, so that it is not known yet that they do not care when a pause is due.
+begin "[Level low]" "Actions="
 check "servers that do not care have connected" servers ignore
 load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE" >/dev/null 2>&1 &
 acted() { [ $(($(pauses) + $(kills))) -gt 0 ]; }
