@@ -34,6 +34,7 @@ static const char usage[] =
     "  --priority N     0 to 1000; lower is given up first\n"
     "  --retriable      it is run again when it is killed\n"
     "  --task ID        what it is a try of: a task that was killed three times goes last\n"
+    "  --watch          point it at headroomd's socket (MEMORY_PRESSURE_WATCH); libheadroom finds it alone\n"
     "  --require        do not run it without a group\n"
     "  --quiet          say nothing at the end\n"
     "  --report FILE    write at the end what became of it, as JSON\n\n"
@@ -75,6 +76,9 @@ static int parse_one(int c, struct run_options *ret)
     case 'y':
         a->retriable = true;
         break;
+    case 'w':
+        ret->watch = true;
+        break;
     case 'R':
         ret->require = true;
         break;
@@ -99,17 +103,12 @@ static int parse_one(int c, struct run_options *ret)
 int run_options_parse(int argc, char **argv, struct run_options *ret)
 {
     static const struct option longs[] = {
-        {"class", required_argument, NULL, 'c'},
-        {"request", required_argument, NULL, 'r'},
-        {"priority", required_argument, NULL, 'p'},
-        {"task", required_argument, NULL, 't'},
-        {"retriable", no_argument, NULL, 'y'},
-        {"require", no_argument, NULL, 'R'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"report", required_argument, NULL, 'o'},
-        {"inside", no_argument, NULL, 'i'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"class", required_argument, NULL, 'c'},    {"request", required_argument, NULL, 'r'},
+        {"priority", required_argument, NULL, 'p'}, {"task", required_argument, NULL, 't'},
+        {"retriable", no_argument, NULL, 'y'},      {"watch", no_argument, NULL, 'w'},
+        {"require", no_argument, NULL, 'R'},        {"quiet", no_argument, NULL, 'q'},
+        {"report", required_argument, NULL, 'o'},   {"inside", no_argument, NULL, 'i'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     int c, code;
 
@@ -137,6 +136,8 @@ static void become_command(const struct run_options *run)
     _exit(errno == ENOENT || errno == ENOTDIR ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
 }
 
+/* The socket only for those who ask for it: systemd's library takes the end of a connection for pressure, so
+ * that its programs would spin when headroomd stops. */
 static void set_environment(const struct cli_options *o, const struct run_options *run,
                             const struct run_place *place)
 {
@@ -147,7 +148,8 @@ static void set_environment(const struct cli_options *o, const struct run_option
         (void)setenv("HEADROOM_GROUP", place->group, 1);
     (void)snprintf(path, sizeof(path), "%s%s%s", o->sysroot,
                    o->sysroot[strlen(o->sysroot) - 1] == '/' ? "" : "/", PRESSURE_SOCKET);
-    if (!getenv("MEMORY_PRESSURE_WATCH") && !getenv("MEMORY_PRESSURE_WRITE") && access(path, F_OK) == 0)
+    if (run->watch && !getenv("MEMORY_PRESSURE_WATCH") && !getenv("MEMORY_PRESSURE_WRITE") &&
+        access(path, F_OK) == 0)
         (void)setenv("MEMORY_PRESSURE_WATCH", path, 1);
 }
 

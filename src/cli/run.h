@@ -23,6 +23,7 @@ struct run_options {
     struct run_attributes attributes;
     bool require; /* not without a group */
     bool quiet;
+    bool watch;  /* it is pointed at the socket of those who are asked */
     bool inside; /* we are in the scope that systemd has made: only attributes and the command are left */
     const char *report; /* a file for the JSON; NULL: none */
     char **command;     /* ends with NULL */

@@ -423,6 +423,8 @@ def over_and_over(p):
         code, out, err = p.run(os.path.join(p.build, "tests/programs/watch_cycles"), tree.path(SOCKET), str(cycles), timeout=3600)
         expect(code == 0, f"{out}{err}")
         clients(p, tree, 0)
+        if before:  # connections that nobody has taken yet are closed as they are
+            wait_for("the descriptors", lambda: len(os.listdir(f"/proc/{d.pid}/fd")) <= before[0])
         after = len(os.listdir(f"/proc/{d.pid}/fd")), smaps(d.pid, "Pss")
         before = before or after
     figure(f"cycles={count} {out.strip()} loop_pss_growth={after[1] - before[1]}")

@@ -144,10 +144,12 @@ def run_tells_where_to_be_asked(p):
     path = node.tree.path("run/headroom/pressure.sock")
     node.tree.write("run/headroom/pressure.sock", "")
     code, out, err = node.run("--", *SAYS_WHERE)
+    expect(code == 0 and path not in os.path.normpath(out), f"exit {code}: {out}{err}")
+    code, out, err = node.run("--watch", "--", *SAYS_WHERE)
     # Its root is given with or without a slash at its end.
     expect(code == 0 and os.path.normpath(out.split()[-1]) == path, f"exit {code}: {out}{err}")
     for name in ("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE"):
-        r = subprocess.run(node.argv("--quiet", "--", *SAYS_WHERE), env={**os.environ, name: "/dev/null"}, stdout=subprocess.PIPE,
+        r = subprocess.run(node.argv("--quiet", "--watch", "--", *SAYS_WHERE), env={**os.environ, name: "/dev/null"}, stdout=subprocess.PIPE,
                            stderr=subprocess.PIPE, text=True, timeout=30, check=False)
         expect(path not in r.stdout and not r.stderr, f"{name}: {r.stdout}{r.stderr}")
 

@@ -55,7 +55,7 @@ static void test_table(void **state _unused_)
         {"shmem 5\nbrand_new 7\nfile 20\nfile_new 8\nanon 10\n", 0, 10, 0, 0},
         {BASE "anon 11\nfile x\n", 0, 10, 0, 0}, /* the first of two counts */
         {BASE "anon_thp 11\nfile_thp 12\nshmem_thp 13\nano 1\n", 0, 10, 0, 0},
-        {BASE "pgfault -1\npgscan\n", 0, 10, 0, 0},
+        {BASE "pgrefill -1\npgactivate\n", 0, 10, 0, 0}, /* nobody wants those */
         {"anon 18446744073709551615\nfile 0\nshmem 0\n", 0, UINT64_MAX, 0, 0},
         {"anon 18446744073709551616\nfile 0\nshmem 0\n", -EBADMSG, 0, 0, 0},
         {"file 20\nshmem 5\n", -EBADMSG, 0, 0, 0},
