@@ -111,9 +111,9 @@ static void forget_request(struct control *c)
 static bool find_verb(const char *method, enum control_verb *ret)
 {
     static const char *const names[] = {
-        [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause", [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
-        [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",   [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
-        [CONTROL_RUN] = CONTROL_INTERFACE ".Run",     [CONTROL_RUN_END] = CONTROL_INTERFACE ".RunEnd",
+        [CONTROL_PAUSE] = CONTROL_INTERFACE ".Pause",     [CONTROL_RESUME] = CONTROL_INTERFACE ".Resume",
+        [CONTROL_HOLD] = CONTROL_INTERFACE ".Hold",       [CONTROL_RELOAD] = CONTROL_INTERFACE ".Reload",
+        [CONTROL_RUN] = CONTROL_INTERFACE ".Run",         [CONTROL_RUN_END] = CONTROL_INTERFACE ".RunEnd",
         [CONTROL_OFFLOAD] = CONTROL_INTERFACE ".Offload",
     };
 
