@@ -73,7 +73,9 @@ static const struct key keys[] = {
              "limits nothing; auto is isolate where that is possible, so that one file serves all machines."},
     {"Workload", .section = SECTION_NODE, KIND(workload), .form = "auto, or at most 8 paths",
      .help = "The subtrees of work that are guarded, relative to the hierarchy's root. auto: those of "
-             "kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that hold processes."},
+             "kubepods.slice, kubepods, workload.slice, user.slice and machine.slice that hold processes, "
+             "and those "
+             "that come to do so later."},
     {"Protect", .section = SECTION_NODE, KIND(protect), .form = "at most 8 paths, or empty",
      .help = "Subtrees that get memory.low, so that reclaim spares them, and of which nothing is ever "
              "touched. The default is what a node cannot do without."},
