@@ -44,12 +44,14 @@ static size_t array_bytes(const struct daemon *d, const struct array *a)
     return (bytes + DAEMON_PAGE - 1) / DAEMON_PAGE * DAEMON_PAGE;
 }
 
-static size_t arrays_bytes(const struct daemon *d)
+/* Those of clients are behind the others. */
+static size_t arrays_bytes(const struct daemon *d, bool clients)
 {
     size_t bytes = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
-        bytes += array_bytes(d, &arrays[i]);
+        if (clients || !arrays[i].of_clients)
+            bytes += array_bytes(d, &arrays[i]);
     return bytes;
 }
 
@@ -58,10 +60,10 @@ int storage_open(struct daemon *d)
     char *at;
 
     d->group_max = d->config.max_groups;
-    at = mmap(NULL, arrays_bytes(d), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    at = mmap(NULL, arrays_bytes(d, true), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return -errno;
-    (void)madvise(at, arrays_bytes(d), MADV_DONTFORK);
+    (void)madvise(at, arrays_bytes(d, true), MADV_DONTFORK);
     (void)madvise(&d->ring, (size_t)(&d->end - (char *)&d->ring), MADV_DONTFORK);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++) {
         memcpy((char *)d + arrays[i].offset, &at, sizeof(at));
@@ -82,7 +84,7 @@ int storage_lock(struct daemon *d)
     } parts[] = {
         {__data_start, (size_t)(_edata - __data_start)},
         {behind_config, (size_t)(rare - behind_config)},
-        {d->groups, arrays_bytes(d)},
+        {d->groups, arrays_bytes(d, false)}, /* clients' places are locked as they come */
     };
     int r = memory_lock(STACK_BYTES);
 

@@ -11,7 +11,7 @@
 #include "model/decision.h"
 #include "model/snapshot.h"
 
-#define RECORD_RING_BYTES (256 * 1024)
+#define RECORD_RING_BYTES (192 * 1024)
 #define RECORD_IDS_MAX 256
 
 /* One candidate as it is kept; its name (path, and "#PID COMMAND" behind it for a process) follows. */

@@ -586,6 +586,16 @@ int control_init(struct control *c, struct loop *l, const char *path, bool acces
     return r;
 }
 
+void control_rehearse(struct control *c)
+{
+    static const char request[] = "{\"method\":\"" CONTROL_INTERFACE ".Status\",\"parameters\":{}}";
+    struct control_client *cl = &c->clients[0];
+    size_t length;
+
+    (void)!control_handle(c, request, sizeof(request) - 1, true, false, cl->reply, sizeof(cl->reply),
+                          &length);
+}
+
 void control_deinit(struct control *c, const char *path)
 {
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)

@@ -128,6 +128,9 @@ struct control {
 /* Listens on `path` (relative to dir_fd; an old socket of that name is replaced). */
 int control_init(struct control *c, struct loop *l, const char *path, bool access_all,
                  control_status_fn status, void *user) _nodiscard_;
+/* Makes a status for nobody, before memory is locked: what jansson calls is resolved with its first use, by
+ * the dynamic linker, which need not stay in memory for it. */
+void control_rehearse(struct control *c);
 void control_deinit(struct control *c, const char *path);
 
 /* A decision has ended: those who follow are told. */
