@@ -88,8 +88,9 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
 
     if (fd < 0)
         return fd;
-    if (q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET && !reclaim_takes_swappiness(fd))
-        return -EINVAL; /* else it would go to swap, which it is not to */
+    r = q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET ? reclaim_try_swappiness(fd) : 0;
+    if (r < 0)
+        return r; /* else it would go to swap, which it is not to */
     if (q->limit_usec != 0)
         c.until_usec = u64_add_cap(clock_now_usec(), q->limit_usec);
     (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */

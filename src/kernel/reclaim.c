@@ -34,9 +34,9 @@ int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness)
     return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
-bool reclaim_takes_swappiness(int cgroup_fd)
+int reclaim_try_swappiness(int cgroup_fd)
 {
-    return file_write_at(cgroup_fd, RECLAIM, "0 swappiness=0") == 0;
+    return file_write_at(cgroup_fd, RECLAIM, "0 swappiness=0");
 }
 
 static void on_alarm(int signal)

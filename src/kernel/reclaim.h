@@ -28,9 +28,9 @@ struct reclaim_result {
  */
 int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness) _nodiscard_;
 
-/* Whether the kernel takes swappiness= with a request (6.12 does, 6.1 does not). A request for nothing tells,
- * and does nothing. False also where there is no memory.reclaim. */
-bool reclaim_takes_swappiness(int cgroup_fd);
+/* Whether the kernel takes swappiness= with a request (6.12 does, 6.1 does not): 0, or -EINVAL. A request for
+ * nothing tells, and does nothing. Other negative errno: the cgroup has gone, or has no memory.reclaim. */
+int reclaim_try_swappiness(int cgroup_fd);
 
 /* A limit that is below what is used makes its writer reclaim. It is in force as soon as the write has begun;
  * what is reclaimed (and, for memory.max, killed) after that may take long, and no more than about so long

@@ -155,7 +155,7 @@ static bool read_score(const struct walk *w, const struct frame *f, struct qos_c
 static void read_held(struct qos_cgroup *g, int dir_fd)
 {
     struct memory_stat m;
-    uint64_t current, used;
+    uint64_t current, used, listed, locked;
 
     if (file_read_u64_at(dir_fd, "memory.current", &current) < 0)
         return;
@@ -165,8 +165,11 @@ static void read_held(struct qos_cgroup *g, int dir_fd)
     if (memory_stat_read_at(dir_fd, &m) < 0)
         return;
     used = memory_stat_used(&m);
+    /* Page cache on none of the lists that reclaim looks at (mlock) stays as well. */
+    listed = u64_add_cap(m.shmem, u64_add_cap(m.active_file, m.inactive_file));
+    locked = u64_min(m.unevictable, u64_sub_floor(m.file, listed));
     if (current > g->limit_bytes)
-        g->kept_bytes = u64_min(current, used);
+        g->kept_bytes = u64_min(current, u64_add_cap(used, locked));
     g->protected_cache_bytes = u64_sub_floor(u64_min(current, g->now[QOS_MEMORY_MIN]), used);
 }
 
