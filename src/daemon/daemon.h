@@ -160,6 +160,8 @@ struct daemon_running {
     uint64_t sweep_due_usec;
     uint64_t empty_ids[RUNS_EMPTY_MAX]; /* that were empty at the last sweep */
     unsigned empty_count;
+    unsigned count;     /* of groups that were made, as of the last sweep, and those made since */
+    unsigned under_way; /* orders that the guardian has not answered */
 };
 
 struct daemon {

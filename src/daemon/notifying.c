@@ -33,6 +33,13 @@ static void locate(const struct daemon *d, struct notify_client *c, char path[st
     c->inside = apply_is_in_workload(d, path);
 }
 
+/* Before 6.8 the kernel takes the lock of all cgroups to say where a process is, and whoever has that may be
+ * waiting for memory: while it is needed, what is known of a program has to do. */
+static bool knows_where(const struct daemon *d)
+{
+    return d->room.need == 0;
+}
+
 static int on_admit(void *user, uid_t uid, pid_t pid)
 {
     struct daemon *d = user;
@@ -41,8 +48,14 @@ static int on_admit(void *user, uid_t uid, pid_t pid)
     bool evicted;
     int place = notify_admit(s, uid, pid, &evicted);
 
-    if (place >= 0)
+    if (place < 0)
+        return place;
+    if (knows_where(d)) {
         locate(d, &s->clients[place], path);
+    } else {
+        s->clients[place].class_index = (uint16_t)(d->config.class_count - 1);
+        s->clients[place].inside = true;
+    }
     return place;
 }
 
@@ -247,7 +260,9 @@ static void begin_round(struct daemon *d, const struct trigger *t)
         struct notify_client *c = &n->state.clients[chosen[i]];
         bool may;
 
-        locate(d, c, path);
+        path[0] = 0;
+        if (knows_where(d))
+            locate(d, c, path);
         may = notify_allows(&d->config, d->room.level, c->class_index) && (c->inside || others);
         if (!may)
             notify_note_passed(c, now, c->mute);
@@ -373,7 +388,8 @@ static void end_round(struct daemon *d)
         n->recorded_level = n->room.level;
         record(d, gave, usec);
     }
-    if (gave >= u64_max(n->expected_bytes / 2, GAVE_LEAST_BYTES))
+    /* Who gives and takes at once is not waited for again and again. */
+    if (d->room.need == 0 && gave >= u64_max(n->expected_bytes / 2, GAVE_LEAST_BYTES))
         n->wait_until_usec = 0;
     if (n->waited_since_usec != 0) /* who waited for it, and may have to go on now */
         d->groups_changed = true;

@@ -28,6 +28,7 @@
 
 #define SWEEP_USEC (10 * USEC_PER_SEC)
 #define SWEEP_ORDERS_MAX 16 /* of one sweep: the guardian has other things to do */
+#define UNDER_WAY_MAX 16    /* orders that it has not answered: the loop's own must not wait for many */
 #define TICK_USEC (20 * USEC_PER_MSEC)
 #ifndef SO_PEERPIDFD /* 6.5 */
 #define SO_PEERPIDFD 77
@@ -43,7 +44,7 @@ static int open_peer(const struct control_peer *peer)
 
     if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERPIDFD, &fd, &length) == 0)
         return fd;
-    return kill_pidfd_open(peer->pid);
+    return errno == ENOPROTOOPT ? kill_pidfd_open(peer->pid) : -errno;
 }
 
 /* When the peer was started. -ESRCH: he has gone, and his pid may be another one's; one who is not of the uid
@@ -177,6 +178,7 @@ static int begin(struct daemon *d, const struct control_command *c, char *text, 
     uint64_t ticket = CONTROL_TICKET_RUN | ++d->running.tickets;
     int r = check(d, c, text, size);
 
+    *place = (struct control_place){0};
     if (r >= 0)
         r = find_place(d, (unsigned)r, c->peer, place, text, size);
     if (r < 0) {
@@ -194,10 +196,17 @@ static int begin(struct daemon *d, const struct control_command *c, char *text, 
                        "the process that asks cannot be told: it is in another pid namespace, or gone");
         return -EOPNOTSUPP;
     }
+    if (d->running.under_way >= UNDER_WAY_MAX || d->running.count >= d->group_max) {
+        (void)snprintf(text, size,
+                       "as many groups as there may be (MaxGroups=%u) are there, or many are being made",
+                       d->group_max);
+        return -EBUSY;
+    }
     if (!guardian_run(d, ticket, &o)) {
         (void)snprintf(text, size, "the guardian, which would make the group, does not run now");
         return -EBUSY;
     }
+    d->running.under_way++;
     d->control.ticket = ticket;
     return -EINPROGRESS;
 }
@@ -205,6 +214,7 @@ static int begin(struct daemon *d, const struct control_command *c, char *text, 
 static int end(struct daemon *d, const struct control_command *c, char *text, size_t size)
 {
     _cleanup_close_ int fd = d->hierarchy.fd < 0 ? -ENOENT : cgroup_open(&d->hierarchy, c->group);
+    struct cgroup_events events;
     uint64_t id = 0;
     uid_t owner;
 
@@ -212,6 +222,10 @@ static int end(struct daemon *d, const struct control_command *c, char *text, si
         run_read_owner(fd, &owner) < 0 || (c->peer->uid != 0 && c->peer->uid != owner)) {
         (void)snprintf(text, size, "there is no such group of yours");
         return -ENOENT;
+    }
+    if (cgroup_read_events(fd, &events) == 0 && events.populated) {
+        (void)snprintf(text, size, "it is removed as soon as it is empty");
+        return 0; /* by a sweep */
     }
     if (!guardian_end_run(d, c->group, id)) {
         (void)snprintf(text, size, "the guardian does not run now; it is removed later");
@@ -238,6 +252,8 @@ void running_note(struct daemon *d, uint64_t ticket, int result, const char *pat
     char text[CONTROL_TEXT_MAX], parent[CONFIG_PATH_MAX];
 
     place_parent(path, parent);
+    d->running.under_way -= d->running.under_way > 0;
+    d->running.count += result == 0;
     if (result == 0)
         (void)snprintf(text, sizeof(text), "it was made");
     else if (result == -ENOENT)
@@ -255,6 +271,7 @@ void running_note(struct daemon *d, uint64_t ticket, int result, const char *pat
 
 void running_on_guardian_gone(struct daemon *d)
 {
+    d->running.under_way = 0;
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
         if (d->control.clients[i].waits_for & CONTROL_TICKET_RUN)
             control_answer_run(&d->control, d->control.clients[i].waits_for, -EBUSY,
@@ -270,6 +287,7 @@ struct sweep {
     uint64_t empty_ids[RUNS_EMPTY_MAX];
     unsigned empty_count;
     unsigned orders;
+    unsigned count;
 };
 
 static bool was_empty(const struct daemon *d, uint64_t id)
@@ -293,6 +311,7 @@ static int sweep_one(void *user, const char *name, unsigned char type, uint64_t 
 
     if (type != DT_DIR || !strstr(name, RUN_NAME))
         return 0;
+    s->count++;
     h = handle_find(&s->d->reader, inode, 0);
     if (h && !h->was_empty)
         return 0;
@@ -353,4 +372,6 @@ void running_sweep(struct daemon *d)
     }
     memcpy(d->running.empty_ids, s.empty_ids, sizeof(s.empty_ids));
     d->running.empty_count = s.empty_count;
+    d->running.count = s.count;
+    d->running.under_way = 0; /* an answer may have been lost */
 }
