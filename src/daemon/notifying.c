@@ -33,13 +33,6 @@ static void locate(const struct daemon *d, struct notify_client *c, char path[st
     c->inside = apply_is_in_workload(d, path);
 }
 
-/* Before 6.8 the kernel takes the lock of all cgroups to say where a process is, and whoever has that may be
- * waiting for memory: while it is needed, what is known of a program has to do. */
-static bool knows_where(const struct daemon *d)
-{
-    return d->room.need == 0;
-}
-
 static int on_admit(void *user, uid_t uid, pid_t pid)
 {
     struct daemon *d = user;
@@ -48,14 +41,8 @@ static int on_admit(void *user, uid_t uid, pid_t pid)
     bool evicted;
     int place = notify_admit(s, uid, pid, &evicted);
 
-    if (place < 0)
-        return place;
-    if (knows_where(d)) {
+    if (place >= 0)
         locate(d, &s->clients[place], path);
-    } else {
-        s->clients[place].class_index = (uint16_t)(d->config.class_count - 1);
-        s->clients[place].inside = true;
-    }
     return place;
 }
 
@@ -260,9 +247,7 @@ static void begin_round(struct daemon *d, const struct trigger *t)
         struct notify_client *c = &n->state.clients[chosen[i]];
         bool may;
 
-        path[0] = 0;
-        if (knows_where(d))
-            locate(d, c, path);
+        locate(d, c, path);
         may = notify_allows(&d->config, d->room.level, c->class_index) && (c->inside || others);
         if (!may)
             notify_note_passed(c, now, c->mute);

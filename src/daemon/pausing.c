@@ -278,15 +278,13 @@ void pausing_step(struct daemon *d, const struct trigger *t)
 {
     struct pause_plan *plan = &d->pause_plan;
     struct pause_scratch scratch = {.rows = d->pause_rows, .candidates = d->candidates};
-    uint64_t missing;
 
     plan->count = 0;
     d->pause_made = false;
     if (!pausing_possible(d))
         return;
-    missing = missing_bytes(d);
     scratch.resume_only = pausing_held(d, clock_now_usec()) || (!d->knobs_open && !d->dry_run) ||
-                          (missing > 0 && notifying_covers(d, missing));
+                          notifying_covers(d, missing_bytes(d));
     pause_make_plan(&d->config, &d->snapshot, &d->room, &d->pause_state, &scratch, plan);
     if (plan->count == 0)
         return;
