@@ -76,7 +76,7 @@ static uint64_t walk_due_usec(const struct daemon *d)
     uint64_t every = d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC;
     uint64_t least = d->groups_changed ? WALK_CHANGED_USEC : WALK_LEAST_USEC;
 
-    if (walks_often(d))
+    if (walks_often(d) || d->groups_changed)
         every = u64_min(u64_max(d->walk_usec * WALK_SHARE, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
 }
