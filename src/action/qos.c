@@ -209,7 +209,7 @@ static bool is_handed_over(const struct applying *a, const struct qos_cgroup *g)
 
         if (qos_is_set(g, k) && g->now[k] != g->plan[k].value)
             l = lease_find(a->knobs->table, g->id, qos_knob_name(k));
-        if (l && l->pending_until_usec != 0)
+        if (l && l->pending_until_usec != 0 && !knobs_stands(a->knobs, l))
             return true;
     }
     return false;

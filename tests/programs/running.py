@@ -198,7 +198,9 @@ def run_passes_signals_on(p):
     ready = tempfile.mktemp(dir=p.base)
     for number, trap in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
         script = f'trap "echo {trap}; exit 9" {trap}; : >{ready}; while :; do sleep 0.05; done'
-        process = subprocess.Popen(node.argv("--", "sh", "-c", script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # A shell does not trap what was ignored when it began, as SIGHUP is under nohup.
+        process = subprocess.Popen(node.argv("--", "sh", "-c", script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
         try:
             wait_for("the trap", lambda: os.path.exists(ready))
             process.send_signal(number)

@@ -243,9 +243,16 @@ qos_stands() { # PLAN
         case $knob in
         oom_score_adj)
             for pid in $(find "$CGROUP/$path" -name cgroup.procs -exec cat {} +); do
-                [ "$(cat "/proc/$pid/oom_score_adj")" = "$planned" ] || return 1
+                [ "$(cat "/proc/$pid/oom_score_adj")" = "$planned" ] || {
+                    say "$path: oom_score_adj of $pid is $(cat "/proc/$pid/oom_score_adj"), planned $planned"
+                    return 1
+                }
             done ;;
-        *) [ "$(cat "$CGROUP/$path/$knob")" = "$planned" ] || return 1 ;;
+        *)
+            [ "$(cat "$CGROUP/$path/$knob")" = "$planned" ] || {
+                say "$path/$knob is $(cat "$CGROUP/$path/$knob"), planned $planned"
+                return 1
+            } ;;
         esac
     done <"$1"
 }
