@@ -14,7 +14,7 @@
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
  *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it;
  *               keeper_block.c: what the loop tells it
- *   guardian.c  the companion that acts when the loop does not
+ *   guardian.c  the companion that acts when the loop does not; guarding.c: what the loop tells it
  *   running.c   groups for `headroom run`
  *   outlook.c   who would be next, for the status
  *   reload.c    the configuration: read at the start, and anew while we run
@@ -357,7 +357,7 @@ void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_hig
 void isolate_after_fence(struct daemon *d);
 void isolate_close(struct daemon *d);
 
-/* guardian.c */
+/* guarding.c: the loop's side of the guardian */
 int guardian_start(struct daemon *d) _nodiscard_;
 void guardian_beat(struct daemon *d, uint64_t now_usec);
 void guardian_stop(struct daemon *d);

@@ -13,12 +13,12 @@
 #include "action/unit.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/guardian.h"
 #include "kernel/file.h"
 #include "kernel/oom_score.h"
 #include "kernel/reclaim.h"
 #include "system/clock.h"
 #include "system/log.h"
-#include "system/notify.h"
 
 /* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
@@ -27,12 +27,11 @@
  * and keeps the processes that run hooks (action/hook) and keep the plan of memory QoS (keeper.c).
  */
 
-#define BEAT_USEC USEC_PER_SEC
 #define DEAD_USEC (2 * USEC_PER_SEC)
 /* The silence is counted in the guardian's own waits, of which none counts for more than it was meant to
  * last: when the whole machine stood still (a suspended or starved VM), the loop could not beat either, and
  * is not dead. */
-#define FIRST_WAIT_USEC (BEAT_USEC + 250 * USEC_PER_MSEC)
+#define FIRST_WAIT_USEC (GUARDIAN_BEAT_USEC + 250 * USEC_PER_MSEC)
 #define NEXT_WAIT_USEC (250 * USEC_PER_MSEC)
 #define SUCCESSOR_USEC (1500 * USEC_PER_MSEC)
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
@@ -42,52 +41,6 @@
 #define WRITE_USEC (500 * USEC_PER_MSEC) /* well below DEAD_USEC */
 #define NEWS_MAX 64                      /* of the keeper's that are passed on in one go */
 #define NEWS_WAIT_MSEC 50
-
-enum message_kind {
-    MESSAGE_BEAT,
-    MESSAGE_BYE,      /* the daemon stops and has put its knobs back */
-    MESSAGE_PROPERTY, /* value → knob, through systemd */
-    MESSAGE_RELOAD,   /* read the configuration; value: of the request */
-    MESSAGE_RELOADED, /* to the loop; value: the same, cgroup_id: enum reload_outcome */
-    MESSAGE_FENCED,   /* to the loop */
-    MESSAGE_KEEPER,   /* the plan, or whether there is one, has changed; to the loop: what the keeper says */
-    MESSAGE_FAILED,   /* to the loop: systemctl did not do it; it was written plainly */
-    MESSAGE_RUN,      /* make a group for a process; to the loop: what came of it */
-    MESSAGE_RUN_END,  /* remove it; cgroup_id */
-};
-
-struct message {
-    enum message_kind kind;
-    char path[WORKER_PATH_MAX];
-    char knob[WORKER_KNOB_MAX];
-    uint64_t cgroup_id;
-    uint64_t value;
-};
-
-struct keeper_news {
-    enum message_kind kind;
-    struct keeper_message keeper;
-};
-
-struct run_message {
-    enum message_kind kind;
-    uint64_t ticket;
-    struct run_order order;
-};
-
-struct run_answer {
-    enum message_kind kind;
-    int result;
-    uint64_t ticket;
-    uint64_t id;
-    char path[WORKER_PATH_MAX];
-};
-
-/* They are told apart by their sizes. */
-_Static_assert(sizeof(struct run_answer) != sizeof(struct message) &&
-                   sizeof(struct run_answer) != sizeof(struct keeper_news) &&
-                   sizeof(struct run_message) != sizeof(struct message),
-               "two kinds of message of one size");
 
 struct guardian {
     int fd;
@@ -127,9 +80,11 @@ static void tell(struct guardian *g, enum message_kind kind, const struct messag
 
 /* ---- systemctl, one at a time ---- */
 
-/* A unit that is not there any more, and that systemd does not know, has left its drop-ins. */
-static void write_plainly(struct guardian *g, const struct message *m)
+/* Written plainly. A unit that is not there any more, and that systemd does not know, has left its drop-ins.
+ */
+static void fail(struct guardian *g)
 {
+    const struct message *m = &g->at_work;
     _cleanup_close_ int fd = cgroup_open(&g->hierarchy, m->path);
     uint64_t id;
 
@@ -137,15 +92,8 @@ static void write_plainly(struct guardian *g, const struct message *m)
         (void)reclaim_write_limit(fd, m->knob, m->value, WRITE_USEC);
     else if (fd == -ENOENT)
         (void)unit_remove_drop_in(g->root_fd, m->path, m->knob);
-}
-
-static void fail(struct guardian *g)
-{
-    _cleanup_close_ int fd = cgroup_open(&g->hierarchy, g->at_work.path);
-
-    write_plainly(g, &g->at_work);
     if (fd >= 0)
-        tell(g, MESSAGE_FAILED, &g->at_work);
+        tell(g, MESSAGE_FAILED, m);
 }
 
 static bool queue_is_empty(const struct guardian *g)
@@ -448,7 +396,7 @@ static void guard(struct guardian *g)
     }
 }
 
-static int guardian_main(int fd, void *user)
+int guardian_main(int fd, void *user)
 {
     const struct guardian_options *o = user;
     static struct guardian g;
@@ -477,150 +425,4 @@ static int guardian_main(int fd, void *user)
         mourn(&g);
     (void)log_flush();
     return 0;
-}
-
-/* ---- the loop's side ---- */
-
-static void on_guardian(void *user, int fd, uint32_t events)
-{
-    struct daemon *d = user;
-    union {
-        struct message m;
-        struct keeper_news news;
-        struct run_answer run;
-    } of;
-    struct message m;
-    ssize_t n = companion_receive(&d->guardian, &of, sizeof(of));
-
-    (void)events;
-    m = of.m;
-    if (n == -EAGAIN)
-        return;
-    if (n <= 0) {
-        loop_remove(&d->loop, fd);
-        companion_stop(&d->guardian, 0);
-        reload_on_guardian_gone(d);
-        running_on_guardian_gone(d);
-        report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");
-        return;
-    }
-    if (n == (ssize_t)sizeof(of.news) && of.news.kind == MESSAGE_KEEPER)
-        keeping_note(d, &of.news.keeper);
-    if (n == (ssize_t)sizeof(of.run) && of.run.kind == MESSAGE_RUN)
-        running_note(d, of.run.ticket, of.run.result, of.run.path, of.run.id);
-    if (n != (ssize_t)sizeof(m))
-        return;
-    if (m.kind == MESSAGE_FENCED)
-        isolate_after_fence(d);
-    else if (m.kind == MESSAGE_RELOADED)
-        reload_on_answer(d, m.value, (enum reload_outcome)m.cgroup_id);
-    else if (m.kind == MESSAGE_FAILED)
-        report_warning(
-            d, "systemctl set-property failed for %s (%s); written directly, and again after a daemon-reload",
-            m.path, m.knob);
-}
-
-int guardian_start(struct daemon *d)
-{
-    int r;
-
-    d->guardian_options = (struct guardian_options){
-        .sysroot = d->options.sysroot,
-        .act = d->real_root && !d->dry_run,
-        .daemon_pid = getpid(),
-        .hook_fd = d->hooks.far_fd,
-        .hook_counts = d->hooks.counts,
-        .hooks = hooks_configured(&d->config),
-        .reload = d->reload.source,
-        .keeper = {.sysroot = d->options.sysroot, .block = d->keeping.block},
-        .keep = keeping_wanted(d) || keeping_left(d),
-    };
-    r = companion_start(&d->guardian, "headroomd-guard", d->hooks.far_fd, guardian_main,
-                        &d->guardian_options);
-    if (r < 0)
-        return r;
-    return loop_add(&d->loop, d->guardian.fd, EPOLLIN, on_guardian, d);
-}
-
-void guardian_beat(struct daemon *d, uint64_t now_usec)
-{
-    struct message m = {.kind = MESSAGE_BEAT};
-
-    if (d->beat_timer)
-        loop_timer_arm(d->beat_timer, now_usec + BEAT_USEC);
-    if (now_usec < d->last_beat_usec + BEAT_USEC / 2)
-        return;
-    d->last_beat_usec = now_usec;
-    if (d->guardian.pid == 0) {
-        /* A fork copies what is locked; it is done at a calm moment, and not to be had at another one anyway.
-         */
-        if (d->room.level <= LEVEL_LOW && guardian_start(d) == 0)
-            log_line(LOG_PRIO_NOTICE, "event=guardian-started");
-        return;
-    }
-    (void)companion_send(&d->guardian, &m, sizeof(m));
-}
-
-void guardian_on_timer(void *user)
-{
-    struct daemon *d = user;
-    uint64_t now = clock_now_usec();
-
-    guardian_beat(d, now);
-    /* What systemd's watchdog is told is that we look (cycle_look), not that a timer runs. Only where looks
-     * are not due by the clock (Threshold=off) there may be none for hours. */
-    if (!d->config.monitor.threshold)
-        notify_watchdog(now);
-}
-
-bool guardian_set_property(struct daemon *d, const struct lease *l, uint64_t value)
-{
-    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = value};
-
-    memcpy(m.path, l->path, sizeof(m.path));
-    memcpy(m.knob, l->knob, sizeof(m.knob));
-    return companion_send(&d->guardian, &m, sizeof(m)) == 0;
-}
-
-bool guardian_ask_reload(struct daemon *d, uint64_t sequence)
-{
-    struct message m = {.kind = MESSAGE_RELOAD, .value = sequence};
-
-    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
-}
-
-bool guardian_wake_keeper(struct daemon *d)
-{
-    struct message m = {.kind = MESSAGE_KEEPER};
-
-    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
-}
-
-bool guardian_run(struct daemon *d, uint64_t ticket, const struct run_order *o)
-{
-    struct run_message m = {.kind = MESSAGE_RUN, .ticket = ticket, .order = *o};
-
-    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
-}
-
-bool guardian_end_run(struct daemon *d, const char *path, uint64_t id)
-{
-    struct message m = {.kind = MESSAGE_RUN_END, .cgroup_id = id};
-
-    (void)snprintf(m.path, sizeof(m.path), "%s", path);
-    return d->guardian.pid > 0 && companion_send(&d->guardian, &m, sizeof(m)) == 0;
-}
-
-void guardian_stop(struct daemon *d)
-{
-    struct message m = {.kind = MESSAGE_BYE};
-
-    /* Without one there is nobody who puts the plan back. */
-    if (d->guardian.pid == 0 && (!keeping_wanted(d) || guardian_start(d) < 0))
-        return;
-    (void)companion_send(&d->guardian, &m, sizeof(m));
-    loop_remove(&d->loop, d->guardian.fd);
-    /* It may still have properties to put back, and the keeper a plan. Our end stays open meanwhile, for what
-     * it has to say. */
-    companion_stop(&d->guardian, SYSTEMCTL_USEC);
 }

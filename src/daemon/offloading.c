@@ -351,8 +351,6 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
              reply->result);
     if (s->id == reply->cgroup_id)
         offload_note_outcome(s, o->request_bytes, reply->asked_bytes, took, reply->swapped_bytes);
-    if (o->calm)
-        go_on(d);
 }
 
 /* ---- by hand ---- */

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "server/groups_json.h"
 #include "server/listen.h"
+#include "server/member.h"
 #include "server/run_request.h"
 #include "server/status_json.h"
 #include "server/stream.h"
@@ -98,8 +99,8 @@ static json_t *open_stream(struct control *c, const json_t *parameters, enum str
     return next_message(c, &c->opened);
 }
 
-/* The answer is made where the request was, which nobody needs any more: together they could want more than
- * there is. */
+/* The arena anew. The answer is made where the request was, which nobody needs any more: together they could
+ * want more than there is. */
 static void forget_request(struct control *c)
 {
     arena_reset(&c->arena);
@@ -107,7 +108,7 @@ static void forget_request(struct control *c)
     json_starved = false;
 }
 
-/* Pause, Resume or Hold; false: another method. */
+/* What changes something, or starts work; false: another method. */
 static bool find_verb(const char *method, enum control_verb *ret)
 {
     static const char *const names[] = {
@@ -128,30 +129,27 @@ static bool find_verb(const char *method, enum control_verb *ret)
 /* False: what the command needs is missing, of another kind, or too long. */
 static bool read_command(const json_t *parameters, struct control_command *command)
 {
-    const json_t *v = json_object_get(parameters, command->verb == CONTROL_HOLD ? "usec" : "group");
-    const char *group = json_string_value(v);
+    bool has = false;
 
-    if (command->verb == CONTROL_RELOAD)
+    switch (command->verb) {
+    case CONTROL_RELOAD:
         return true;
-    if (command->verb == CONTROL_RUN || command->verb == CONTROL_RUN_END)
+    case CONTROL_RUN:
+    case CONTROL_RUN_END:
         return run_request_read(parameters, command);
-    if (command->verb == CONTROL_HOLD) {
-        if (!json_is_integer(v) || json_integer_value(v) < 0)
+    case CONTROL_HOLD:
+        return member_get_u64(json_object_get(parameters, "usec"), INT64_MAX, &has, &command->usec) && has;
+    case CONTROL_OFFLOAD:
+        if (!member_get_u64(json_object_get(parameters, "bytes"), INT64_MAX, &has, &command->bytes) ||
+            command->bytes == 0)
             return false;
-        command->usec = (uint64_t)json_integer_value(v);
-        return true;
+        break;
+    case CONTROL_PAUSE:
+    case CONTROL_RESUME:
+        break;
     }
-    if (command->verb == CONTROL_OFFLOAD) {
-        const json_t *bytes = json_object_get(parameters, "bytes");
-
-        if (!json_is_integer(bytes) || json_integer_value(bytes) <= 0)
-            return false;
-        command->bytes = (uint64_t)json_integer_value(bytes);
-    }
-    /* A NUL inside would make two names of one. */
-    return group && group[0] != '\0' && strlen(group) == json_string_length(v) &&
-           text_copy((struct text){group, json_string_length(v)}, command->group, sizeof(command->group)) ==
-               0;
+    return member_get_text(json_object_get(parameters, "group"), command->group, sizeof(command->group)) &&
+           command->group[0] != '\0';
 }
 
 static const char *command_error(int r)
@@ -185,7 +183,7 @@ static json_t *lines_of(const char *text)
 
 static json_t *result_reply(int r, const char *text, const char *details, const struct control_place *place)
 {
-    json_t *parameters = json_pack("{s:o}", "text", json_any_string(text));
+    json_t *parameters = json_pack("{s:o}", "text", member_any_string(text));
 
     if (r == 0 && place && place->group[0])
         run_request_answer(place, parameters);
@@ -279,9 +277,7 @@ int control_handle(struct control *c, const char *request, size_t length, bool m
     json_t *in, *out;
     size_t n;
 
-    arena_reset(&c->arena);
-    json_arena = &c->arena;
-    json_starved = false;
+    forget_request(c);
     c->opened.kind = STREAM_NONE;
     c->nothing_yet = false;
     c->ticket = 0;
@@ -310,27 +306,32 @@ static void client_close(struct control *c, struct control_client *cl)
     cl->waits_for = 0;
 }
 
-/* The next message of the client's stream, where there is one now, goes into its reply buffer. */
-static void client_advance(struct control *c, struct control_client *cl)
+/* Into its reply buffer; false: it does not fit, and the client is let go of. */
+static bool client_take(struct control *c, struct control_client *cl, const json_t *out)
 {
-    json_t *out;
-    size_t n;
+    size_t n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
 
-    arena_reset(&c->arena);
-    json_arena = &c->arena;
-    json_starved = false;
-    out = next_message(c, &cl->stream);
-    n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
     json_arena = NULL;
-    if (!out && !json_starved)
-        return;
     if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
         client_close(c, cl);
-        return;
+        return false;
     }
     cl->reply[n] = 0;
     cl->reply_length = n + 1;
     cl->reply_sent = 0;
+    return true;
+}
+
+/* The next message of the client's stream, where there is one now, goes into its reply buffer. */
+static void client_advance(struct control *c, struct control_client *cl)
+{
+    json_t *out;
+
+    forget_request(c);
+    out = next_message(c, &cl->stream);
+    if (out || json_starved)
+        (void)client_take(c, cl, out);
+    json_arena = NULL;
 }
 
 /* With EPOLLOUT a request that came together with the one before it is served in the next turn of the loop.
@@ -378,22 +379,10 @@ void control_notify(struct control *c)
 static void client_answer(struct control *c, struct control_client *cl, int result, const char *text,
                           const char *details, const struct control_place *place)
 {
-    json_t *out;
-    size_t n;
-
     cl->waits_for = 0;
     forget_request(c);
-    out = result_reply(result, text, details, place);
-    n = out ? json_dumpb(out, cl->reply, sizeof(cl->reply) - 1, JSON_COMPACT) : 0;
-    json_arena = NULL;
-    if (n == 0 || n > sizeof(cl->reply) - 1 || json_starved) {
-        client_close(c, cl);
-        return;
-    }
-    cl->reply[n] = 0;
-    cl->reply_length = n + 1;
-    cl->reply_sent = 0;
-    client_flush(c, cl);
+    if (client_take(c, cl, result_reply(result, text, details, place)))
+        client_flush(c, cl);
 }
 
 void control_answer(struct control *c, uint64_t ticket, int result, const char *text, const char *details)

@@ -2,15 +2,10 @@
 
 #include <stdio.h>
 
-#include "server/status_json.h"
+#include "server/member.h"
 
 /* Half of what a stream's other rows are: these have more numbers in them. */
 #define ROWS (STREAM_ROWS / 2)
-
-static void set(json_t *o, const char *key, uint64_t v)
-{
-    (void)json_object_set_new(o, key, v == UINT64_MAX ? json_null() : json_integer((json_int_t)v));
-}
 
 static json_t *group_to_json(const struct status_group *g)
 {
@@ -18,24 +13,24 @@ static json_t *group_to_json(const struct status_group *g)
     json_t *o = json_object();
 
     (void)snprintf(name, sizeof(name), g->pid > 0 ? "%s#%d %s" : "%s", g->path, (int)g->pid, g->comm);
-    (void)json_object_set_new(o, "group", json_any_string(name));
-    (void)json_object_set_new(o, "class", json_any_string(g->class_name));
-    (void)json_object_set_new(o, "state", json_string(g->state));
-    set(o, "priority", g->priority);
-    (void)json_object_set_new(o, "retriable", json_boolean(g->retriable));
-    (void)json_object_set_new(o, "over_request", json_boolean(g->over_request));
-    (void)json_object_set_new(o, "last", json_boolean(g->last));
-    set(o, "owner_uid", g->owner_uid);
-    set(o, "used_bytes", g->used);
-    set(o, "anon_bytes", g->anon);
-    set(o, "shmem_bytes", g->shmem);
-    set(o, "kernel_bytes", g->kernel);
-    set(o, "file_bytes", g->file);
-    set(o, "swap_bytes", g->swap);
-    set(o, "zswap_bytes", g->zswap);
-    set(o, "progress_usec", g->progress_usec);
-    set(o, "age_usec", g->age_usec);
-    set(o, "request_bytes", g->request_bytes);
+    member_set_string(o, "group", name);
+    member_set_string(o, "class", g->class_name);
+    member_set_string(o, "state", g->state);
+    member_set_u64(o, "priority", g->priority);
+    member_set_bool(o, "retriable", g->retriable);
+    member_set_bool(o, "over_request", g->over_request);
+    member_set_bool(o, "last", g->last);
+    member_set_u64(o, "owner_uid", g->owner_uid);
+    member_set_u64(o, "used_bytes", g->used);
+    member_set_u64(o, "anon_bytes", g->anon);
+    member_set_u64(o, "shmem_bytes", g->shmem);
+    member_set_u64(o, "kernel_bytes", g->kernel);
+    member_set_u64(o, "file_bytes", g->file);
+    member_set_u64(o, "swap_bytes", g->swap);
+    member_set_u64(o, "zswap_bytes", g->zswap);
+    member_set_u64(o, "progress_usec", g->progress_usec);
+    member_set_u64(o, "age_usec", g->age_usec);
+    member_set_u64(o, "request_bytes", g->request_bytes);
     return o;
 }
 

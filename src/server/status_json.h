@@ -7,8 +7,6 @@
 #include "model/status.h"
 #include "record/ring.h"
 
-/* What need not be UTF-8, such as a path: "(not UTF-8)" where it is not, "" for NULL. */
-json_t *json_any_string(const char *v);
 /* At most STATUS_PAUSES_SHOWN of the paused groups, and only as many as fit into `max` bytes of compact JSON
  * together with the rest; pauses_left_out says how many more there are. */
 #define STATUS_PAUSES_SHOWN 64
