@@ -17,8 +17,10 @@
 
 /* Swapping is felt when all of the domain stands still for a fifth of the time for 2 s, and what comes back
  * from swap meanwhile is not next to nothing beside what is new; it is over when that was not so, or it stood
- * still for under a twentieth, for 5 s. A domain that grows faster than the disk writes stands still as well,
- * at the brake: it is only slowed down, and to pause or kill somebody for that would slow it down more. */
+ * still for under a twentieth, for 5 s, or at all where there is memory left: those who stalled have gone,
+ * and who comes next is not held back for them. A domain that grows faster than the disk writes stands still
+ * as well, at the brake: it is only slowed down, and to pause or kill somebody for that would slow it down
+ * more. */
 #define FELT_PERMYRIAD 2000
 #define UNFELT_PERMYRIAD 500
 #define FELT_AFTER_USEC (2 * USEC_PER_SEC)
@@ -247,7 +249,13 @@ static void growth_update(struct room_state *st, uint64_t now_usec, uint64_t use
     st->last_used = used;
 }
 
-static void felt_update(struct room_state *st, const struct snapshot *s)
+/* A stall may outlast the shortage that it came from: with memory left there is no need. */
+static bool is_short_of_memory(const struct room *r)
+{
+    return r->used >= u64_mul_div(r->limit, STRAINED_USED_PERMYRIAD, PERMYRIAD);
+}
+
+static void felt_update(struct room_state *st, const struct snapshot *s, bool short_of_memory)
 {
     uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share;
     struct room_psi stall;
@@ -287,7 +295,8 @@ static void felt_update(struct room_state *st, const struct snapshot *s)
 
     if (st->felt_since_usec != 0 && now_usec - st->felt_since_usec >= FELT_AFTER_USEC)
         st->felt = true;
-    else if (st->unfelt_since_usec != 0 && now_usec - st->unfelt_since_usec >= UNFELT_AFTER_USEC)
+    else if (st->unfelt_since_usec != 0 &&
+             (!short_of_memory || now_usec - st->unfelt_since_usec >= UNFELT_AFTER_USEC))
         st->felt = false;
     st->psi_usec = now_usec;
 }
@@ -341,12 +350,6 @@ static void level_update(struct room_state *st, uint64_t now_usec, const struct 
     }
 }
 
-/* A stall may outlast the shortage that it came from: with memory left there is no need. */
-static bool is_short_of_memory(const struct room *r)
-{
-    return r->used >= u64_mul_div(r->limit, STRAINED_USED_PERMYRIAD, PERMYRIAD);
-}
-
 /* There is swap to grow into, but no memory, and that slows it down. Whether it does so more than fewer of
  * them would be slowed down is for the policy of pausing to say. */
 static bool is_strained(const struct room_state *st, const struct room *r)
@@ -379,7 +382,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
 
     own = domain_balance(c, s, &r.limit, &r.used);
     growth_update(st, s->now_usec, r.used, own);
-    felt_update(st, s);
+    felt_update(st, s, is_short_of_memory(&r));
     r.growth = st->growth;
     r.trend = st->trend;
     r.felt = st->felt;

@@ -189,6 +189,25 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
     assert_int_equal(t->r.need, 0);
 }
 
+/* Those who stalled have ended, and others begin: nothing is held against them. */
+static void test_a_stall_is_over_at_once_where_memory_is_left(void **state)
+{
+    struct series *t = *state;
+
+    t->s.node.swap_effective = 4 * GIB;
+    node_use(&t->s, 0, NODE_LIMIT);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+    stall(t, 0, 2000, 4);
+    assert_true(t->r.felt);
+    node_use(&t->s, 0, NODE_LIMIT / 2);
+    stall(t, 0, 600, 1); /* still one */
+    assert_true(t->r.felt);
+    stall(t, 0, 400, 1);
+    assert_false(t->r.felt);
+    assert_int_equal(t->r.swap, 4 * GIB);
+}
+
 static void test_a_stall_with_memory_left_is_no_need(void **state)
 {
     struct series *t = *state;
@@ -462,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup(test_margin_follows_growth, setup),
         cmocka_unit_test_setup(test_change_of_bound_is_no_growth, setup),
         cmocka_unit_test_setup(test_swapping_is_felt_after_two_seconds, setup),
+        cmocka_unit_test_setup(test_a_stall_is_over_at_once_where_memory_is_left, setup),
         cmocka_unit_test_setup(test_a_stall_with_memory_left_is_no_need, setup),
         cmocka_unit_test_setup(test_growth_into_swap_is_not_felt, setup),
         cmocka_unit_test_setup(test_throttled_after_the_deadline, setup),
