@@ -94,8 +94,8 @@ int fence_raise(int root_fd, int runtime_fd, const struct hierarchy *h, bool sig
     if (error < 0)
         return error;
     error = thaw_all(&knobs, &ret_done->thawed);
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
-        struct lease *l = &ret_table->leases[i];
+    for (unsigned i = 0; i < lease_table_size(ret_table); i++) {
+        struct lease *l = lease_at(ret_table, i);
 
         if (!l->used || strcmp(l->knob, "memory.high") != 0)
             continue;

@@ -22,7 +22,7 @@
 
 unsigned lease_table_size(const struct lease_table *t)
 {
-    return JOURNAL_LEASES_MAX + t->more_top;
+    return t->top;
 }
 
 struct lease *lease_at(struct lease_table *t, unsigned i)
@@ -33,7 +33,7 @@ struct lease *lease_at(struct lease_table *t, unsigned i)
 static void table_clear(struct lease_table *t)
 {
     memset(t->leases, 0, sizeof(t->leases));
-    t->more_top = 0;
+    t->top = 0;
     t->last_sequence = 0;
 }
 
@@ -53,7 +53,7 @@ static struct lease *place_find(struct lease_table *t)
     for (unsigned i = 0; i < lease_table_size(t); i++)
         if (!lease_at(t, i)->used)
             return lease_at(t, i);
-    return t->more && t->more_top < t->more_count ? &t->more[t->more_top++] : NULL;
+    return t->top < JOURNAL_LEASES_MAX + (t->more ? t->more_count : 0) ? lease_at(t, t->top++) : NULL;
 }
 
 struct lease *lease_add(struct lease_table *t)

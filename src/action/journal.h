@@ -71,7 +71,7 @@ struct lease_table {
     struct lease leases[JOURNAL_LEASES_MAX];
     struct lease *more; /* storage of the caller for those beyond; NULL: there are none */
     unsigned more_count;
-    unsigned more_top; /* of them have ever been in use: no other has to be looked at */
+    unsigned top; /* of both so many have ever been in use: no other has to be looked at */
     uint64_t last_sequence;
 };
 

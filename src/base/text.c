@@ -289,17 +289,17 @@ static int parse_kib(struct text rest, uint64_t *ret)
     return __builtin_mul_overflow(kib, UINT64_C(1024), ret) ? -EBADMSG : 0;
 }
 
-/* Any line, its name off the front of it. */
+/* Any line, its name off the front of it. Most are of no interest, so nothing is looked at twice. */
 static bool take_name(const struct key_format *f, struct text *line, struct text *ret_name)
 {
-    size_t length = 0;
+    const char *end = line->length > 0 ? memchr(line->at, f->end, line->length) : NULL;
+    size_t length;
 
-    if (f->end == ' ')
+    if (f->end == ' ' && (!end || end == line->at))
         return text_next_word(line, ret_name);
-    while (length < line->length && line->at[length] != f->end)
-        length++;
-    if (length == line->length)
+    if (!end)
         return false;
+    length = (size_t)(end - line->at);
     *ret_name = (struct text){line->at, length};
     *line = text_skip(*line, length + 1);
     return true;

@@ -228,7 +228,7 @@ static void pass_on_news(struct guardian *g)
  * comes back. memory.high goes along (action/unit). */
 static void fence_tell_systemd(struct guardian *g, const struct lease_table *table)
 {
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX && g->queue_length < QUEUE_MAX; i++) {
+    for (unsigned i = 0; i < lease_table_size(table) && g->queue_length < QUEUE_MAX; i++) {
         const struct lease *l = &table->leases[i];
         struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = l->cgroup_id, .value = l->ours};
 

@@ -75,8 +75,8 @@ void report_status(void *user, struct status *s)
     memcpy(s->high_wanted, d->high_wanted, sizeof(s->high_wanted));
     s->knob_drifts = d->knobs.drifts;
     s->knob_failures = d->knobs.failures;
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
-        s->leases += d->leases.leases[i].used;
+    for (unsigned i = 0; i < lease_table_size(&d->leases); i++)
+        s->leases += lease_at(&d->leases, i)->used;
     s->worker_running = d->worker.pid > 0;
     s->guardian_running = d->guardian.pid > 0;
     s->guardian_fences = d->guardian_fences;

@@ -128,6 +128,7 @@ static void test_rewrite_keeps_both_own_values(void **state)
     t.table.leases[0] = lease_of(7, "memory.high", UINT64_MAX, 50, "a");
     t.table.leases[0].ours_before = 60;
     t.table.leases[9] = lease_of(8, "memory.low", 0, 70, "b");
+    t.table.top = 10;
     assert_int_equal(journal_rewrite(&t.journal, &t.table), 0);
     read_back(&t, &table);
     assert_true(lease_find(&table, 7, "memory.high")->was == UINT64_MAX);
@@ -158,6 +159,7 @@ static void test_rewrite_of_the_largest_table(void **state)
     for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++) {
         t.table.leases[i] = lease_of(UINT64_MAX - i, knob, UINT64_MAX - 1, UINT64_MAX - 2, path);
         t.table.leases[i].ours_before = UINT64_MAX - 3;
+        t.table.top = i + 1;
     }
     assert_int_equal(journal_rewrite(&t.journal, &t.table), 0);
     read_back(&t, &table);
@@ -306,6 +308,7 @@ static void test_full_disk_rewrite(void **state)
 
     tree_init(&t, *state);
     t.table.leases[0] = lease_of(7, "memory.high", 100, 50, "a");
+    t.table.top = 1;
     assert_int_equal(journal_append_lease(&t.journal, &t.table.leases[0]), 0);
     (void)signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);

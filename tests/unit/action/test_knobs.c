@@ -145,8 +145,10 @@ static void test_table_full(void **state)
     struct tree t;
 
     tree_init(&t, *state);
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
-        t.table.leases[i] = (struct lease){.used = true, .cgroup_id = 1, .knob = "x"};
+    for (struct lease *l; (l = lease_add(&t.table));) {
+        l->cgroup_id = 1;
+        memcpy(l->knob, "x", sizeof("x"));
+    }
     assert_int_equal(apply(&t, "memory.high", 8192, 1), -ENOSPC);
     tree_assert(&t, HIGH, "max");
     tree_deinit(&t);

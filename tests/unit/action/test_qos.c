@@ -67,9 +67,10 @@ static void test_no_place_for_a_lease(void **state)
     set(&p->cgroups[0], QOS_MEMORY_HIGH, GIB);
     set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
     p->tree.table.more_count = 0;
-    for (unsigned i = 0; i < JOURNAL_LEASES_MAX; i++)
-        p->tree.table.leases[i] =
-            (struct lease){.used = true, .cgroup_id = p->cgroups[0].id, .knob = "memory.high"};
+    for (struct lease *l; (l = lease_add(&p->tree.table));) {
+        l->cgroup_id = p->cgroups[0].id;
+        memcpy(l->knob, "memory.high", sizeof("memory.high"));
+    }
     look(p);
     qos_apply(&p->tree.knobs, p->cgroups, p->count, true, 0, &p->done);
     assert_int_equal(p->done.failed, 1);
