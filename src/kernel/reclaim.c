@@ -10,10 +10,12 @@
 
 #include "base/units.h"
 #include "kernel/file.h"
+#include "kernel/memory_stat.h"
 
 #define RECLAIM "memory.reclaim"
-/* Chunks in a row that brought less than a quarter of what was asked: there is no more to be had, or the
- * group grows as fast as we take. */
+/* Chunks in a row that brought less than a quarter of what was asked: there is no more to be had. That
+ * nothing was reclaimed is told by pgsteal: where as much grows, or comes back, as goes, neither
+ * memory.current falls nor memory.swap.current rises. */
 #define FRUITLESS_MAX 3
 #define FRUITLESS_PART 4
 
@@ -75,6 +77,15 @@ static uint64_t read_or_zero(int cgroup_fd, const char *name)
     return file_read_u64_at(cgroup_fd, name, &value) < 0 ? 0 : value;
 }
 
+static uint64_t stolen_bytes(int cgroup_fd)
+{
+    struct memory_stat stat;
+
+    return memory_stat_read_at(cgroup_fd, &stat) < 0
+               ? 0
+               : u64_mul_div(stat.pgsteal, (uint64_t)sysconf(_SC_PAGESIZE), 1);
+}
+
 /* What may be asked for now. */
 static uint64_t next_chunk(int cgroup_fd, uint64_t current, uint64_t left)
 {
@@ -91,17 +102,23 @@ struct chunk {
 };
 
 /* One that was interrupted counts as far as it came, and is fruitless only where that is nowhere. */
-static void note_chunk(const struct chunk *c, uint64_t now, uint64_t *asked, unsigned *fruitless)
+static void note_chunk(int cgroup_fd, const struct chunk *c, uint64_t now, uint64_t *stolen, uint64_t *asked,
+                       unsigned *fruitless)
 {
-    uint64_t brought = u64_sub_floor(c->before, now);
-    bool good = c->interrupted ? brought > 0 : brought >= c->bytes / FRUITLESS_PART;
+    uint64_t brought = u64_sub_floor(c->before, now), before = *stolen;
+    uint64_t least = c->interrupted ? 1 : c->bytes / FRUITLESS_PART;
+    bool good = brought >= least;
 
+    if (!good) {
+        *stolen = stolen_bytes(cgroup_fd);
+        good = u64_sub_floor(*stolen, before) >= least;
+    }
     *asked += c->interrupted ? u64_min(brought, c->bytes) : c->bytes;
     *fruitless = good ? 0 : *fruitless + 1;
 }
 
 static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
-               uint64_t begin, struct reclaim_result *done)
+               uint64_t begin, uint64_t stolen, struct reclaim_result *done)
 {
     uint64_t current = begin, left;
     unsigned fruitless = 0;
@@ -113,7 +130,7 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
         if (r == 0)
             r = file_read_u64_at(cgroup_fd, "memory.current", &current);
         if (c.bytes > 0)
-            note_chunk(&c, current, &done->asked_bytes, &fruitless);
+            note_chunk(cgroup_fd, &c, current, &stolen, &done->asked_bytes, &fruitless);
         if (r != 0)
             return r;
         if (fruitless >= FRUITLESS_MAX)
@@ -132,7 +149,7 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
 int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret)
 {
-    uint64_t begin, swapped, zswap, end;
+    uint64_t begin, swapped, zswap, stolen, end;
     int r;
 
     *ret = (struct reclaim_result){0};
@@ -143,9 +160,11 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
         return r;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, ret);
+    stolen = stolen_bytes(cgroup_fd);
+    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, stolen, ret);
     if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
         ret->freed_bytes = u64_sub_floor(begin, end);
+    ret->stolen_bytes = u64_sub_floor(stolen_bytes(cgroup_fd), stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
     ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
     return r;

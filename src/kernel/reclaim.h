@@ -18,6 +18,7 @@ struct reclaim_result {
     uint64_t asked_bytes;
     uint64_t freed_bytes;   /* memory.current before less after; 0 where it grew */
     uint64_t swapped_bytes; /* memory.swap.current after less before */
+    uint64_t stolen_bytes;  /* pgsteal of memory.stat after less before: all that was reclaimed there */
     uint64_t zswap_bytes;   /* memory.zswap.current after less before: what compressed pages still take */
 };
 

@@ -8,8 +8,10 @@
 struct node {
     const struct fixture *f;
     uint64_t current;
-    uint64_t gives; /* how much each chunk brings */
-    uint64_t grows; /* and how much the group takes meanwhile */
+    uint64_t gives;        /* how much each chunk brings */
+    uint64_t grows;        /* and how much the group takes meanwhile */
+    uint64_t stolen_pages; /* pgsteal of memory.stat so far, where it is kept */
+    bool has_stat;
     unsigned calls;
     unsigned stop_at; /* 0: never */
     int stop_with;
@@ -22,6 +24,17 @@ static void write_u64(const struct fixture *f, const char *name, uint64_t value)
 
     (void)snprintf(text, sizeof(text), "%ju\n", (uintmax_t)value);
     fixture_write(f, name, text);
+}
+
+static void write_stat(struct node *n)
+{
+    char text[96];
+
+    if (!n->has_stat)
+        return;
+    n->stolen_pages += n->gives / 4096;
+    (void)snprintf(text, sizeof(text), "anon 1\nfile 1\nshmem 0\npgsteal %ju\n", (uintmax_t)n->stolen_pages);
+    fixture_write(n->f, "memory.stat", text);
 }
 
 static void node_init(struct node *n, const struct fixture *f, uint64_t current)
@@ -40,6 +53,7 @@ static int go(void *user)
     if (n->calls++ > 0) {
         n->current = u64_sub_floor(n->current, n->gives) + n->grows;
         write_u64(n->f, "memory.current", n->current);
+        write_stat(n);
     }
     return n->stop_at > 0 && n->calls >= n->stop_at ? n->stop_with : 0;
 }
@@ -79,6 +93,25 @@ static void test_all_of_it(void **state)
     assert_true(done.freed_bytes == 3 * RECLAIM_CHUNK_BYTES);
     assert_int_equal(n.calls, 4);
     assert_string_equal(n.last, "2097152"); /* the rest */
+}
+
+/* As much comes as goes: memory.current says nothing, pgsteal does. */
+static void test_as_much_comes_back(void **state)
+{
+    struct reclaim_result done;
+    struct node n;
+
+    node_init(&n, *state, 100 * MIB);
+    n.has_stat = true;
+    n.gives = n.grows = RECLAIM_CHUNK_BYTES;
+    write_stat(&n);
+    assert_int_equal(run(&n, 40 * MIB, &done), 0);
+    assert_true(done.asked_bytes == 40 * MIB);
+    assert_int_equal(done.freed_bytes, 0);
+    assert_true(done.stolen_bytes == 40 * MIB);
+    n.gives = n.grows = 0;
+    assert_int_equal(run(&n, 40 * MIB, &done), -EAGAIN); /* nothing is reclaimed any more */
+    assert_int_equal(done.stolen_bytes, 0);
 }
 
 /* What one write brings beyond what was asked is not asked for again. */
@@ -221,15 +254,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_write),
-        TEST(test_all_of_it),
-        TEST(test_more_than_asked),
-        TEST(test_protection),
-        TEST(test_protection_meanwhile),
-        TEST(test_nothing_comes),
-        TEST(test_bounded),
-        TEST(test_stopped),
-        TEST(test_swap_is_told_apart),
+        TEST(test_write),           TEST(test_all_of_it),
+        TEST(test_more_than_asked), TEST(test_as_much_comes_back),
+        TEST(test_protection),      TEST(test_protection_meanwhile),
+        TEST(test_nothing_comes),   TEST(test_bounded),
+        TEST(test_stopped),         TEST(test_swap_is_told_apart),
         TEST(test_missing),
     };
 
