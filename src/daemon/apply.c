@@ -196,6 +196,7 @@ static void apply(struct daemon *d, uint64_t limit_before, bool domain, struct b
     if (domain)
         isolate_note_above_limit(d);
     memset(d->high_wanted, 0, sizeof(d->high_wanted));
+    memset(d->high_since_usec, 0, sizeof(d->high_since_usec));
     isolate_drop_unwanted(d);
     keeping_publish(d);
     monitor_set_configure(&d->monitors, &d->config,

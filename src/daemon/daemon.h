@@ -202,7 +202,10 @@ struct daemon {
     struct knobs knobs;
     bool knobs_open;
     uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];
+    uint64_t
+        high_since_usec[SNAPSHOT_WORKLOADS_MAX]; /* it is to come down to less than is used; 0: it is not */
     uint64_t knobs_due_usec;
+    uint64_t knobs_least_usec;   /* not sooner, even where a limit has risen */
     bool knobs_unwanted;         /* some that are not wanted any more could not be put back yet */
     uint64_t watch_due_usec;     /* when the monitors' targets are gone through again */
     uint64_t workloads_due_usec; /* when it is looked whether there are others */

@@ -15,6 +15,8 @@
  * daemon-reload of systemd's or an operator may have set them anew. */
 
 #define REFRESH_USEC (2 * USEC_PER_SEC)
+#define GENTLE_USEC (4 * USEC_PER_SEC)
+#define GENTLE_LOOK_USEC (200 * USEC_PER_MSEC)
 #define STEP_DOWN_USEC (30 * USEC_PER_SEC)
 /* With several workloads each one's memory.high follows what the others use; smaller moves are not worth a
  * write. */
@@ -148,22 +150,48 @@ static bool stands(struct daemon *d, uint64_t id, const char *knob, uint64_t val
     return l && l->ours == wanted && l->pending_until_usec == 0;
 }
 
+/* A limit that shrinks below what is there (zram's pool grows): written at once, the write would have to
+ * reclaim all of the difference in the worker, which then pushes nothing out ahead of the brake, and who is
+ * over it is put to sleep. So the brake stays at what is there while that is pushed out, for a while. */
+static uint64_t lowered_gently(struct daemon *d, unsigned i, uint64_t wanted)
+{
+    const struct workload *w = &d->snapshot.workloads[i];
+    uint64_t now = d->snapshot.now_usec, there = u64_min(w->firm / 4096 * 4096, w->high);
+
+    if (w->high != d->high_wanted[i] || there <= wanted || d->worker.pid == 0 ||
+        u64_min(w->swap_room, d->room.swap_left) < there - wanted) {
+        d->high_since_usec[i] = 0;
+        return wanted;
+    }
+    if (d->high_since_usec[i] == 0)
+        d->high_since_usec[i] = now;
+    if (now - d->high_since_usec[i] >= GENTLE_USEC)
+        return wanted;
+    d->knobs_due_usec = u64_min(d->knobs_due_usec, now + GENTLE_LOOK_USEC);
+    return there;
+}
+
+/* Where the brake belongs by the limit as it is now. A brake that nobody acts upon throttles for ever. */
+static uint64_t high_of(const struct daemon *d, unsigned i)
+{
+    return pausing_held(d, clock_now_usec())
+               ? d->snapshot.workloads[i].foreign_high
+               : u64_add_cap(limit_workload_high(&d->config, &d->snapshot, i), d->allowance_bytes);
+}
+
 static void apply_high(struct daemon *d, unsigned i)
 {
     const struct workload *w = &d->snapshot.workloads[i];
-    uint64_t wanted = u64_add_cap(limit_workload_high(&d->config, &d->snapshot, i), d->allowance_bytes);
-    uint64_t before = d->high_wanted[i];
+    uint64_t wanted = high_of(d, i), before = d->high_wanted[i];
     int r;
 
     if (w->id == 0)
         return;
-    /* A brake that nobody acts upon throttles for ever. */
-    if (pausing_held(d, clock_now_usec()))
-        wanted = w->foreign_high;
     /* While it stands where we put it, small moves are left. */
     if (d->snapshot.workload_count > 1 && w->high == before && before != 0 &&
         (wanted > before ? wanted - before : before - wanted) < wanted / HIGH_MOVE_SHARE)
         wanted = before;
+    wanted = lowered_gently(d, i, wanted);
     d->high_wanted[i] = wanted;
     if (stands(d, w->id, high_knob, w->high, wanted))
         return;
@@ -235,14 +263,31 @@ void isolate_drop_unwanted(struct daemon *d)
     }
 }
 
+/* The limit has risen (zram's pool shrinks) by so much that a brake that stands where it was is in the way.
+ * One that is lowered is not to follow each look: whoever is at it would be put to sleep again and again. */
+static bool lags(const struct daemon *d)
+{
+    uint64_t margin = limit_margin(d->room.limit);
+
+    for (unsigned i = 0; i < d->snapshot.workload_count; i++) {
+        const struct workload *w = &d->snapshot.workloads[i];
+
+        if (w->id != 0 && w->high == d->high_wanted[i] && u64_sub_floor(high_of(d, i), w->high) > margin)
+            return true;
+    }
+    return false;
+}
+
 void isolate_refresh(struct daemon *d, bool force)
 {
     uint64_t now = d->snapshot.now_usec;
 
     if (d->knobs_unwanted)
         isolate_drop_unwanted(d);
-    if (!d->reader.isolate || d->dry_run || !d->knobs_open || (!force && now < d->knobs_due_usec))
+    if (!d->reader.isolate || d->dry_run || !d->knobs_open ||
+        (!force && now < d->knobs_due_usec && (now < d->knobs_least_usec || !lags(d))))
         return;
+    d->knobs_least_usec = now + GENTLE_LOOK_USEC;
     d->knobs_due_usec = now + REFRESH_USEC;
     for (unsigned i = 0; i < d->snapshot.workload_count; i++)
         apply_high(d, i);
