@@ -3,8 +3,8 @@
 
 #include "base/units.h"
 #include "daemon/daemon.h"
-#include "policy/limit.h"
 #include "policy/reclaim.h"
+#include "policy/room.h"
 #include "system/clock.h"
 
 /* Memory pushed out to swap by the worker, one request at a time: ahead of the limit, so that those who
@@ -143,13 +143,19 @@ static uint64_t may_push(const struct daemon *d)
  * again is pushed out. More would take memory from those who use it, but not from those who stand still. */
 static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead, bool *ret_paused_only)
 {
-    uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
-    uint64_t left = left_before_the_brake(d);
+    uint64_t ahead = room_ahead(&d->room);
+    uint64_t left = left_before_the_brake(d), least = ahead / 4, bytes;
 
     *ret_ahead = ahead;
     *ret_paused_only = left >= ahead;
-    if (left < ahead)
-        return u64_min(u64_min(2 * ahead - left, REQUEST_BYTES), may_push(d));
+    if (left < ahead) {
+        bytes = u64_min(2 * ahead - left, may_push(d));
+        /* What comes takes a place from somebody anyway: the kernel would do it a moment later, in the time
+         * of those who are at the brake. */
+        if (left < least)
+            bytes = u64_max(bytes, 2 * least - left);
+        return u64_min(bytes, REQUEST_BYTES);
+    }
     if (!knows_groups(d) || d->pushed_usec == d->snapshot.groups_usec ||
         !(is_quiet(d) || (d->room.throttled && !d->room.felt)))
         return 0;
@@ -181,13 +187,13 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
  * half of the time until what has to be free ahead of it is not. */
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
-    uint64_t ahead = u64_add_cap(limit_margin(d->room.limit), d->room.trend / 4);
-    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead);
+    uint64_t ahead = room_ahead(&d->room);
+    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead),
+             comes = u64_max(d->room.trend, d->room.inflow);
 
-    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead ||
-        d->room.trend < TREND_LEAST_BYTES)
+    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead || comes < TREND_LEAST_BYTES)
         return UINT64_MAX;
-    return u64_max(u64_mul_div(left, USEC_PER_SEC, 2 * d->room.trend), LOOK_LEAST_USEC);
+    return u64_max(u64_mul_div(left, USEC_PER_SEC, 2 * comes), LOOK_LEAST_USEC);
 }
 
 /* By turns, since each knows best what it can spare: reclaim that brings nothing is over soon. Without swap
@@ -222,8 +228,9 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
 {
     const struct reclaim_target *t = &d->reclaim_target;
     struct decision *e = &d->reclaim_decision;
-    /* What grew meanwhile hides what went: what went to swap did go. */
-    uint64_t brought = u64_max(reply->freed_bytes, reply->swapped_bytes);
+    /* What grew meanwhile, or came back, hides what went: what was reclaimed did go. */
+    uint64_t brought = u64_max(u64_max(reply->freed_bytes, reply->swapped_bytes),
+                               u64_min(reply->stolen_bytes, reply->asked_bytes));
 
     d->reclaiming = false;
     d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);

@@ -38,11 +38,12 @@ struct room {
     uint64_t need;            /* bytes that must become free; 0: none */
     uint64_t growth;          /* bytes per second, of the last moment */
     uint64_t trend;           /* bytes per second, over half a second and more */
+    uint64_t inflow;          /* bytes per second that want a place in memory: new, and back from swap */
     uint64_t thrash;          /* bytes that came back from swap in the last window while that is felt */
     unsigned stall_permyriad; /* of the last window, in which the domain stood still (PSI full): for memory */
     unsigned paging_permyriad; /* or for what came back from swap, as far as reads from there are its cause */
     unsigned paging_share_permyriad; /* of all that was read from block devices in that window, from swap */
-    bool returns;                    /* much of what was swapped out lately came back */
+    bool returns;                    /* much of what was swapped out lately was read back from a device */
     bool strained;           /* it has no more memory to grow into, and goes on only as fast as swap does */
     bool throttled;          /* it has stood still so for ThrottleDeadline, though nothing is needed */
     uint64_t time_left_usec; /* UINT64_MAX: not growing */

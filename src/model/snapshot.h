@@ -21,6 +21,7 @@ struct node {
                              * reclaimable slab, the huge page pool and zram's pool */
     uint64_t swap_total;
     uint64_t swap_free;
+    uint64_t zram_used;      /* of what is in swap */
     uint64_t swap_effective; /* what can still be swapped out for good (zram bounded by what it can hold) */
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;

@@ -6,6 +6,7 @@
 #include "base/sort.h"
 #include "policy/claims.h"
 #include "policy/limit.h"
+#include "policy/room.h"
 
 static bool is_granted(const struct planner *p, const struct group *g)
 {
@@ -183,7 +184,7 @@ uint64_t planner_resident_bytes(const struct planner *p, const struct pause_row 
 uint64_t planner_pushable_bytes(const struct planner *p, const struct pause_row *row)
 {
     const struct group *g = &p->snapshot->groups[row->index];
-    uint64_t ahead = u64_add_cap(limit_margin(p->room->limit), p->room->trend / 4);
+    uint64_t ahead = room_ahead(p->room);
 
     if (!p->snapshot->isolate || g->pid > 0 || p->room->swap_left < 3 * ahead ||
         (p->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)

@@ -136,20 +136,23 @@ static struct room_psi domain_stall(struct room_state *st, const struct snapshot
 
 /* How much of what was read since the window began came back from swap: for so much of it one waits for
  * memory. */
-static unsigned paging_share(struct room_state *st, const struct node *n)
+static unsigned paging_share(struct room_state *st, const struct node *n, uint64_t *ret_waited)
 {
     uint64_t read = u64_sub_floor(n->read_bytes, st->read_bytes);
     uint64_t swap_in = u64_sub_floor(n->swap_in_bytes, st->swap_in_bytes);
+    uint64_t in_swap = u64_sub_floor(n->swap_total, n->swap_free);
     bool known = st->read_bytes != 0 && n->read_bytes != 0;
 
     st->read_bytes = n->read_bytes;
     st->swap_in_bytes = n->swap_in_bytes;
+    *ret_waited =
+        known ? u64_mul_div(swap_in, u64_sub_floor(in_swap, n->zram_used), u64_max(in_swap, 1)) : UINT64_MAX;
     return known && read > 0 ? (unsigned)u64_mul_div(u64_min(swap_in, read), PERMYRIAD, read) : 0;
 }
 
 /* What came back from swap since the window began. What went there is what is there now and was not, and what
  * has made place by coming back; what was freed there (an exit) hides some of it. */
-static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
+static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s, uint64_t read)
 {
     uint64_t sum = 0;
 
@@ -167,7 +170,7 @@ static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s)
         st->refault_bytes[i] = w->refault_bytes;
         st->swap_bytes[i] = w->swap;
     }
-    st->back_bytes = u64_add_cap(st->back_bytes, sum);
+    st->back_bytes = u64_add_cap(st->back_bytes, u64_min(sum, read));
     return sum;
 }
 
@@ -193,11 +196,13 @@ static uint64_t domain_held(const struct snapshot *s)
 
 /* Whether what stalls the domain is what comes back from swap, rather than what is new. A host's refaults are
  * not told apart. */
-static bool comes_back(struct room_state *st, const struct snapshot *s)
+static bool comes_back(struct room_state *st, const struct snapshot *s, uint64_t elapsed)
 {
-    uint64_t held = domain_held(s);
+    uint64_t held = domain_held(s), grown = u64_sub_floor(held, st->held);
 
-    st->held_growth = u64_max(u64_sub_floor(held, st->held), st->held_growth / 2);
+    st->inflow =
+        u64_max(u64_mul_div(u64_add_cap(grown, st->refaulted), USEC_PER_SEC, elapsed), st->inflow / 2);
+    st->held_growth = u64_max(grown, st->held_growth / 2);
     st->held = held;
     return !s->isolate || st->refaulted > st->held_growth / BACK_SHARE;
 }
@@ -257,14 +262,14 @@ static bool is_short_of_memory(const struct room *r)
 
 static void felt_update(struct room_state *st, const struct snapshot *s, bool short_of_memory)
 {
-    uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share;
+    uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share, waited;
     struct room_psi stall;
     bool back;
 
     if (st->psi_usec == 0) {
         (void)domain_stall(st, s);
-        (void)paging_share(st, &s->node);
-        (void)domain_refaults(st, s);
+        (void)paging_share(st, &s->node, &waited);
+        (void)domain_refaults(st, s, 0);
         st->held = domain_held(s);
         st->psi_usec = now_usec;
         return;
@@ -275,11 +280,11 @@ static void felt_update(struct room_state *st, const struct snapshot *s, bool sh
     share = u64_mul_div(stall.full_usec, PERMYRIAD, elapsed);
     st->stall_permyriad = (unsigned)u64_min(share, PERMYRIAD);
     st->some_permyriad = (unsigned)u64_min(u64_mul_div(stall.some_usec, PERMYRIAD, elapsed), PERMYRIAD);
-    st->paging_share_permyriad = paging_share(st, &s->node);
+    st->paging_share_permyriad = paging_share(st, &s->node, &waited);
     st->paging_permyriad = (unsigned)u64_min(
         u64_max(share, u64_mul_div(stall.io_full_usec, st->paging_share_permyriad, elapsed)), PERMYRIAD);
-    st->refaulted = domain_refaults(st, s);
-    back = comes_back(st, s);
+    st->refaulted = domain_refaults(st, s, waited);
+    back = comes_back(st, s, elapsed);
     if (share < FELT_PERMYRIAD)
         st->stalled_since_usec = 0;
     else if (st->stalled_since_usec == 0)
@@ -373,6 +378,11 @@ static uint64_t time_left(int64_t room, uint64_t growth)
     return growth == 0 ? UINT64_MAX : u64_mul_div((uint64_t)room, USEC_PER_SEC, growth);
 }
 
+uint64_t room_ahead(const struct room *r)
+{
+    return u64_add_cap(limit_margin(r->limit), u64_max(r->trend, r->inflow) / 4);
+}
+
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *st, struct room *ret)
 {
     struct room r = {0};
@@ -385,6 +395,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     felt_update(st, s, is_short_of_memory(&r));
     r.growth = st->growth;
     r.trend = st->trend;
+    r.inflow = st->inflow;
     r.felt = st->felt;
     r.stall_permyriad = st->stall_permyriad;
     r.paging_permyriad = st->paging_permyriad;

@@ -13,7 +13,11 @@
  *
  *   paging    = max(PSI full of memory, PSI full of io × what was read from swap / all that was read)
  *
- *   returns   = what came back from swap ≥ 1/2 of what went there, of as much as the limit lately
+ *   returns   = what was read back from swap ≥ 1/2 of what went there, of as much as the limit lately; what
+ * comes back from zram or zswap costs no read
+ *
+ *   inflow    = what is new, in memory and in swap, and what came back from swap: fast to rise, halved by
+ * each window that has less
  *
  *   time left = (min(limit − used, MemAvailable) + effective swap) / growth; also what is felt lasts
  *
@@ -61,6 +65,7 @@ struct room_state {
     uint64_t psi_usec; /* when that window began; 0: not yet */
     struct room_psi psi[SNAPSHOT_WORKLOADS_MAX];
     uint64_t held;               /* in memory and in swap, when that window began */
+    uint64_t inflow;             /* bytes per second */
     uint64_t held_growth;        /* by so much it grew in a window; halves with each that has less */
     uint64_t stalled_since_usec; /* 0: PSI `full` is under its bound */
     uint64_t felt_since_usec;    /* 0: that, or it is not for what comes back from swap */
@@ -69,6 +74,10 @@ struct room_state {
     enum level level;
     uint64_t level_since_usec;
 };
+
+/* What is to be free ahead of the limit, so that who wants a place does not have to make it himself: the
+ * margin and a quarter of a second of what comes. */
+uint64_t room_ahead(const struct room *r);
 
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *state,
                    struct room *ret);

@@ -280,6 +280,7 @@ static int read_node(struct snapshot_reader *r, struct node *n)
     n->unreclaimable = u64_sub_floor(n->total, u64_add_cap(u64_add_cap(m.free, file), m.kreclaimable));
     n->swap_total = m.swap_total;
     n->swap_free = m.swap_free;
+    n->zram_used = areas.zram_used;
     n->swap_effective = u64_min(swap_effective_bytes(&areas, u64_add_cap(m.anon, m.shmem)), m.swap_free);
     read_node_psi(r, n);
     return r->hierarchy->fd >= 0 && !r->hierarchy->real_root ? read_container(r, n) : 0;

@@ -410,6 +410,63 @@ static void test_what_comes_back(void **state)
     assert_false(t->r.returns);
 }
 
+/* What is in zswap (nothing is read) or in zram comes back without a read; of several areas each has its
+ * share. */
+static void test_what_comes_back_without_a_read(void **state)
+{
+    static const struct {
+        uint64_t read, zram_used;
+        bool returns;
+    } rows[] = {{60 * MIB, 0, true}, {0, 0, false}, {60 * MIB, 2 * GIB, false}, {60 * MIB, 100 * MIB, true}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct series *t;
+        struct workload *w;
+
+        (void)setup(state);
+        t = *state;
+        w = &t->s.workloads[0];
+        t->s.node.swap_total = 4 * GIB;
+        t->s.node.swap_free = 2 * GIB;
+        t->s.node.zram_used = rows[i].zram_used;
+        t->s.node.read_bytes = t->s.node.swap_in_bytes = MIB;
+        look(t, 500 * USEC_PER_MSEC);
+        for (unsigned k = 0; k < 40; k++) {
+            w->swap += 40 * MIB;
+            w->refault_bytes += 60 * MIB;
+            t->s.node.read_bytes += 4096 + rows[i].read;
+            t->s.node.swap_in_bytes += rows[i].read;
+            look(t, 500 * USEC_PER_MSEC);
+        }
+        if (t->r.returns != rows[i].returns)
+            fail_msg("case %zu", i);
+    }
+}
+
+/* At the limit it stands still, and 50 MiB a second more have gone to swap, and 30 have come back from there.
+ */
+static void test_inflow(void **state)
+{
+    struct series *t = *state;
+    struct workload *w = &t->s.workloads[0];
+
+    node_use(&t->s, 0, NODE_LIMIT);
+    look(t, 0);
+    assert_int_equal(t->r.inflow, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        w->swap += 25 * MIB;
+        w->refault_bytes += 15 * MIB;
+        look(t, 500 * USEC_PER_MSEC);
+        assert_int_equal(t->r.inflow, 80 * MIB);
+        assert_int_equal(t->r.trend, 0);
+    }
+    assert_int_equal(room_ahead(&t->r), NODE_MARGIN + 20 * MIB);
+    look(t, 500 * USEC_PER_MSEC); /* slow to fall */
+    assert_int_equal(t->r.inflow, 40 * MIB);
+    look(t, 250 * USEC_PER_MSEC); /* less than a window is none */
+    assert_int_equal(t->r.inflow, 40 * MIB);
+}
+
 static void test_levels(void **state)
 {
     static const struct {
@@ -491,6 +548,8 @@ int main(void)
         cmocka_unit_test_setup(test_host_has_one_source, setup),
         cmocka_unit_test_setup(test_waits_for_swap_are_paging, setup),
         cmocka_unit_test_setup(test_what_comes_back, setup),
+        cmocka_unit_test_setup(test_what_comes_back_without_a_read, setup),
+        cmocka_unit_test_setup(test_inflow, setup),
         cmocka_unit_test_setup(test_levels, setup),
         cmocka_unit_test_setup(test_replay, setup),
     };
