@@ -200,16 +200,22 @@ struct key_format {
 struct search {
     const struct text_key *keys;
     size_t count;
-    size_t next;    /* the key after the last one that was found */
-    uint64_t marks; /* a bit for each key, some of them shared: most names that are not wanted have none */
-    uint64_t all;   /* the bits of *seen */
+    size_t next;       /* the key after the last one that was found */
+    uint64_t marks[2]; /* a bit for each key in both, some of them shared: most names that are not wanted have
+                          none */
+    uint64_t all;      /* the bits of *seen */
 };
 
-static uint64_t mark_of(const char *name, size_t length)
+static uint64_t mark_by_ends(const char *name, size_t length)
 {
     return UINT64_C(1) << ((unsigned char)name[0] * 3U + (unsigned char)name[length - 1] * 5U +
                            length * 11U) %
                               64;
+}
+
+static uint64_t mark_by_middle(const char *name, size_t length)
+{
+    return UINT64_C(1) << ((unsigned char)name[length / 2] * 7U + length) % 64;
 }
 
 static struct search search_begin(const struct text_key *keys, size_t count)
@@ -218,15 +224,18 @@ static struct search search_begin(const struct text_key *keys, size_t count)
 
     s.all = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
     for (size_t i = 0; i < count; i++)
-        if (keys[i].length > 0)
-            s.marks |= mark_of(keys[i].name, keys[i].length);
+        if (keys[i].length > 0) {
+            s.marks[0] |= mark_by_ends(keys[i].name, keys[i].length);
+            s.marks[1] |= mark_by_middle(keys[i].name, keys[i].length);
+        }
     return s;
 }
 
 /* The place of a key that was not seen yet; count: it is none. */
 static size_t find_key(struct search *s, struct text name, uint64_t seen)
 {
-    if (name.length == 0 || (s->marks & mark_of(name.at, name.length)) == 0)
+    if (name.length == 0 || (s->marks[0] & mark_by_ends(name.at, name.length)) == 0 ||
+        (s->marks[1] & mark_by_middle(name.at, name.length)) == 0)
         return s->count;
     for (size_t n = 0, i = s->next; n < s->count; n++, i++) {
         if (i >= s->count)
