@@ -22,9 +22,9 @@
 #include "model/snapshot.h"
 
 #define CROWD_SHARE_PERMYRIAD 8000
-#define CROWD_AFTER_USEC UINT64_C(3000000)
+#define CROWD_AFTER_USEC UINT64_C(500000)
 /* So long the stalls of groups, which are read only while the domain is strained, may be unknown. */
-#define CROWD_UNKNOWN_USEC UINT64_C(4000000)
+#define CROWD_UNKNOWN_USEC UINT64_C(2000000)
 
 struct pause_row;
 
