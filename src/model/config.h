@@ -84,6 +84,12 @@ enum kubelet_knobs {
 enum order {
     ORDER_NEWEST,
     ORDER_LEAST_PROGRESS,
+    ORDER_OLDEST,
+    ORDER_LARGEST,
+    ORDER_GROWTH,
+    ORDER_SWAP,
+    ORDER_OVER_REQUEST,
+    ORDER_KUBELET,
 };
 
 /* What is done about a knob of a plan that somebody else sets anew. */

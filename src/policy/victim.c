@@ -10,6 +10,9 @@
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 /* Growth below this is noise, and nobody is to blame for it. */
 #define CULPRIT_LEAST_BYTES UINT64_C(4194304)
+/* So many bits hold any amount of memory, and leave ten for a priority. */
+#define RANK_BITS 53
+#define RANK_MAX ((UINT64_C(1) << RANK_BITS) - 1)
 
 struct choice {
     const struct config *config;
@@ -89,9 +92,19 @@ static bool survey(struct choice *ch)
     return dying;
 }
 
-/* The tier as one number: smaller goes first. */
-static unsigned tier_of(const struct candidate *k)
+static enum order order_of(const struct choice *ch, const struct candidate *k)
 {
+    return ch->config->classes[k->class_index].order;
+}
+
+/* The tier as one number: smaller goes first. The kubelet asks first who is over his request, then for the
+ * priority of the pod, and knows nothing of retries; the priority of the class is the operator's word, and
+ * stays above that. */
+static unsigned tier_of(const struct choice *ch, const struct candidate *k)
+{
+    if (order_of(ch, k) == ORDER_KUBELET)
+        return ch->config->classes[k->class_index].priority * 8 + (k->over_request ? 0 : 2) +
+               (k->last ? 1 : 0);
     return k->priority * 8 + (k->retriable ? 0 : 4) + (k->over_request ? 0 : 2) + (k->last ? 1 : 0);
 }
 
@@ -213,7 +226,7 @@ static bool next_tier(const struct choice *ch, unsigned from, unsigned *ret)
 
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct candidate *k = &ch->scratch->candidates[i];
-        unsigned tier = tier_of(k);
+        unsigned tier = tier_of(ch, k);
 
         if (k->verdict != VERDICT_TIER || tier < from || (found && tier >= *ret))
             continue;
@@ -223,13 +236,39 @@ static bool next_tier(const struct choice *ch, unsigned from, unsigned *ret)
     return found;
 }
 
-static bool wants_newest(const struct choice *ch, const struct candidate *k)
+/* Of a class with an order of its own: smaller goes first. */
+static uint64_t rank_of(const struct choice *ch, enum order order, const struct candidate *k)
 {
-    return ch->config->classes[k->class_index].order == ORDER_NEWEST;
+    const struct group *g = &ch->snapshot->groups[k->group_index];
+    uint64_t request = k->request_bytes == GROUP_REQUEST_NONE ? 0 : k->request_bytes;
+    uint64_t over = u64_sub_floor(held_bytes(g), request);
+    struct standing st;
+
+    switch (order) {
+    case ORDER_LARGEST:
+        return UINT64_MAX - held_bytes(g);
+    case ORDER_GROWTH:
+        return UINT64_MAX - growth_of(g, k);
+    case ORDER_SWAP:
+        return UINT64_MAX - g->swap;
+    case ORDER_OVER_REQUEST:
+        return UINT64_MAX - over;
+    case ORDER_KUBELET: /* its priority, then the most over its request */
+        return ((uint64_t)k->priority << RANK_BITS) + RANK_MAX - u64_min(over, RANK_MAX);
+    case ORDER_NEWEST:
+    case ORDER_OLDEST:
+    case ORDER_LEAST_PROGRESS:
+        break;
+    }
+    if (ch->heard)
+        claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    else
+        claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    return order == ORDER_OLDEST ? UINT64_MAX - st.age_usec : st.age_usec;
 }
 
-/* Their cost is their age. */
-static bool is_newer(const void *va, const void *vb, const void *user _unused_)
+/* Their cost is their rank. */
+static bool goes_first(const void *va, const void *vb, const void *user _unused_)
 {
     const struct cover_item *a = va, *b = vb;
 
@@ -238,12 +277,12 @@ static bool is_newer(const void *va, const void *vb, const void *user _unused_)
     return a->tie != b->tie ? a->tie > b->tie : a->minor > b->minor;
 }
 
-/* Order=newest: from the newest on until it is enough, then the oldest that are not needed are given back. */
-static void choose_newest(struct cover_item *items, unsigned n, uint64_t need)
+/* An order: from the first on until it is enough, then the last that are not needed are given back. */
+static void choose_in_order(struct cover_item *items, unsigned n, uint64_t need)
 {
     unsigned __int128 freed = 0;
 
-    sort_array(items, n, sizeof(*items), is_newer, NULL);
+    sort_array(items, n, sizeof(*items), goes_first, NULL);
     for (unsigned i = 0; i < n && freed < need; i++) {
         items[i].taken = true;
         freed += items[i].bytes;
@@ -271,19 +310,21 @@ static enum decision_method method_of(enum cover_method m)
     return m == COVER_EXACT ? METHOD_EXACT : m == COVER_QUANTISED ? METHOD_QUANTISED : METHOD_ALL;
 }
 
-/* The groups of a tier as items. True: their class says Order=newest. */
-static bool collect(struct choice *ch, unsigned tier, unsigned *ret_count)
+/* The groups of a tier as items, and the order of their class. Of several with orders of their own it is the
+ * first one's: in one tier all are measured alike. */
+static enum order collect(struct choice *ch, unsigned tier, unsigned *ret_count)
 {
     struct cover_item *items = ch->scratch->items;
-    bool newest = false;
+    enum order order = ORDER_LEAST_PROGRESS;
     unsigned n = 0;
 
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct candidate *k = &ch->scratch->candidates[i];
 
-        if (k->verdict != VERDICT_TIER || tier_of(k) != tier)
+        if (k->verdict != VERDICT_TIER || tier_of(ch, k) != tier)
             continue;
-        newest = newest || wants_newest(ch, k);
+        if (order == ORDER_LEAST_PROGRESS)
+            order = order_of(ch, k);
         /* One microsecond each, so that of two sets that cost the same the smaller one is taken. */
         items[n++] = (struct cover_item){
             .bytes = k->freed_bytes,
@@ -293,18 +334,10 @@ static bool collect(struct choice *ch, unsigned tier, unsigned *ret_count)
             .index = i,
         };
     }
-    for (unsigned i = 0; newest && i < n; i++) {
-        const struct group *g = &ch->snapshot->groups[items[i].index];
-        struct standing st;
-
-        if (ch->heard)
-            claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
-        else
-            claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
-        items[i].cost = st.age_usec;
-    }
+    for (unsigned i = 0; order != ORDER_LEAST_PROGRESS && i < n; i++)
+        items[i].cost = rank_of(ch, order, &ch->scratch->candidates[items[i].index]);
     *ret_count = n;
-    return newest;
+    return order;
 }
 
 static void choose_in_tier(struct choice *ch, unsigned tier)
@@ -312,8 +345,8 @@ static void choose_in_tier(struct choice *ch, unsigned tier)
     struct cover_item *items = ch->scratch->items;
     unsigned n, taken = 0;
 
-    if (collect(ch, tier, &n)) {
-        choose_newest(items, n, ch->left);
+    if (collect(ch, tier, &n) != ORDER_LEAST_PROGRESS) {
+        choose_in_order(items, n, ch->left);
         ch->decision->method = METHOD_ORDER;
     } else {
         ch->decision->method = method_of(cover_choose(items, n, ch->left));
@@ -414,7 +447,8 @@ static unsigned call_offers(struct choice *ch)
 
         if (claims_unheard(&ch->snapshot->groups[i], ch->one_owner)) {
             fill_row(ch, i);
-            offers_itself = tier_of(k) != tier_of(&silent) || k->progress_usec != silent.progress_usec;
+            offers_itself =
+                tier_of(ch, k) != tier_of(ch, &silent) || k->progress_usec != silent.progress_usec;
             offers += offers_itself && k->verdict == VERDICT_TIER;
             ch->decision->candidates +=
                 k->verdict == VERDICT_TIER && (silent.verdict == VERDICT_PROTECTED); /* it was not counted */
@@ -450,7 +484,7 @@ static void hear_offers(struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         struct candidate *k = &ch->scratch->candidates[i];
 
-        if (k->verdict == VERDICT_NOT_NEEDED && tier_of(k) > ch->last_tier)
+        if (k->verdict == VERDICT_NOT_NEEDED && tier_of(ch, k) > ch->last_tier)
             k->verdict = VERDICT_TIER;
     }
 }

@@ -116,7 +116,7 @@ def reload_good_bad_good(p):
     expect(p.status(tree)["reload"] == {"good": 0, "refused": 0}, p.status(tree))
     expect("0 values changed" in good(p, tree), "something changed")
 
-    files.drop_in("a", "[Node]\nSystemReserve=150M\n[Class batch]\nMatch=workload.slice/*\nOrder=oldest\n")
+    files.drop_in("a", "[Node]\nSystemReserve=150M\n[Class batch]\nMatch=workload.slice/*\nOrder=pressure\n")
     out = good(p, tree)
     expect(out.startswith("2 values changed\n") and "  [Node] SystemReserve=150M (it was 140M)\n" in out and
            "  [Class batch] is new\n" in out and f"  warning: {files.directory}/a.conf:5: Order" in out, out)
