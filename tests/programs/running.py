@@ -99,7 +99,7 @@ def run_usage(p):
                  ["--class", "x", "--request", "512", "true"], ["--class", "x", "--request", "-1M", "true"],
                  ["--class", "x", "--priority", "1001", "true"], ["--class", "x", "--priority", "low", "true"],
                  ["--class", "x", "--task", "", "true"], ["--class", "x", "--task", "y" * 128, "true"],
-                 ["--class", "x", "--no-such-option", "true"]):
+                 ["--class", "x", "--watch", "true"], ["--class", "x", "--no-such-option", "true"]):
         code, out, err = p.run(p.headroom, "--sysroot", node.tree.root, "run", *argv)
         expect(code == 125 and err and not out, f"{argv}: exit {code}: {out}{err}")
     expect(not node.requests, node.requests)
