@@ -32,7 +32,7 @@ status=$?
 check "when memory runs short it is asked" wait_until 5 was_asked
 wait $wrapper
 check "and has ended by itself" [ $? -eq 0 ]
-check "its end says that it was asked" grep -q 'asked to give memory back' /tmp/said.txt
+check "headroomd knows in which group it asked" grep -q 'action=notify .*group=workload.slice/run-' /tmp/headroomd.log
 check "the task ends well" [ $status -eq 0 ]
 check "nobody was killed" [ "$(kills)" -eq 0 ]
 check "nor by the kernel" [ "$(oom_kills)" -eq 0 ]
