@@ -292,10 +292,11 @@ static int relay_main(void *user)
     _exit(0);
 }
 
-/* By clone, so that it is a child of `headroom run`: the command knows of none, and could wait for it. */
+/* By clone, so that it is a child of `headroom run`: the command knows of none, and could wait for it. What
+ * it needs is on the stack: in what is static, here, the kernel gives memory by 2 MiB where it may. */
 static int start(struct relay *r)
 {
-    static char stack[STACK_BYTES] __attribute__((aligned(16)));
+    _uninitialized_ char stack[STACK_BYTES] __attribute__((aligned(16)));
     _cleanup_close_ int root_fd = file_open_dir(AT_FDCWD, "/"), command_fd = -1, listen_fd = -1;
     char path[RUN_RELAY_MAX + sizeof(SOCKET)];
 
@@ -319,13 +320,11 @@ static int start(struct relay *r)
 
 void run_relay_start(const struct cli_options *o, const struct run_options *run)
 {
-    static struct relay relay;
+    struct relay relay = {.dir = run->relay, .sysroot = o->sysroot};
     int r;
 
     if (!run->relay[0])
         return;
-    relay.dir = run->relay;
-    relay.sysroot = o->sysroot;
     r = start(&relay);
     if (r < 0)
         say(r);
