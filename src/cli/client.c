@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -49,6 +50,11 @@ struct inbox {
     char data[REPLY_MAX];
     size_t length;
 };
+
+static void inbox_freep(struct inbox **in)
+{
+    free(*in);
+}
 
 /* The next message in the inbox, which starts at its begin, and its length; negative errno. */
 static ssize_t receive(int fd, struct inbox *in)
@@ -130,21 +136,22 @@ static int open_call(const struct cli_options *o, const char *method, const char
 static int converse(const struct cli_options *o, const char *method, const char *parameters,
                     cli_message_fn fn, void *user)
 {
-    static struct inbox in;
+    _cleanup_(inbox_freep) struct inbox *in = malloc(sizeof(*in));
     _cleanup_close_ int fd = -1;
-    int code = open_call(o, method, parameters, &fd);
+    int code = in ? open_call(o, method, parameters, &fd) : lost(o, -ENOMEM);
     bool more = code == CLI_OK;
 
-    in.length = 0;
+    if (in)
+        in->length = 0;
     while (more) {
-        ssize_t n = receive(fd, &in);
+        ssize_t n = receive(fd, in);
         json_t *whole;
         json_error_t error;
 
         if (n < 0)
             return lost(o, (int)n);
-        whole = json_loadb(in.data, (size_t)n, 0, &error);
-        drop(&in, (size_t)n);
+        whole = json_loadb(in->data, (size_t)n, 0, &error);
+        drop(in, (size_t)n);
         if (!whole)
             return refused(NULL);
         more = json_is_true(json_object_get(whole, "continues"));

@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -19,11 +20,11 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "kernel/file.h"
+#include "kernel/process.h"
 
-#define PRESSURE_SOCKET "run/headroom/pressure.sock"
-#define SAMPLE_USEC USEC_PER_SEC
-#define SEARCH_USEC (20 * USEC_PER_MSEC) /* while systemd makes the scope */
-#define EMPTY_TRIES 50
+#define SAMPLE_MSEC 1000
+#define SEARCH_MSEC 20 /* while systemd makes the scope */
+#define EMPTY_TRIES 250
 #define EMPTY_USEC 4000
 #define LEFT_MAX 64
 
@@ -34,7 +35,7 @@ static const char usage[] =
     "  --priority N     0 to 1000; lower is given up first\n"
     "  --retriable      it is run again when it is killed\n"
     "  --task ID        what it is a try of: a task that was killed three times goes last\n"
-    "  --watch          point it at headroomd's socket (MEMORY_PRESSURE_WATCH); libheadroom finds it alone\n"
+    "  --no-watch       do not let its programs be told of pressure (MEMORY_PRESSURE_WATCH)\n"
     "  --require        do not run it without a group\n"
     "  --quiet          say nothing at the end\n"
     "  --report FILE    write at the end what became of it, as JSON\n\n"
@@ -77,7 +78,11 @@ static int parse_one(int c, struct run_options *ret)
         a->retriable = true;
         break;
     case 'w':
-        ret->watch = true;
+        ret->no_watch = true;
+        break;
+    case 'l':
+        if (text_copy(text_from(optarg), ret->relay, sizeof(ret->relay)) < 0)
+            return wrong("relay", optarg, "too long");
         break;
     case 'R':
         ret->require = true;
@@ -103,12 +108,19 @@ static int parse_one(int c, struct run_options *ret)
 int run_options_parse(int argc, char **argv, struct run_options *ret)
 {
     static const struct option longs[] = {
-        {"class", required_argument, NULL, 'c'},    {"request", required_argument, NULL, 'r'},
-        {"priority", required_argument, NULL, 'p'}, {"task", required_argument, NULL, 't'},
-        {"retriable", no_argument, NULL, 'y'},      {"watch", no_argument, NULL, 'w'},
-        {"require", no_argument, NULL, 'R'},        {"quiet", no_argument, NULL, 'q'},
-        {"report", required_argument, NULL, 'o'},   {"inside", no_argument, NULL, 'i'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"class", required_argument, NULL, 'c'},
+        {"request", required_argument, NULL, 'r'},
+        {"priority", required_argument, NULL, 'p'},
+        {"task", required_argument, NULL, 't'},
+        {"retriable", no_argument, NULL, 'y'},
+        {"no-watch", no_argument, NULL, 'w'},
+        {"require", no_argument, NULL, 'R'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"report", required_argument, NULL, 'o'},
+        {"inside", no_argument, NULL, 'i'},
+        {"relay", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c, code;
 
@@ -136,21 +148,11 @@ static void become_command(const struct run_options *run)
     _exit(errno == ENOENT || errno == ENOTDIR ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE);
 }
 
-/* The socket only for those who ask for it: systemd's library takes the end of a connection for pressure, so
- * that its programs would spin when headroomd stops. */
-static void set_environment(const struct cli_options *o, const struct run_options *run,
-                            const struct run_place *place)
+static void set_environment(const struct run_options *run, const struct run_place *place)
 {
-    char path[PATH_MAX];
-
     (void)setenv("HEADROOM_CLASS", run->class, 1);
     if (place->group[0])
         (void)setenv("HEADROOM_GROUP", place->group, 1);
-    (void)snprintf(path, sizeof(path), "%s%s%s", o->sysroot,
-                   o->sysroot[strlen(o->sysroot) - 1] == '/' ? "" : "/", PRESSURE_SOCKET);
-    if (run->watch && !getenv("MEMORY_PRESSURE_WATCH") && !getenv("MEMORY_PRESSURE_WRITE") &&
-        access(path, F_OK) == 0)
-        (void)setenv("MEMORY_PRESSURE_WATCH", path, 1);
 }
 
 static void go_without(const struct run_options *run, int why)
@@ -176,17 +178,18 @@ static void run_child(const struct cli_options *o, const struct run_options *run
     if (r < 0)
         go_without(run, r);
     (void)!write(tell_fd, &place, sizeof(place));
-    set_environment(o, run, &place);
+    set_environment(run, &place);
     if (place.group[0] && place.id == 0) {
         run_place_enter_scope(run, &place);
         (void)fprintf(stderr, "headroom run: systemd-run: %s\n", strerror(errno));
         _exit(RUN_FAILED);
     }
+    run_relay_start(o, run);
     become_command(run);
 }
 
 /* In the scope that systemd has made. A user's own is his, and so is what it says. */
-static int run_inside(const struct run_options *run)
+static int run_inside(const struct cli_options *o, const struct run_options *run)
 {
     _cleanup_close_ int fd = -1;
     char group[GROUP_PATH_MAX];
@@ -198,6 +201,7 @@ static int run_inside(const struct run_options *run)
         (void)fprintf(stderr, "headroom run: warning: what was said of the group could not be noted: %s\n",
                       strerror(-r));
     close_fdp(&fd);
+    run_relay_start(o, run);
     become_command(run);
     return RUN_FAILED;
 }
@@ -206,6 +210,7 @@ static int run_inside(const struct run_options *run)
 
 struct watch {
     struct run_place place;
+    int root_fd;
     struct hierarchy hierarchy;
     int fd; /* of the group; -1: not there, or not yet */
     int memory_fd;
@@ -243,34 +248,45 @@ static void watch_sample(struct watch *w)
         w->peak_bytes = u64_max(w->peak_bytes, bytes);
 }
 
-static uint64_t watch_wait_usec(const struct watch *w)
+static int watch_wait_msec(const struct watch *w)
 {
     if (!w->place.group[0])
-        return UINT64_MAX;
+        return -1;
     if (w->fd < 0)
-        return SEARCH_USEC;
+        return SEARCH_MSEC;
     /* A group that we have made stays until it is asked for at the end. */
-    return w->place.id != 0 && w->is_peak ? UINT64_MAX : SAMPLE_USEC;
+    return w->place.id != 0 && w->is_peak ? -1 : SAMPLE_MSEC;
 }
 
-/* A process leaves its group a little after its parent was told of its end. */
-static uint64_t count_left(int cgroup_fd)
+/* Of those in the group only the command and its relay are children of ours. */
+static bool has_child(int root_fd, const pid_t *pids, int count)
+{
+    struct process_stat st;
+
+    for (int i = 0; i < count; i++)
+        if (process_read_stat(root_fd, pids[i], &st) == 0 && st.ppid == getpid())
+            return true;
+    return false;
+}
+
+/* A process leaves its group a little after its parent was told of its end, and the relay after the command.
+ */
+static uint64_t count_left(const struct watch *w)
 {
     struct cgroup_events events;
     pid_t pids[LEFT_MAX];
     bool more;
+    int n = 0;
 
     for (unsigned i = 0; i < EMPTY_TRIES; i++) {
-        int n = 0;
-
-        if (cgroup_read_events(cgroup_fd, &events) < 0 || !events.populated)
+        if (cgroup_read_events(w->fd, &events) < 0 || !events.populated)
             return 0;
-        n = cgroup_read_procs(cgroup_fd, pids, LEFT_MAX, &more);
-        if (n > 0 && i > 2)
-            return (uint64_t)n;
+        n = cgroup_read_procs(w->fd, pids, LEFT_MAX, &more);
+        if (n > 0 && i > 2 && !has_child(w->root_fd, pids, n))
+            break;
         (void)usleep(EMPTY_USEC);
     }
-    return 1; /* further down */
+    return n > 0 ? (uint64_t)n : 1; /* further down */
 }
 
 static void finish(const struct cli_options *o, struct watch *w, struct run_report *r)
@@ -289,7 +305,7 @@ static void finish(const struct cli_options *o, struct watch *w, struct run_repo
         r->history.paused_usec += u64_sub_floor(
             (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000, r->history.paused_since_usec);
     }
-    r->processes_left = count_left(w->fd);
+    r->processes_left = count_left(w);
     if (w->place.id != 0 && r->processes_left == 0)
         r->stays = run_remove(&w->hierarchy, w->place.group, w->place.id) < 0 && !run_place_end(o, &w->place);
 }
@@ -306,24 +322,44 @@ static void make_set(sigset_t *ret)
         (void)sigaddset(ret, passed_on[i]);
 }
 
-static int wait_for(pid_t child, const sigset_t *set, struct watch *w)
+/* What comes from the terminal has come to the command, too. */
+static void pass_signals_on(int signal_fd, pid_t child)
+{
+    struct signalfd_siginfo info;
+
+    while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo != SIGCHLD && info.ssi_code != SI_KERNEL)
+            (void)kill(child, (int)info.ssi_signo);
+}
+
+/* Where the child has gone, or not: it ends without a word where the command was not run at all. */
+static bool hear(int *fd, struct run_place *ret)
+{
+    struct run_place place;
+    ssize_t n = *fd < 0 ? 0 : TEMP_FAILURE_RETRY(read(*fd, &place, sizeof(place)));
+
+    close_fdp(fd);
+    if (n != (ssize_t)sizeof(place))
+        return false;
+    *ret = place;
+    return true;
+}
+
+/* The status, as of waitpid. */
+static int wait_for(pid_t child, int signal_fd, int *hear_fd, struct watch *w, bool *ret_was_run)
 {
     int status;
 
     for (;;) {
-        uint64_t wait = watch_wait_usec(w);
-        struct timespec ts = {.tv_sec = (time_t)(wait / USEC_PER_SEC),
-                              .tv_nsec = (long)(wait % USEC_PER_SEC * 1000)};
-        siginfo_t info;
-        int signal = wait == UINT64_MAX ? sigwaitinfo(set, &info) : sigtimedwait(set, &info, &ts);
+        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = *hear_fd, .events = POLLIN}};
+        bool ended;
 
-        if (signal > 0 && signal != SIGCHLD) {
-            /* What comes from the terminal has come to the command, too. */
-            if (info.si_code != SI_KERNEL)
-                (void)kill(child, signal);
-            continue;
-        }
-        if (waitpid(child, &status, WNOHANG) == child)
+        (void)poll(fds, ARRAY_SIZE(fds), watch_wait_msec(w));
+        pass_signals_on(signal_fd, child);
+        ended = waitpid(child, &status, WNOHANG) == child;
+        if (*hear_fd >= 0 && (ended || fds[1].revents))
+            *ret_was_run = hear(hear_fd, &w->place);
+        if (ended)
             return status;
         watch_sample(w);
     }
@@ -376,49 +412,41 @@ static uint64_t now_usec(void)
     return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
 }
 
-static void open_hierarchy(const struct cli_options *o, struct hierarchy *ret)
+static void watch_init(struct watch *w, const struct cli_options *o)
 {
-    _cleanup_close_ int root_fd = open(o->sysroot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    ret->fd = -1;
-    if (root_fd >= 0 && hierarchy_open(root_fd, ret) < 0)
-        ret->fd = -1;
+    *w = (struct watch){.fd = -1, .memory_fd = -1};
+    w->root_fd = file_open_dir(AT_FDCWD, o->sysroot);
+    if (w->root_fd < 0 || hierarchy_open(w->root_fd, &w->hierarchy) < 0)
+        w->hierarchy.fd = -1;
 }
 
-/* Where the child has gone, or not: it ends without a word where the command was not run at all. */
-static bool hear(int fd, struct run_place *ret)
+static int run_parent(const struct cli_options *o, const struct run_options *run, pid_t child, int *hear_fd,
+                      int signal_fd)
 {
-    struct run_place place;
-
-    if (TEMP_FAILURE_RETRY(read(fd, &place, sizeof(place))) != (ssize_t)sizeof(place))
-        return false;
-    *ret = place;
-    return true;
-}
-
-static int run_parent(const struct cli_options *o, const struct run_options *run, pid_t child, int hear_fd,
-                      const sigset_t *set)
-{
-    struct watch w = {.fd = -1, .memory_fd = -1};
+    struct watch w;
     struct run_report r = {.class = run->class, .group = ""};
     uint64_t begin = now_usec();
-    bool was_run;
+    bool was_run = false;
 
-    open_hierarchy(o, &w.hierarchy);
-    was_run = hear(hear_fd, &w.place);
-    watch_open(&w);
-    r.status = wait_for(child, set, &w);
+    watch_init(&w, o);
+    r.status = wait_for(child, signal_fd, hear_fd, &w, &was_run);
     r.wall_usec = now_usec() - begin;
     if (was_run) {
         finish(o, &w, &r);
         tell(run, &r);
     }
-    return end_alike(r.status);
+    return r.status;
+}
+
+static int failed(void)
+{
+    (void)fprintf(stderr, "headroom run: %s\n", strerror(errno));
+    return RUN_FAILED;
 }
 
 int cli_run(const struct cli_options *o, int argc, char **argv)
 {
-    _cleanup_close_ int hear_fd = -1;
+    _cleanup_close_ int hear_fd = -1, signal_fd = -1;
     struct run_options run;
     sigset_t set, before;
     int code = run_options_parse(argc, argv, &run), fds[2];
@@ -427,22 +455,20 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
     if (code >= 0)
         return code;
     if (run.inside)
-        return run_inside(&run);
+        return run_inside(o, &run);
     make_set(&set);
-    if (pipe2(fds, O_CLOEXEC) < 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0) {
-        (void)fprintf(stderr, "headroom run: %s\n", strerror(errno));
-        return RUN_FAILED;
-    }
+    signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signal_fd < 0 || pipe2(fds, O_CLOEXEC) < 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0)
+        return failed();
     hear_fd = fds[0];
+    run_relay_prepare(o, &run);
     child = fork();
     if (child == 0) {
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
         run_child(o, &run, fds[1]);
     }
     (void)close(fds[1]);
-    if (child < 0) {
-        (void)fprintf(stderr, "headroom run: %s\n", strerror(errno));
-        return RUN_FAILED;
-    }
-    return run_parent(o, &run, child, hear_fd, &set);
+    code = child < 0 ? failed() : run_parent(o, &run, child, &hear_fd, signal_fd);
+    run_relay_remove(run.relay);
+    return child < 0 ? code : end_alike(code);
 }

@@ -12,6 +12,8 @@
 #include "model/run.h"
 #include "model/snapshot.h"
 
+#define RUN_RELAY_MAX 88 /* so that a socket in it, and its name while it is made, fit an address */
+
 enum run_exit {
     RUN_FAILED = 125,
     RUN_NOT_EXECUTABLE = 126,
@@ -23,10 +25,11 @@ struct run_options {
     struct run_attributes attributes;
     bool require; /* not without a group */
     bool quiet;
-    bool watch;  /* it is pointed at the socket of those who are asked */
-    bool inside; /* we are in the scope that systemd has made: only attributes and the command are left */
-    const char *report; /* a file for the JSON; NULL: none */
-    char **command;     /* ends with NULL */
+    bool no_watch; /* its environment says nothing of where pressure is told, but what it said before */
+    bool inside;   /* we are in the scope that systemd has made: only attributes and the command are left */
+    const char *report;        /* a file for the JSON; NULL: none */
+    char **command;            /* ends with NULL */
+    char relay[RUN_RELAY_MAX]; /* the directory of its relay's socket; "": none */
 };
 
 /* Where the command runs. */
@@ -62,6 +65,14 @@ bool run_place_end(const struct cli_options *o, const struct run_place *place);
 void run_place_enter_scope(const struct run_options *run, const struct run_place *place);
 /* The cgroup that the process itself is in. */
 int run_place_open_own(int *ret_fd, char ret_group[static GROUP_PATH_MAX]);
+
+/* run_relay.c: first by who starts it all: the directory, and an environment without what is not true any
+ * more. Then by the process that is in the group, before it becomes the command: MEMORY_PRESSURE_WATCH is set
+ * once it can be connected to. Where that is not possible it is said on stderr, and done without. */
+void run_relay_prepare(const struct cli_options *o, struct run_options *run);
+void run_relay_start(const struct cli_options *o, const struct run_options *run);
+/* At the end, however the relay has ended. Nothing for "". */
+void run_relay_remove(const char *dir);
 
 /* run_report.c */
 int run_report_exit_code(int status);

@@ -171,6 +171,10 @@ static size_t add_inside(char **argv, size_t n, const struct run_options *run, c
     argv[n++] = (char *)"--inside";
     argv[n++] = (char *)"--class";
     argv[n++] = (char *)(uintptr_t)run->class;
+    if (run->relay[0]) {
+        argv[n++] = (char *)"--relay";
+        argv[n++] = (char *)(uintptr_t)run->relay;
+    }
     if (a->has_request) {
         (void)snprintf(numbers[0], sizeof(numbers[0]), "%" PRIu64 "B", a->request_bytes);
         argv[n++] = (char *)"--request";

@@ -10,13 +10,13 @@
 
 #include "base/text.h"
 #include "server/groups_json.h"
-#include "server/listen.h"
 #include "server/member.h"
 #include "server/run_request.h"
 #include "server/status_json.h"
 #include "server/stream.h"
 #include "system/account.h"
 #include "system/clock.h"
+#include "system/listen.h"
 
 #define STATUS_WRAPPING 64 /* {"parameters":{"status":…}} and a NUL */
 

@@ -7,8 +7,8 @@
 
 #include "base/units.h"
 #include "headroom.h"
-#include "server/listen.h"
 #include "system/clock.h"
+#include "system/listen.h"
 
 #define EVENTS_PER_TURN 64
 /* So many connections at a time, and then a rest: who connects over and over gets no more of a CPU than a few

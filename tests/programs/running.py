@@ -12,14 +12,14 @@ import threading
 from tree import MIB, Tree, expect, wait_for
 
 GROUP = "workload.slice/run-1-abc"
-SAYS_WHERE = ["sh", "-c", 'echo "$HEADROOM_CLASS $HEADROOM_GROUP $MEMORY_PRESSURE_WATCH"']
+SAYS_WHERE = ["sh", "-c", 'echo "$HEADROOM_CLASS $HEADROOM_GROUP"']
 
 
 class Node:
     """A tree with a group that was made, and a socket that answers each method with what `replies` has for it; None hangs up."""
 
     def __init__(self, p, peak=123 * MIB, **replies):
-        self.p, self.tree, self.requests = p, Tree(p.base), []
+        self.p, self.tree, self.requests, self.silence = p, Tree(p.base), [], False
         self.tree.write(f"sys/fs/cgroup/{GROUP}/cgroup.events", "populated 0\nfrozen 0\n")
         self.tree.write(f"sys/fs/cgroup/{GROUP}/cgroup.procs", "")
         if peak:
@@ -45,6 +45,9 @@ class Node:
                     request += piece
                 else:
                     self.requests.append(json.loads(request[:-1]))
+                    if self.silence:
+                        s.recv(1)  # till its end
+                        continue
                     replies = self.replies[self.requests[-1]["method"].rsplit(".", 1)[1]]
                     reply = replies.pop(0) if len(replies) > 1 else replies[0]
                     if reply is not None:
@@ -67,7 +70,7 @@ def refusal(error, text=None):
 def run_in_a_group(p):
     node = Node(p)
     code, out, err = node.run("--", *SAYS_WHERE)
-    expect(code == 0 and out == f"batch {GROUP} \n", f"exit {code}: {out}{err}")
+    expect(code == 0 and out == f"batch {GROUP}\n", f"exit {code}: {out}{err}")
     expect(err.startswith(f"headroom run: {GROUP}: peak 123.0M in ") and err.endswith("; exit 0\n"), err)
     expect(node.asked("Run") == [{"class": "batch", "retriable": False}], node.requests)
     expect(node.asked("RunEnd") == [{"group": GROUP, "id": node.id}], node.requests)
@@ -96,7 +99,7 @@ def run_usage(p):
                  ["--class", "x", "--request", "512", "true"], ["--class", "x", "--request", "-1M", "true"],
                  ["--class", "x", "--priority", "1001", "true"], ["--class", "x", "--priority", "low", "true"],
                  ["--class", "x", "--task", "", "true"], ["--class", "x", "--task", "y" * 128, "true"],
-                 ["--class", "x", "--no-such-option", "true"]):
+                 ["--class", "x", "--watch", "true"], ["--class", "x", "--no-such-option", "true"]):
         code, out, err = p.run(p.headroom, "--sysroot", node.tree.root, "run", *argv)
         expect(code == 125 and err and not out, f"{argv}: exit {code}: {out}{err}")
     expect(not node.requests, node.requests)
@@ -136,22 +139,6 @@ def run_comes_again(p):
     node.replies["Run"][2]["parameters"]["id"] = node.id
     code, out, err = node.run("--", *SAYS_WHERE)
     expect(code == 0 and GROUP in out and len(node.asked("Run")) == 3, f"exit {code}: {out}{err}")
-
-
-def run_tells_where_to_be_asked(p):
-    """Of the socket that is there, and nobody who has one of his own already."""
-    node = Node(p)
-    path = node.tree.path("run/headroom/pressure.sock")
-    node.tree.write("run/headroom/pressure.sock", "")
-    code, out, err = node.run("--", *SAYS_WHERE)
-    expect(code == 0 and path not in os.path.normpath(out), f"exit {code}: {out}{err}")
-    code, out, err = node.run("--watch", "--", *SAYS_WHERE)
-    # Its root is given with or without a slash at its end.
-    expect(code == 0 and os.path.normpath(out.split()[-1]) == path, f"exit {code}: {out}{err}")
-    for name in ("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE"):
-        r = subprocess.run(node.argv("--quiet", "--watch", "--", *SAYS_WHERE), env={**os.environ, name: "/dev/null"}, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, text=True, timeout=30, check=False)
-        expect(path not in r.stdout and not r.stderr, f"{name}: {r.stdout}{r.stderr}")
 
 
 def run_reports(p):
@@ -212,6 +199,24 @@ def run_passes_signals_on(p):
         os.unlink(ready)
 
 
+def run_is_interrupted(p):
+    """While it waits for an answer."""
+    node = Node(p)
+    node.silence = True
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(node.argv("--", "true"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+        try:
+            wait_for("its question", lambda: node.requests)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=5)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        expect(process.returncode == -number and not out and not err, f"exit {process.returncode}: {out}{err}")
+        node.requests.clear()
+
+
 def run_asks_a_dry_run(p):
     """A headroomd that only looks on makes no group, and says so."""
     tree = Tree(p.base)
@@ -232,5 +237,6 @@ def run_asks_a_dry_run(p):
     d.stop()
 
 
-TESTS = [run_in_a_group, run_exit_statuses, run_usage, run_refused, run_without_a_daemon, run_comes_again, run_tells_where_to_be_asked,
-         run_reports, run_history, run_passes_signals_on, run_asks_a_dry_run]
+TESTS = [run_in_a_group, run_exit_statuses, run_usage, run_refused, run_without_a_daemon, run_comes_again,
+         run_reports, run_history, run_passes_signals_on,
+         run_is_interrupted, run_asks_a_dry_run]

@@ -29,6 +29,10 @@ as_nobody() { /usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; 
 attribute() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.headroom." + sys.argv[2]).decode())' "$1" "$2"; }
 said() { grep -q "$1" /tmp/said.txt; }
 no_groups() { [ -z "$(find "$WORKLOAD" -name 'run-*')" ]; }
+programs_of() { # GROUP: without what passes on to them what headroomd says
+    for pid in $(cat "$1/cgroup.procs"); do grep -qx headroom-relay "/proc/$pid/comm" || echo "$pid"; done
+}
+no_relays() { ! ls -d /run/headroom-run-* >/dev/null 2>&1 && ! grep -qsx headroom-relay /proc/[0-9]*/comm; }
 no_scopes() { ! systemctl list-units --all --plain --no-legend 'run-*.scope' | grep -q run-; }
 
 mkdir -p $units
@@ -88,8 +92,50 @@ group=$(find "$WORKLOAD/tasks.service" -name 'run-*')
 check "whose owner is said" [ "$(attribute "$group" owner)" = 65534 ]
 check "and who is not to be its owner by the directory" [ "$(stat -c %u "$group")" = 0 ]
 systemctl restart headroomd.service
-kill -TERM "$(cat "$group/cgroup.procs")"
+kill -TERM "$(programs_of "$group")"
 check "after a restart it is removed, too" wait_until 20 no_groups
+
+# A program in a scope: told by headroomd, which stops and comes back; and strangers, who find the socket, cannot take it.
+cat >/tmp/told.py <<'TOLD'
+import os, socket
+s = socket.socket(socket.AF_UNIX)
+s.connect(os.environ["MEMORY_PRESSURE_WATCH"])
+with open("/tmp/relay-path", "w") as f:
+    f.write(os.environ["MEMORY_PRESSURE_WATCH"])
+while True:
+    told = s.recv(16)
+    print("told", told.decode() or "of the end", flush=True)
+    if not told:
+        break
+TOLD
+cat >/tmp/strangers.py <<'STRANGERS'
+import select, socket, sys, time
+held = []
+for _ in range(300):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(open("/tmp/relay-path").read())
+    held.append(s)
+time.sleep(2)
+print(sum(not select.select([s], [], [], 0)[0] for s in held))
+STRANGERS
+MEMORY_PRESSURE_WATCH=$(sed 's|^0::\(.*\)|/sys/fs/cgroup\1/memory.pressure|' /proc/self/cgroup) \
+    headroom run --quiet --class batch -- python3 /tmp/told.py >/tmp/told.txt 2>>/tmp/said.txt &
+wrapper=$!
+connected() { headroom status --json | grep -q '"clients": '"$1"; }
+check "a program in a scope is connected to headroomd, by one that is there, too" wait_until 20 connected 1
+check "it was pointed at that one, though systemd had pointed its caller at his own pressure file" \
+    grep -q '^/run/headroom-run-' /tmp/relay-path
+as_nobody python3 /tmp/strangers.py >/tmp/strangers.txt
+check "of those who are not in the group not all are let in" [ "$(cat /tmp/strangers.txt)" -lt 200 ]
+check "which headroomd does not see" connected 1
+systemctl restart headroomd.service
+check "after a restart of headroomd it is connected again" wait_until 70 connected 1
+check "and was not told of an end" [ ! -s /tmp/told.txt ]
+group=$(find "$WORKLOAD" -name 'run-*.scope')
+kill -TERM "$(programs_of "$group")"
+wait $wrapper
+check "the scope is gone in the end" wait_until 10 no_scopes
+check "and nothing of what told its programs is left" wait_until 10 no_relays
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "headroomd stops" systemctl stop headroomd.service
 finish

@@ -43,6 +43,10 @@ no_groups() { [ "$(groups)" -eq 0 ]; }
 some_group() { ls -d "$WORKLOAD"/run-* 2>/dev/null | head -n 1; }
 group_is_there() { [ "$(groups)" -eq "$1" ] && grep -q . "$(some_group)/cgroup.procs"; }
 said() { grep -q "$1" /tmp/said.txt; }
+programs_of() { # GROUP: without what passes on to them what headroomd says
+    for pid in $(cat "$1/cgroup.procs"); do grep -qx headroom-relay "/proc/$pid/comm" || echo "$pid"; done
+}
+no_relays() { ! ls -d /run/headroom-run-* >/dev/null 2>&1 && ! grep -qsx headroom-relay /proc/[0-9]*/comm; }
 
 check "without a daemon it is run all the same" status_is 3 run -- sh -c 'exit 3'
 check "with a warning" grep -q "warning: sh runs without a group" /tmp/run.txt
@@ -51,11 +55,14 @@ check "and has not run it" not test -e /tmp/was-run
 check "headroomd starts" start_headroomd --config $config || finish
 
 run --request 100M --task t1 --retriable --priority 200 -- sh -c '
-    cat /proc/self/cgroup; echo $HEADROOM_CLASS; echo "$HEADROOM_GROUP"; cat /sys/fs/cgroup/$HEADROOM_GROUP/memory.current' \
+    cat /proc/self/cgroup; echo $HEADROOM_CLASS; echo "$HEADROOM_GROUP"; cat /sys/fs/cgroup/$HEADROOM_GROUP/memory.current
+    test -S "$MEMORY_PRESSURE_WATCH" && echo it is told; cat $(cat /sys/fs/cgroup/$HEADROOM_GROUP/cgroup.procs | sed "s|.*|/proc/&/comm|") 2>/dev/null; true' \
     >/tmp/inside.txt 2>/tmp/said.txt
 check "the command is in a group below the workload" grep -q '^0::/workload.slice/run-' /tmp/inside.txt
 check "it knows its class" grep -qx batch /tmp/inside.txt
 check "and its group" grep -q '^workload.slice/run-' /tmp/inside.txt
+check "its programs can be told of pressure" grep -qx 'it is told' /tmp/inside.txt
+check "by one that is in the group" grep -qx headroom-relay /tmp/inside.txt
 check "the end says what it came to" said 'workload.slice/run-[^:]*: peak [0-9.]*[KM] in .*; exit 0'
 check "the group is gone" wait_until 3 no_groups
 
@@ -96,7 +103,7 @@ stranger_ends() {
     [ -d "$group" ]
 }
 check "nor has a stranger any hold of it" stranger_ends
-pid=$(cat "$group/cgroup.procs")
+pid=$(programs_of "$group")
 stop_headroomd
 check "it goes on without headroomd" [ -d "/proc/$pid" ]
 check "headroomd starts again" start_headroomd --config $config
@@ -110,7 +117,7 @@ headroom run --class batch -- sleep 1000 2>/dev/null &
 wrapper=$!
 check "one more runs" wait_until 5 group_is_there 1
 kill -KILL $wrapper
-pid=$(cat "$(some_group)/cgroup.procs")
+pid=$(programs_of "$(some_group)")
 kill -TERM "$pid"
 check "what nobody ends is swept away" wait_until 30 no_groups
 
@@ -146,12 +153,20 @@ check "some were paused, and told so" [ "$paused" -ge 1 ]
 check "it is in the report, too" grep -q '"pauses": [1-9]' /tmp/report-*.json
 check "what they came to is said" [ "$(grep -c 'peak 1[5-7][0-9]' /tmp/said-*.txt | grep -c ':1')" -ge 4 ]
 
+# What passing on costs the group: so much more of its memory is used.
+held() { # OPTION...
+    run --quiet "$@" -- sh -c 'usleep 300000; cat /sys/fs/cgroup/$HEADROOM_GROUP/memory.stat' |
+        awk '/^(anon|file|kernel) / { sum += $2 } END { print sum }'
+}
+figure relay_bytes $(($(held) - $(held --no-watch)))
+
 # One that grows beyond all bounds is killed, and its end says why.
 headroom run --class batch --request 50M -- load hog --to 2G --hold 60s 2>/tmp/said.txt
 check "a hog is killed: 137" [ $? -eq 137 ]
 check "and told why" said 'killed by headroomd: .* (headroom explain [0-9]*)'
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 check "nothing is left in the end" wait_until 5 no_groups
+check "nor a socket, after kills, or who would serve it" wait_until 5 no_relays
 check "headroomd stops" stop_headroomd
 cat /tmp/said*.txt >/tmp/all-said.txt
 finish

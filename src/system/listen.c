@@ -1,4 +1,4 @@
-#include "server/listen.h"
+#include "system/listen.h"
 
 #include <errno.h>
 #include <stdio.h>
