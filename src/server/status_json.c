@@ -189,6 +189,7 @@ static json_t *workloads_to_json(const struct status *s)
         member_set_u64(o, "file_bytes", w->file);
         member_set_u64(o, "kernel_bytes", w->kernel);
         member_set_u64(o, "sock_bytes", w->sock);
+        member_set_u64(o, "swap_room_bytes", w->swap_room);
         member_set_u64(o, "memory_high_bytes", w->high);
         member_set_u64(o, "memory_high_wanted_bytes", s->high_wanted[i]);
         (void)json_array_append_new(a, o);

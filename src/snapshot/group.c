@@ -1,5 +1,7 @@
 #include "snapshot/group.h"
 
+#include <string.h>
+
 #include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
@@ -9,6 +11,7 @@
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
+#define SWAP_LEVELS_MAX DEPTH_MAX
 
 struct birth_walk {
     int root_fd;
@@ -78,10 +81,53 @@ static uint32_t directory_owner(const struct group_handle *h, const struct group
     return h->claims.has_owner && g->owner_uid == h->claims.owner_uid ? 0 : g->owner_uid;
 }
 
+/* How much it can still swap by one limit: its own, or that of what it is in, so many levels up. False: no
+ * limit there, or none that can be told. */
+static bool read_swap_limit(int dir_fd, unsigned up, uint64_t *ret)
+{
+    char name[SWAP_LEVELS_MAX * 3 + 24] = "";
+    uint64_t max, current;
+
+    for (unsigned i = 0; i < up; i++)
+        memcpy(name + 3 * i, "../", 4);
+    memcpy(name + 3 * up, "memory.swap.max", sizeof("memory.swap.max"));
+    if (file_read_u64_at(dir_fd, name, &max) < 0 || max == UINT64_MAX)
+        return false;
+    memcpy(name + 3 * up, "memory.swap.current", sizeof("memory.swap.current"));
+    if (file_read_u64_at(dir_fd, name, &current) < 0)
+        return false;
+    *ret = u64_sub_floor(max, current);
+    return true;
+}
+
+/* Of itself and of what it is in up to the workload, which is read at each look anyway. Where there was no
+ * limit one is looked for with what ages; where there was one, each time. */
+static void read_swap_room(const struct snapshot_reader *r, struct group_handle *h, int dir_fd, bool all,
+                           struct group *g)
+{
+    const char *inside = g->path + strlen(r->workloads[g->workload_index].path);
+    uint32_t limits = 0;
+
+    g->swap_limited = false;
+    g->swap_room = UINT64_MAX;
+    for (unsigned up = 0; up < SWAP_LEVELS_MAX && *inside; up++) {
+        uint64_t room;
+
+        if ((all || (h->swap_limits & UINT32_C(1) << up)) && read_swap_limit(dir_fd, up, &room)) {
+            limits |= UINT32_C(1) << up;
+            g->swap_limited = true;
+            g->swap_room = u64_min(g->swap_room, room);
+        }
+        inside = strchrnul(inside + 1, '/');
+    }
+    h->swap_limits = limits;
+}
+
 void group_read(const struct snapshot_reader *r, const struct snapshot *s, struct group_handle *h, int dir_fd,
                 const struct memory_stat *m, struct group *g)
 {
     uint32_t directory = directory_owner(h, g);
+    bool all = false;
     uint64_t cpu, swap;
 
     g->anon = m->anon;
@@ -93,7 +139,8 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = memory_stat_only_swap(m, swap);
     if (handle_is_aged(h, s->now_usec, g->frozen, directory)) {
-        if (!is_turn(r, h))
+        all = is_turn(r, h);
+        if (!all)
             h->age_due_usec = s->now_usec; /* at the next walk, then */
         else if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
             handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
@@ -101,6 +148,8 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     }
     g->claims = h->claims;
     g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;
+    if (r->isolate && s->node.swap_total > 0)
+        read_swap_room(r, h, dir_fd, all, g);
     if (r->wants_stalls)
         read_stalls(h, dir_fd, s->now_usec);
     handle_observe(h, s->now_usec, g);
