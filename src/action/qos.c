@@ -29,12 +29,18 @@ static bool is_unnamed(enum qos_knob k)
     return k == QOS_OOM_GROUP || k == QOS_ZSWAP_MAX;
 }
 
+/* systemd has put back what it knows of, or will have in a moment. */
+static bool is_forgotten(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
+{
+    return k == QOS_SWAP_MAX && g->forgotten && (g->settling || g->now[k] == l->was);
+}
+
 /* What was handed over may take as long as it likes: until it has stood once, what was there before is
  * nobody's word. */
 static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
 {
     return !lease_is_ours(l, g->now[k]) && !(l->pending_until_usec != 0 && g->now[k] == l->was) &&
-           !(is_unnamed(k) && g->settling);
+           !(is_unnamed(k) && g->settling) && !is_forgotten(l, g, k);
 }
 
 static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)

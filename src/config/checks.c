@@ -162,6 +162,7 @@ static void check_class_qos(struct draft *d, unsigned index)
     } keys[] = {{"Limit", class->limit.kind != AMOUNT_UNSET},
                 {"ThrottleFactor", class->throttle_permyriad != CONFIG_THROTTLE_DEFAULT_PERMYRIAD},
                 {"SwapMax", class->swap_max.kind != AMOUNT_UNSET},
+                {"SwapWriteLimit", class->swap_write_limit != UINT64_MAX},
                 {"OomGroup", class->oom_group},
                 {"CpuWeight", class->cpu_weight > 0}};
 

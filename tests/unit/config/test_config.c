@@ -147,6 +147,7 @@ static const struct row warnings[] = {
     {"[Class a]\nMatch=a\nOffload=yes\nUnit=process\n", 3, "Offload= of [Class a]", "Unit=process"},
     {"[Class a]\nMatch=a\nThrottleFactor=0.8\n", 3, "ThrottleFactor= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nSwapMax=0\n", 3, "SwapMax= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nSwapWriteLimit=1M\n", 3, "SwapWriteLimit= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nOomGroup=yes\n", 3, "OomGroup= of [Class a]", "without QoS="},
     {"[Class other]\nCpuWeight=50\n", 2, "CpuWeight= of [Class other]", "without QoS="},
     {"[Class a]\nMatch=a\nUnit=process\nQoS=burstable\n", 4, "QoS= of [Class a]", "Unit=process"},
