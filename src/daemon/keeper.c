@@ -337,7 +337,7 @@ static bool make_plan(struct keeper *k)
     };
     note_protected(k);
     qos_follow_units(&k->knobs, k->cgroups, k->tree.count, clock_now_usec());
-    pacing_note_groups(&k->pacing, k->cgroups, k->tree.count);
+    pacing_note_groups(&k->pacing, n->swap_total > 0, k->cgroups, k->tree.count);
     qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
     v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);
     if (v == QOS_EXCESS)

@@ -47,11 +47,15 @@ static bool is_limited(const struct pacing *p, const struct pacing_row *row)
 
 /* ---- who ---- */
 
+static void row_release(struct pacing *p, struct pacing_row *row)
+{
+    p->held -= row->dir_fd >= 0;
+    close_fdp(&row->dir_fd);
+}
+
 static void row_drop(struct pacing *p, unsigned i)
 {
-    if (p->rows[i].dir_fd >= 0)
-        p->held--;
-    close_fdp(&p->rows[i].dir_fd);
+    row_release(p, &p->rows[i]);
     p->rows[i] = p->rows[--p->row_count];
 }
 
@@ -89,12 +93,14 @@ static bool writes_to_disk(const struct swap_areas *a)
                                 u64_sub_floor(a->zram_size, a->zram_used) < a->zram_size / ZRAM_FULL_PART);
 }
 
-static void read_devices(struct pacing *p)
+static void read_devices(struct pacing *p, bool has_swap)
 {
     struct swap_areas areas;
     struct swap_disks disks;
 
-    if (swap_read(p->root_fd, &areas) < 0 || swap_read_disks(p->root_fd, &disks) < 0)
+    if (!has_swap)
+        p->on = false;
+    if (!has_swap || swap_read(p->root_fd, &areas) < 0 || swap_read_disks(p->root_fd, &disks) < 0)
         return; /* as it was */
     p->on = writes_to_disk(&areas);
     p->disks = disks;
@@ -121,9 +127,9 @@ static void row_add(struct pacing *p, struct qos_cgroup *g)
     memcpy(row->path, g->path, sizeof(row->path));
 }
 
-void pacing_note_groups(struct pacing *p, struct qos_cgroup *cgroups, unsigned count)
+void pacing_note_groups(struct pacing *p, bool has_swap, struct qos_cgroup *cgroups, unsigned count)
 {
-    read_devices(p);
+    read_devices(p, has_swap);
     for (unsigned i = p->row_count; i-- > 0;) {
         struct pacing_row *row = &p->rows[i];
         unsigned at = qos_find(cgroups, count, row->id);
@@ -143,9 +149,10 @@ void pacing_note_groups(struct pacing *p, struct qos_cgroup *cgroups, unsigned c
 
         struct qos_cgroup *g = &cgroups[qos_find(cgroups, count, row->id)];
 
-        if (!is_limited(p, row))
+        if (!is_limited(p, row)) {
+            row_release(p, row);
             continue;
-        g->paced = true;
+        }
         g->forgotten =
             g->kube.kind == KUBE_NONE && unit_manages(p->root_fd, row->path, qos_knob_name(QOS_SWAP_MAX));
         if (row->dir_fd < 0 && p->held < PACING_HELD_MAX) {

@@ -64,7 +64,7 @@ int pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const 
 void pacing_reconfigure(struct pacing *p);
 
 /* With each plan: before the leases are noted, and when it is made. */
-void pacing_note_groups(struct pacing *p, struct qos_cgroup *cgroups, unsigned count);
+void pacing_note_groups(struct pacing *p, bool has_swap, struct qos_cgroup *cgroups, unsigned count);
 void pacing_plan(struct pacing *p, struct qos_cgroup *cgroups, unsigned count, uint64_t now_usec);
 /* All was put back. */
 void pacing_forget(struct pacing *p);

@@ -91,8 +91,8 @@ struct qos_cgroup {
     unsigned drifted;               /* ours was overwritten */
     bool settling;                  /* something of it was handed over to systemd, and may only just stand */
     unsigned yielded;               /* left to who overwrote it */
-    bool counted, paced;            /* what it swaps is; its memory.swap.max is moved with that */
-    bool forgotten;       /* that is unknown to systemd, which sets its own with each of its reloads */
+    bool counted;                   /* what it swaps is */
+    bool forgotten; /* its memory.swap.max is not known to systemd, which sets its own with each reload */
     unsigned first, next; /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
     struct qos_value plan[QOS_KNOBS];
     struct {

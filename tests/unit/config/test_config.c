@@ -148,6 +148,8 @@ static const struct row warnings[] = {
     {"[Class a]\nMatch=a\nThrottleFactor=0.8\n", 3, "ThrottleFactor= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nSwapMax=0\n", 3, "SwapMax= of [Class a]", "without QoS="},
     {"[Class a]\nMatch=a\nSwapWriteLimit=1M\n", 3, "SwapWriteLimit= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nQoS=besteffort\nSwapWriteLimit=1M\n", 4, "SwapWriteLimit= of [Class a]",
+     "Add SwapMax="},
     {"[Class a]\nMatch=a\nOomGroup=yes\n", 3, "OomGroup= of [Class a]", "without QoS="},
     {"[Class other]\nCpuWeight=50\n", 2, "CpuWeight= of [Class other]", "without QoS="},
     {"[Class a]\nMatch=a\nUnit=process\nQoS=burstable\n", 4, "QoS= of [Class a]", "Unit=process"},
