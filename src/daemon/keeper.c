@@ -492,8 +492,7 @@ static int prepare(struct keeper *k, const struct keeper_options *o)
     if (k->runtime_fd < 0)
         return -ENOENT;
     r = hierarchy_open(k->root_fd, &k->hierarchy);
-    if (r == 0)
-        r = pacing_init(&k->pacing, k->root_fd, &k->hierarchy, &k->config, &k->knobs);
+    pacing_init(&k->pacing, k->root_fd, &k->hierarchy, &k->config, &k->knobs);
     if (r == 0)
         r = snapshot_reader_init(&k->reader, k->root_fd, &k->hierarchy, &k->config, &k->handle, 1);
     k->reader.isolate = true;

@@ -22,8 +22,8 @@
 /* Of zram, with a disk behind it: less free than this part, and the disk is next. */
 #define ZRAM_FULL_PART 16
 
-int pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
-                struct knobs *k)
+void pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
+                 struct knobs *k)
 {
     p->root_fd = root_fd;
     p->hierarchy = h;
@@ -31,8 +31,7 @@ int pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const 
     p->knobs = k;
     p->next_usec = STEP_REST_USEC;
     p->due_usec = UINT64_MAX;
-    p->vmstat_fd = vmstat_open(root_fd);
-    return p->vmstat_fd < 0 ? p->vmstat_fd : 0;
+    p->vmstat_fd = vmstat_open(root_fd); /* without it nothing is ever quiet */
 }
 
 static uint64_t limit_of(const struct pacing *p, const struct pacing_row *row)
@@ -213,7 +212,7 @@ static bool read_node(struct pacing *p)
     struct vmstat v;
     bool same;
 
-    if (vmstat_pread(p->vmstat_fd, &v) < 0)
+    if (p->vmstat_fd < 0 || vmstat_pread(p->vmstat_fd, &v) < 0)
         return true;
     same = v.swap_out == p->swap_out_bytes && v.swap_in == p->swap_in_bytes;
     p->swap_out_bytes = v.swap_out;

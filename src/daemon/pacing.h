@@ -58,8 +58,8 @@ struct pacing {
     unsigned class_count;
 };
 
-int pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
-                struct knobs *k) _nodiscard_;
+void pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
+                 struct knobs *k);
 /* The configuration that it points to is another one: classes are known again by their names. */
 void pacing_reconfigure(struct pacing *p);
 
