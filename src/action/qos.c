@@ -199,12 +199,15 @@ static void apply_protections(struct applying *a, unsigned i, bool rising)
             apply_knob(a, g, k);
 }
 
+/* Its limit of swap first: what a lower memory.high reclaims is not to go where it may not. */
 static void apply_others(struct applying *a, unsigned i)
 {
     const struct qos_cgroup *g = &a->cgroups[i];
 
+    if (qos_is_set(g, QOS_SWAP_MAX))
+        apply_knob(a, g, QOS_SWAP_MAX);
     for (enum qos_knob k = 0; k < QOS_FILES; k++)
-        if (!is_protection(k) && !is_unnamed(k) && qos_is_set(g, k))
+        if (!is_protection(k) && !is_unnamed(k) && k != QOS_SWAP_MAX && qos_is_set(g, k))
             apply_knob(a, g, k);
 }
 

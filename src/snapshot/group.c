@@ -12,6 +12,7 @@
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
 #define SWAP_LEVELS_MAX DEPTH_MAX
+#define SWAP_AGE_USEC (16 * USEC_PER_SEC)
 
 struct birth_walk {
     int root_fd;
@@ -100,17 +101,30 @@ static bool read_swap_limit(int dir_fd, unsigned up, uint64_t *ret)
     return true;
 }
 
-/* Of itself and of what it is in up to the workload, which is read at each look anyway. Where there was no
- * limit one is looked for with what ages; where there was one, each time. */
-static void read_swap_room(const struct snapshot_reader *r, struct group_handle *h, int dir_fd, bool all,
-                           struct group *g)
+/* New limits are looked for often while it is young, when somebody who sets such sets them. */
+static bool is_swap_due(struct group_handle *h, uint64_t now_usec)
+{
+    uint64_t age = u64_sub_floor(now_usec, h->birth_usec);
+
+    if (now_usec / USEC_PER_SEC < h->swap_due_sec)
+        return false;
+    h->swap_due_sec =
+        (uint32_t)((now_usec + u64_min(u64_max(age, USEC_PER_SEC), SWAP_AGE_USEC)) / USEC_PER_SEC);
+    return true;
+}
+
+/* Of itself and of what it is in up to the workload, which is read at each look anyway. Where there was a
+ * limit it is read each time. */
+static void read_swap_room(const struct snapshot_reader *r, struct group_handle *h, int dir_fd,
+                           uint64_t now_usec, struct group *g)
 {
     const char *inside = g->path + strlen(r->workloads[g->workload_index].path);
+    bool all = is_swap_due(h, now_usec);
     uint32_t limits = 0;
 
     g->swap_limited = false;
     g->swap_room = UINT64_MAX;
-    for (unsigned up = 0; up < SWAP_LEVELS_MAX && *inside; up++) {
+    for (unsigned up = 0; up < SWAP_LEVELS_MAX && *inside && (all || h->swap_limits); up++) {
         uint64_t room;
 
         if ((all || (h->swap_limits & UINT32_C(1) << up)) && read_swap_limit(dir_fd, up, &room)) {
@@ -127,7 +141,6 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
                 const struct memory_stat *m, struct group *g)
 {
     uint32_t directory = directory_owner(h, g);
-    bool all = false;
     uint64_t cpu, swap;
 
     g->anon = m->anon;
@@ -139,8 +152,7 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     if (s->node.swap_total > s->node.swap_free && file_read_u64_at(dir_fd, "memory.swap.current", &swap) == 0)
         g->swap = memory_stat_only_swap(m, swap);
     if (handle_is_aged(h, s->now_usec, g->frozen, directory)) {
-        all = is_turn(r, h);
-        if (!all)
+        if (!is_turn(r, h))
             h->age_due_usec = s->now_usec; /* at the next walk, then */
         else if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
             handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
@@ -149,7 +161,7 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     g->claims = h->claims;
     g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;
     if (r->isolate && s->node.swap_total > 0)
-        read_swap_room(r, h, dir_fd, all, g);
+        read_swap_room(r, h, dir_fd, s->now_usec, g);
     if (r->wants_stalls)
         read_stalls(h, dir_fd, s->now_usec);
     handle_observe(h, s->now_usec, g);
