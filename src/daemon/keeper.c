@@ -133,11 +133,21 @@ static bool is_paced(const struct keeper *k, const struct lease *l)
     return qos_knob_of(l->knob) == QOS_SWAP_MAX && pacing_has(&k->pacing, l->cgroup_id);
 }
 
+/* Nor that it is gone, where it never knew. */
+static bool is_untold(const struct keeper *k, const struct lease *l, uint64_t value)
+{
+    uint64_t told;
+
+    if (value == l->ours)
+        return is_paced(k, l);
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && qos_read_left(k->root_fd, l, &told) < 0;
+}
+
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct keeper *k = user;
 
-    if (!k->real_root || (value == l->ours && is_paced(k, l)))
+    if (!k->real_root || is_untold(k, l, value))
         return 0;
     switch (qos_way_of(&k->hierarchy, k->root_fd, l, value, lowers)) {
     case QOS_WAY_PLAIN:

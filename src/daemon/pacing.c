@@ -74,6 +74,7 @@ void pacing_reconfigure(struct pacing *p)
     memcpy(before, p->classes, sizeof(before));
     memset(p->classes, 0, sizeof(p->classes));
     p->class_count = p->config->class_count;
+    p->due_usec = UINT64_MAX; /* the rows are the next plan's */
     for (unsigned i = 0; i < p->class_count; i++) {
         struct pacing_class *to = &p->classes[i];
 
@@ -120,7 +121,7 @@ static void row_add(struct pacing *p, struct qos_cgroup *g)
     row = &p->rows[p->row_count++];
     *row = (struct pacing_row){.id = g->id,
                                .dir_fd = -1,
-                               .fresh = p->seen,
+                               .fresh = p->seen && g->id > p->newest_id,
                                .class_index = g->class_index,
                                .value_bytes = UINT64_MAX};
     memcpy(row->path, g->path, sizeof(row->path));
@@ -145,20 +146,21 @@ void pacing_note_groups(struct pacing *p, bool has_swap, struct qos_cgroup *cgro
             row_add(p, &cgroups[i]);
     for (unsigned i = 0; i < p->row_count; i++) {
         struct pacing_row *row = &p->rows[i];
-
         struct qos_cgroup *g = &cgroups[qos_find(cgroups, count, row->id)];
 
         if (!is_limited(p, row)) {
             row_release(p, row);
             continue;
         }
-        g->forgotten =
+        g->forgotten = row->forgotten =
             g->kube.kind == KUBE_NONE && unit_manages(p->root_fd, row->path, qos_knob_name(QOS_SWAP_MAX));
         if (row->dir_fd < 0 && p->held < PACING_HELD_MAX) {
             row->dir_fd = cgroup_open(p->hierarchy, row->path);
             p->held += row->dir_fd >= 0;
         }
     }
+    for (unsigned i = 0; i < count; i++)
+        p->newest_id = u64_max(p->newest_id, cgroups[i].id);
     p->seen = true;
 }
 
@@ -251,18 +253,23 @@ static uint64_t swap_max(const struct pacing *p, const struct pacing_row *row)
     return u64_min(v / PAGE_BYTES * PAGE_BYTES, row->bound_bytes);
 }
 
-/* One that somebody else has set meanwhile is for the next plan to settle. */
+/* What somebody else has set meanwhile is for the next plan to settle; but a set-property of ours for another
+ * knob makes systemd put back what it knows of, and two seconds of that are a lot. */
 static void move(struct pacing *p, struct pacing_row *row, uint64_t now_usec)
 {
     const char *knob = qos_knob_name(QOS_SWAP_MAX);
+    const struct lease *l;
     struct knob_state state;
     uint64_t value;
 
     if (!row->set)
         return;
     value = swap_max(p, row);
-    if (value == row->value_bytes || knobs_read(p->knobs, row->path, knob, &state) < 0 ||
-        state.id != row->id || !state.ours)
+    if (value == row->value_bytes && !row->forgotten)
+        return;
+    l = lease_find(p->knobs->table, row->id, knob);
+    if (!l || l->drift == LEASE_YIELDED || knobs_read(p->knobs, row->path, knob, &state) < 0 ||
+        state.id != row->id || !(state.ours || (row->forgotten && state.value == l->was)))
         return;
     if (knobs_apply(p->knobs, row->path, knob, value, now_usec) == 0)
         row->value_bytes = value;
@@ -280,6 +287,8 @@ static void schedule(struct pacing *p, bool rests, uint64_t now_usec)
         if (!row->set)
             continue;
         any = true;
+        if (row->forgotten)
+            closed = 0;
         closed = u64_min(closed, pace_closed_usec(&p->classes[row->class_index].pace, limit_of(p, row)));
     }
     p->next_usec = rests ? STEP_REST_USEC : u64_max(STEP_LEAST_USEC, took * STEP_SHARE);
@@ -290,8 +299,11 @@ static void schedule(struct pacing *p, bool rests, uint64_t now_usec)
 
 void pacing_plan(struct pacing *p, struct qos_cgroup *cgroups, unsigned count_all, uint64_t now_usec)
 {
+    bool swapped = read_node(p) || p->swap_out_bytes != p->planned_out_bytes;
+
+    p->planned_out_bytes = p->swap_out_bytes;
     if (p->on)
-        count(p, read_node(p), now_usec);
+        count(p, swapped, now_usec);
     for (unsigned i = 0; i < p->row_count; i++) {
         struct pacing_row *row = &p->rows[i];
         struct qos_cgroup *g = &cgroups[qos_find(cgroups, count_all, row->id)];

@@ -16,7 +16,7 @@
 #include "model/qos.h"
 #include "policy/pace.h"
 
-#define PACING_ROWS_MAX 4096
+#define PACING_ROWS_MAX 8192
 #define PACING_HELD_MAX 512 /* directories; of more groups than that they are opened each time */
 
 struct pacing_row {
@@ -25,6 +25,7 @@ struct pacing_row {
     unsigned class_index;
     int dir_fd;           /* -1: not held */
     bool fresh;           /* it was not there at the last plan */
+    bool forgotten;       /* as of the cgroup (model/qos) */
     bool set;             /* the plan has its memory.swap.max paced */
     uint64_t bound_bytes; /* without the pace */
     uint64_t value_bytes; /* as it was last set */
@@ -48,7 +49,9 @@ struct pacing {
     bool zswap;
     bool no_swap_out; /* memory.stat does not tell, on this kernel */
     struct swap_disks disks;
+    uint64_t newest_id; /* of the groups of earlier plans: ids are given out in their order */
     uint64_t swap_out_bytes, swap_in_bytes; /* of the node, at the last step */
+    uint64_t planned_out_bytes;             /* and at the last plan */
     uint64_t next_usec;                     /* from one step to the next, as expected */
     uint64_t due_usec;
     unsigned held;

@@ -89,12 +89,20 @@ static void turn_minute(struct pace_class *c, uint64_t now_usec)
 
 void pace_note_class(struct pace_class *c, uint64_t limit_per_sec, uint64_t now_usec, uint64_t wrote_bytes)
 {
+    uint64_t debt;
+
     c->written_bytes = u64_add_cap(c->written_bytes, wrote_bytes);
     turn_minute(c, now_usec);
     c->minute_bytes[c->second % PACE_MINUTE] =
         u64_add_cap(c->minute_bytes[c->second % PACE_MINUTE], wrote_bytes);
-    (void)bucket_fill(&c->bucket, limit_per_sec == UINT64_MAX ? 0 : limit_per_sec, PACE_DEPTH_USEC, now_usec,
-                      c->written_bytes);
+    if (limit_per_sec == UINT64_MAX) { /* what was written without a limit is not owed under one */
+        c->bucket = (struct bucket){0};
+        return;
+    }
+    (void)bucket_fill(&c->bucket, limit_per_sec, PACE_DEPTH_USEC, now_usec, c->written_bytes);
+    debt = u64_min(u64_mul_div(limit_per_sec, PACE_DEBT_USEC, USEC_PER_SEC), INT64_MAX);
+    if (c->bucket.tokens_bytes < -(int64_t)debt)
+        c->bucket.tokens_bytes = -(int64_t)debt;
 }
 
 bool pace_is_full(const struct pace_class *c, uint64_t limit_per_sec)

@@ -29,7 +29,8 @@
 #include "policy/bucket.h"
 
 #define PACE_DEPTH_USEC (2 * USEC_PER_SEC)
-#define PACE_TOLD_USEC (4 * USEC_PER_SEC) /* by then the statistics tell of what was charged */
+#define PACE_DEBT_USEC (600 * USEC_PER_SEC) /* more is not owed: nobody is to stand still for hours */
+#define PACE_TOLD_USEC (4 * USEC_PER_SEC)   /* by then the statistics tell of what was charged */
 #define PACE_LACK_USEC (2 * USEC_PER_SEC)
 #define PACE_BACK_USEC (10 * USEC_PER_SEC)
 #define PACE_WANTS_USEC USEC_PER_SEC

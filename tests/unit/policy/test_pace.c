@@ -113,6 +113,21 @@ static void test_share(void **state _unused_)
     assert_true(pace_closed_usec(&c, 0) == UINT64_MAX);
 }
 
+/* What was written without a limit is not owed under one; nor is more than ten minutes' worth. */
+static void test_debt(void **state _unused_)
+{
+    struct pace_class c = {.groups = 1};
+
+    pace_note_class(&c, UINT64_MAX, USEC_PER_SEC, 500 * GIB);
+    pace_note_class(&c, MIB, 2 * USEC_PER_SEC, GIB);
+    pace_note_class(&c, MIB, 3 * USEC_PER_SEC, 0);
+    assert_true(pace_closed_usec(&c, MIB) == 0);
+    pace_note_class(&c, MIB, 4 * USEC_PER_SEC, 302 * MIB);
+    assert_true(pace_closed_usec(&c, MIB) / USEC_PER_SEC == 300);
+    pace_note_class(&c, MIB, 5 * USEC_PER_SEC, 9 * GIB);
+    assert_true(pace_closed_usec(&c, MIB) / USEC_PER_SEC == 600);
+}
+
 static void test_minute(void **state _unused_)
 {
     struct pace_class c = {0};
@@ -269,8 +284,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first),    cmocka_unit_test(test_told),
         cmocka_unit_test(test_not_told), cmocka_unit_test(test_lack_is_forgotten),
-        cmocka_unit_test(test_share),    cmocka_unit_test(test_minute),
-        cmocka_unit_test(test_minutes),  cmocka_unit_test(test_laws),
+        cmocka_unit_test(test_share),    cmocka_unit_test(test_debt),
+        cmocka_unit_test(test_minute),   cmocka_unit_test(test_minutes),
+        cmocka_unit_test(test_laws),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
