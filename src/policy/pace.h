@@ -2,16 +2,15 @@
  * whoever makes them. The only thing that holds the kernel's own reclaim back is memory.swap.max, so that is
  * moved:
  *
- *   memory.swap.max = memory.swap.current + the group's part of the class's tokens − what will come back
- * meanwhile
+ *   memory.swap.max = memory.swap.current + its part of the class's tokens − what will come back
  *
  * and 0 while more was written than allowed. (io.max would hold the writes back where they are waited for by
  * whoever reclaims, with all locks that he holds.) What counts is what was written, not what is charged: a
  * page that is read back frees its place, since at a limit the kernel keeps no place for what is in memory
  * (mem_cgroup_swap_full), and another one takes it without any limit's help. So a group that swaps in and out
  * writes as fast as the device lets it from one look to the next: that is why the looks are close while
- * anything is written, why what comes back is expected to go on, and why what was too much is owed. Over any
- * time t
+ * anything is written, why what comes back is expected to go on, and why what was too much is owed (up to
+ * ten minutes' worth). Over any time t
  *
  *   written ≤ limit × (t + PACE_DEPTH_USEC) + what the device writes from one look to the next
  *
