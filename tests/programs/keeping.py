@@ -331,7 +331,8 @@ def swap_writes_are_paced(p):
     before = tree.knobs()
     d = kept(p, tree, CLASSES.replace("[Class batch]\n", "[Class batch]\nSwapMax=100%\nSwapWriteLimit=1M\n", 1))
     first, second = f"{TASK}/memory.swap.max", "sys/fs/cgroup/workload.slice/task-2/memory.swap.max"
-    wait_for("what may be put by", lambda: 0 < int(tree.read(first)) <= 2 * MIB, 10)
+    # A plain file is empty for a moment while it is written.
+    wait_for("what may be put by", lambda: 0 < int(tree.read(first) or 0) <= 2 * MIB, 10)
     tree.write(f"{TASK}/memory.swap.current", f"{50 * MIB}\n")
     for path in (first, second):
         wait_for("nothing, for all of the class", is_read(tree, path, "0"), 10)
