@@ -29,12 +29,18 @@ static bool is_unnamed(enum qos_knob k)
     return k == QOS_OOM_GROUP || k == QOS_ZSWAP_MAX;
 }
 
+/* systemd has put back what it knows of, or will have in a moment. */
+static bool is_forgotten(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
+{
+    return k == QOS_SWAP_MAX && g->forgotten && (g->settling || g->now[k] == l->was);
+}
+
 /* What was handed over may take as long as it likes: until it has stood once, what was there before is
  * nobody's word. */
 static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
 {
     return !lease_is_ours(l, g->now[k]) && !(l->pending_until_usec != 0 && g->now[k] == l->was) &&
-           !(is_unnamed(k) && g->settling);
+           !(is_unnamed(k) && g->settling) && !is_forgotten(l, g, k);
 }
 
 static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
@@ -193,12 +199,15 @@ static void apply_protections(struct applying *a, unsigned i, bool rising)
             apply_knob(a, g, k);
 }
 
+/* Its limit of swap first: what a lower memory.high reclaims is not to go where it may not. */
 static void apply_others(struct applying *a, unsigned i)
 {
     const struct qos_cgroup *g = &a->cgroups[i];
 
+    if (qos_is_set(g, QOS_SWAP_MAX))
+        apply_knob(a, g, QOS_SWAP_MAX);
     for (enum qos_knob k = 0; k < QOS_FILES; k++)
-        if (!is_protection(k) && !is_unnamed(k) && qos_is_set(g, k))
+        if (!is_protection(k) && !is_unnamed(k) && k != QOS_SWAP_MAX && qos_is_set(g, k))
             apply_knob(a, g, k);
 }
 

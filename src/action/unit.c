@@ -117,7 +117,8 @@ static bool read_other(int cgroup_fd, const char *unit, size_t i, uint64_t *ret)
            goes_along(unit, i, *ret);
 }
 
-pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
+pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value,
+                     const char *fleeting)
 {
     char storage[ARRAY_SIZE(properties)][64], unit[CGROUP_PATH_MAX];
     char *argv[5 + ARRAY_SIZE(properties)] = {(char *)"systemctl", (char *)"set-property",
@@ -134,7 +135,8 @@ pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *kn
         uint64_t v = value;
         struct buffer b;
 
-        if (strcmp(properties[i].knob, knob) != 0 && !read_other(fd, unit, i, &v))
+        if (strcmp(properties[i].knob, knob) != 0 &&
+            ((fleeting && strcmp(properties[i].knob, fleeting) == 0) || !read_other(fd, unit, i, &v)))
             continue;
         buffer_init(&b, storage[i], sizeof(storage[i]));
         format_property(&b, properties[i].property, v);
@@ -146,7 +148,7 @@ pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *kn
 
 int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint64_t value)
 {
-    pid_t pid = unit_set_start(h, path, knob, value);
+    pid_t pid = unit_set_start(h, path, knob, value, NULL);
     struct pollfd p = {.events = POLLIN};
     int status, n;
 

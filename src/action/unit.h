@@ -20,9 +20,10 @@ bool unit_manages(int root_fd, const char *path, const char *knob);
 bool unit_is_slice(int root_fd, const char *path);
 
 /* Starts systemctl; its pid, which the caller reaps, or negative errno. Of a unit without a cgroup (it does
- * not run) the one property is set. */
-pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob,
-                     uint64_t value) _nodiscard_;
+ * not run) the one property is set. `fleeting`: a knob that does not go along, since it is another one in a
+ * moment; or NULL. */
+pid_t unit_set_start(const struct hierarchy *h, const char *path, const char *knob, uint64_t value,
+                     const char *fleeting) _nodiscard_;
 /* The same, and waits for it: 0, or -EIO where systemctl failed, -ETIMEDOUT. */
 int unit_set(const struct hierarchy *h, const char *path, const char *knob, uint64_t value) _nodiscard_;
 

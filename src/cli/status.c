@@ -137,6 +137,25 @@ static void print_offload(const json_t *status)
         (void)printf("           and %lld more\n", (long long)(number(offload, "groups") - shown));
 }
 
+static void print_swap(const json_t *qos)
+{
+    const json_t *c;
+    size_t i;
+
+    json_array_foreach(get(qos, "classes"), i, c)
+    {
+        json_t *rate = json_integer(number(c, "last_minute_bytes") / 60);
+
+        (void)printf("swapped:   %s wrote %s to swap devices, %s/s over the last minute; ", text(c, "class"),
+                     cli_bytes(get(c, "swap_written_bytes")), cli_bytes(rate));
+        if (json_is_integer(get(c, "limit_bytes_per_second")))
+            (void)printf("limit %s/s\n", cli_bytes(get(c, "limit_bytes_per_second")));
+        else
+            (void)printf("no limit\n");
+        json_decref(rate);
+    }
+}
+
 static void print_actions(const json_t *status)
 {
     const json_t *counters = get(status, "counters");
@@ -154,6 +173,7 @@ static void print_actions(const json_t *status)
                      (long long)number(get(status, "qos"), "leases"),
                      (long long)number(get(status, "qos"), "groups"),
                      (long long)number(get(status, "qos"), "yielded"));
+    print_swap(get(status, "qos"));
     if (number(counters, "reclaimed_bytes") > 0)
         (void)printf("reclaimed: %s since start\n", cli_bytes(get(counters, "reclaimed_bytes")));
     if (number(counters, "decisions") > 0)

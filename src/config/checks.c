@@ -162,6 +162,7 @@ static void check_class_qos(struct draft *d, unsigned index)
     } keys[] = {{"Limit", class->limit.kind != AMOUNT_UNSET},
                 {"ThrottleFactor", class->throttle_permyriad != CONFIG_THROTTLE_DEFAULT_PERMYRIAD},
                 {"SwapMax", class->swap_max.kind != AMOUNT_UNSET},
+                {"SwapWriteLimit", class->swap_write_limit != UINT64_MAX},
                 {"OomGroup", class->oom_group},
                 {"CpuWeight", class->cpu_weight > 0}};
 
@@ -170,6 +171,12 @@ static void check_class_qos(struct draft *d, unsigned index)
             draft_at(d, *draft_class_origin(d, index, "QoS")),
             "QoS= of [Class %s] has no effect with Unit=process: a process has no knobs of its own.",
             class->name);
+    if ((class->qos == QOS_GUARANTEED || class->qos == QOS_BESTEFFORT) &&
+        class->swap_max.kind == AMOUNT_UNSET && class->swap_write_limit != UINT64_MAX)
+        reader_warning(draft_at(d, *draft_class_origin(d, index, "SwapWriteLimit")),
+                       "SwapWriteLimit= of [Class %s] has no effect: its tier may not swap. Add SwapMax=, or "
+                       "remove the line.",
+                       class->name);
     for (size_t i = 0; class->qos == QOS_UNSET && i < ARRAY_SIZE(keys); i++) {
         const struct config_origin *o = draft_class_origin(d, index, keys[i].name);
 

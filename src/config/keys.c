@@ -190,6 +190,13 @@ static const struct key keys[] = {
      .help =
          "With QoS=, how much swap a group may take. Empty: by its tier; burstable gets the share of swap "
          "that its request is of memory, the others none."},
+    {"SwapWriteLimit", CLASS_FIELD(swap_write_limit), KIND(byte_rate), .max = UINT64_C(1) << 40,
+     .form = "max, or a size, which is that much a second",
+     .help =
+         "With QoS=, what the groups of the class together may write to swap devices, whoever makes them: "
+         "their memory.swap.max is moved up no faster, so that short memory does not wear devices out or "
+         "slow down who shares them. What zswap or zram keeps is not written. The default is no limit, since "
+         "who may not swap stands at his limit, or is killed."},
     {"OomGroup", CLASS_FIELD(oom_group), KIND(boolean), .standard = "yes where Retriable=yes, else no",
      .help =
          "With QoS=, that the kernel's killer takes a group whole: half a task is worth nothing where the "

@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "policy/swap.h"
 #include "policy/victim.h"
 #include "system/clock.h"
 #include "system/log.h"
@@ -43,6 +44,7 @@ static int read_and_judge(struct daemon *d)
         return r;
     }
     isolate_note_foreign(d);
+    swap_bound_workloads(&d->swap_bounds, &d->snapshot);
     room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
     d->has_look = true;
     return 0;
@@ -220,6 +222,7 @@ int cycle_read_groups(struct daemon *d)
 
     d->reader.wants_stalls = d->room.strained && pausing_possible(d);
     r = snapshot_read_groups(&d->reader, &d->snapshot);
+    swap_note_groups(&d->snapshot, r == 0, &d->swap_bounds);
     if (r < 0) {
         say_look_failed(d, r);
         return r;

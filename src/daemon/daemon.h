@@ -46,6 +46,7 @@
 #include "policy/pause.h"
 #include "policy/reclaim.h"
 #include "policy/room.h"
+#include "policy/swap.h"
 #include "policy/victim.h"
 #include "record/ring.h"
 #include "server/control.h"
@@ -236,6 +237,7 @@ struct daemon {
     uint64_t reclaimed_bytes;
     bool reclaiming; /* the worker is at it */
     struct reclaim_state reclaim_state;
+    struct swap_bounds swap_bounds;
     struct reclaim_target reclaim_target; /* what it is at */
     uint64_t reclaim_since_usec;
     uint64_t pushed_usec; /* the walk by which memory of the paused was pushed out last */

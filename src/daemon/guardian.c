@@ -17,6 +17,7 @@
 #include "kernel/file.h"
 #include "kernel/oom_score.h"
 #include "kernel/reclaim.h"
+#include "model/qos.h"
 #include "system/clock.h"
 #include "system/log.h"
 
@@ -117,7 +118,8 @@ static void queue_next(struct guardian *g)
            (queue_take(g, g->queue, &g->queue_length) || queue_take(g, g->keepers, &g->keepers_length))) {
         const struct message *m = &g->at_work;
 
-        g->child = unit_set_start(&g->hierarchy, m->path, m->knob, m->value);
+        g->child = unit_set_start(&g->hierarchy, m->path, m->knob, m->value,
+                                  m->paced ? qos_knob_name(QOS_SWAP_MAX) : NULL);
         if (g->child > 0) {
             g->child_fd = (int)syscall(SYS_pidfd_open, g->child, 0);
             g->child_due_usec = clock_now_usec() + SYSTEMCTL_USEC;
@@ -194,7 +196,7 @@ static bool keeper_waits(const struct guardian *g)
 
 static void queue_keepers(struct guardian *g, const struct keeper_message *k)
 {
-    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = k->id, .value = k->ours};
+    struct message m = {.kind = MESSAGE_PROPERTY, .cgroup_id = k->id, .value = k->ours, .paced = k->paced};
 
     memcpy(m.path, k->path, sizeof(m.path));
     memcpy(m.knob, k->knob, sizeof(m.knob));

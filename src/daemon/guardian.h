@@ -27,6 +27,7 @@ struct message {
     char knob[WORKER_KNOB_MAX];
     uint64_t cgroup_id;
     uint64_t value;
+    bool paced; /* a property: its memory.swap.max is another one in a moment */
 };
 
 struct keeper_news {

@@ -16,6 +16,7 @@
 #include "action/qos_write.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/pacing.h"
 #include "kernel/file.h"
 #include "kernel/memory_events.h"
 #include "kernel/psi.h"
@@ -62,6 +63,7 @@ struct keeper {
     struct lease_table table;
     struct lease more[LEASES_MAX];
     struct throttle_state throttle;
+    struct pacing pacing;
     uint64_t looked_usec; /* last */
     struct qos_cgroup cgroups[CGROUPS_MAX];
     struct config config;
@@ -115,18 +117,37 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
 
 static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
 {
-    struct keeper_message m = {.kind = KEEPER_PROPERTY, .id = l->cgroup_id, .ours = value};
+    struct keeper_message m = {.kind = KEEPER_PROPERTY,
+                               .id = l->cgroup_id,
+                               .ours = value,
+                               .paced = pacing_has(&k->pacing, l->cgroup_id)};
 
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
     return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
 }
 
+/* It is another one in a moment: nothing that systemd has to know of. */
+static bool is_paced(const struct keeper *k, const struct lease *l)
+{
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && pacing_has(&k->pacing, l->cgroup_id);
+}
+
+/* Nor that it is gone, where it never knew. */
+static bool is_untold(const struct keeper *k, const struct lease *l, uint64_t value)
+{
+    uint64_t told;
+
+    if (value == l->ours)
+        return is_paced(k, l);
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && qos_read_left(k->root_fd, l, &told) < 0;
+}
+
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct keeper *k = user;
 
-    if (!k->real_root)
+    if (!k->real_root || is_untold(k, l, value))
         return 0;
     switch (qos_way_of(&k->hierarchy, k->root_fd, l, value, lowers)) {
     case QOS_WAY_PLAIN:
@@ -148,7 +169,7 @@ static void tell_systemd(struct keeper *k)
         struct lease *l = lease_at(&k->table, i);
 
         if (!l->used || l->drift == LEASE_YIELDED || l->pending_until_usec != 0 ||
-            (l->told_usec != 0 && now < l->told_usec + TELL_AGAIN_USEC) ||
+            (l->told_usec != 0 && now < l->told_usec + TELL_AGAIN_USEC) || is_paced(k, l) ||
             !qos_is_untold(&k->hierarchy, k->root_fd, l) || !knobs_stands(&k->knobs, l))
             continue;
         if (hand_over(k, l, l->ours) < 0)
@@ -238,6 +259,7 @@ static int put_back(struct keeper *k)
                  "event=qos-restored restored=%u left=%u failed=%u", restored, left, failed);
     k->block->counts.leases = k->block->counts.yielded = k->block->counts.groups = 0;
     __atomic_store_n(&k->block->protected_cache_bytes, 0, __ATOMIC_RELAXED);
+    pacing_forget(&k->pacing);
     journal_close(&k->journal);
     k->open = false;
     if (failed == 0)
@@ -272,6 +294,7 @@ static bool take_config(struct keeper *k, bool *ret_wanted)
     if (!keeper_read(k->block, &k->config, ret_wanted, &k->sequence))
         return false;
     (void)snapshot_reader_find_workloads(&k->reader);
+    pacing_reconfigure(&k->pacing);
     k->allocatable_bytes = k->said_usec = 0;
     if (before != 0)
         forget_drifts(k);
@@ -324,6 +347,7 @@ static bool make_plan(struct keeper *k)
     };
     note_protected(k);
     qos_follow_units(&k->knobs, k->cgroups, k->tree.count, clock_now_usec());
+    pacing_note_groups(&k->pacing, n->swap_total > 0, k->cgroups, k->tree.count);
     qos_note_leases(&k->table, k->cgroups, k->tree.count, clock_now_usec());
     v = qos_plan(&k->config, &node, k->cgroups, k->tree.count, &e);
     if (v == QOS_EXCESS)
@@ -437,6 +461,7 @@ static bool look(struct keeper *k)
     if (k->allocatable_bytes == 0 || !open_journal(k) || !make_plan(k)) /* 0: the loop has not looked yet */
         return true;
     relieve(k, began);
+    pacing_plan(&k->pacing, k->cgroups, k->tree.count, clock_now_usec());
     qos_settle_drifts(&k->knobs, k->cgroups, k->tree.count, k->config.drift == DRIFT_REAPPLY, began);
     qos_apply(&k->knobs, k->cgroups, k->tree.count, k->tree.left_out == 0, began, &done);
     tell_systemd(k);
@@ -445,6 +470,7 @@ static bool look(struct keeper *k)
             done.knob < QOS_KNOBS ? qos_knob_name(done.knob) : "an earlier value", done.path,
             strerror(-done.error));
     count(k, &done, began);
+    keeper_publish_swap(k->block, &k->pacing, k->sequence, began);
     return true;
 }
 
@@ -476,6 +502,7 @@ static int prepare(struct keeper *k, const struct keeper_options *o)
     if (k->runtime_fd < 0)
         return -ENOENT;
     r = hierarchy_open(k->root_fd, &k->hierarchy);
+    pacing_init(&k->pacing, k->root_fd, &k->hierarchy, &k->config, &k->knobs);
     if (r == 0)
         r = snapshot_reader_init(&k->reader, k->root_fd, &k->hierarchy, &k->config, &k->handle, 1);
     k->reader.isolate = true;
@@ -528,20 +555,30 @@ static int end(struct keeper *k)
 
 static int keep(struct keeper *k)
 {
+    uint64_t look_usec = 0, due_usec = 0, now; /* the first word is heard before anything is done */
     bool bye = false;
-    int wait = 0; /* the first word is heard before anything is done */
 
     for (;;) {
         struct pollfd p = {.fd = k->fd, .events = POLLIN};
+        uint64_t wait = u64_sub_floor(due_usec, clock_now_usec());
 
-        if (poll(&p, 1, wait) > 0 && !receive(k, &bye))
-            return 1;
+        if (poll(&p, 1, (int)((wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC)) > 0) {
+            if (!receive(k, &bye))
+                return 1;
+            look_usec = 0;
+        }
         if (bye)
             return end(k);
-        if (!look(k))
-            return 0;
-        (void)log_flush();
-        wait = (int)(KEEPER_LOOK_USEC / USEC_PER_MSEC);
+        now = clock_now_usec();
+        if (now < look_usec) {
+            pacing_step(&k->pacing, now);
+        } else {
+            if (!look(k))
+                return 0;
+            (void)log_flush();
+            look_usec = clock_now_usec() + KEEPER_LOOK_USEC;
+        }
+        due_usec = u64_min(look_usec, pacing_due_usec(&k->pacing));
     }
 }
 

@@ -42,12 +42,20 @@ struct keeper_counts {
     uint64_t raised; /* a group's memory.high, after ThrottleDeadline */
 };
 
+/* What a class has swapped out to devices (daemon/pacing). */
+struct keeper_swap {
+    uint64_t written_bytes; /* since it is kept */
+    uint64_t minute_bytes;  /* of that, in the last minute */
+};
+
 struct keeper_block {
     uint64_t sequence;              /* of what follows; odd while it is being written */
     bool wanted;                    /* there is a plan to keep */
     uint64_t allocatable_bytes;     /* what the work may have; changes without the sequence */
     uint64_t protected_cache_bytes; /* the keeper's: page cache that memory.min keeps, as of its last look */
     struct keeper_counts counts;
+    struct keeper_swap swap[CONFIG_CLASSES_MAX]; /* by class, of the configuration with this sequence */
+    uint64_t swap_sequence;
     struct record_knob batch[KEEPER_BATCH_MAX]; /* the loop's: what is still to be recorded */
     struct config config; /* with the workloads by their paths; the classes up to class_count */
 };
@@ -63,6 +71,7 @@ enum keeper_message_kind {
 struct keeper_message {
     enum keeper_message_kind kind;
     uint8_t done; /* of a drift: enum record_knob_done */
+    bool paced;   /* of a property: the cgroup's memory.swap.max is another one in a moment */
     char path[WORKER_PATH_MAX];
     char knob[WORKER_KNOB_MAX];
     uint64_t id, found, ours;
@@ -74,6 +83,14 @@ void keeper_publish(struct keeper_block *b, const struct config *c, bool wanted,
                     const char (*workloads)[CONFIG_PATH_MAX], unsigned workload_count);
 /* The keeper's: a whole one. False: it is being written. */
 bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wanted, uint64_t *ret_sequence);
+
+struct pacing;
+/* What is told of the classes' swap; of another configuration than that with this sequence it would be
+ * others'. */
+void keeper_publish_swap(struct keeper_block *b, const struct pacing *p, uint64_t sequence,
+                         uint64_t now_usec);
+/* The loop's: false: of the configuration in force it is not known yet. */
+bool keeper_read_swap(const struct keeper_block *b, unsigned class_index, struct keeper_swap *ret);
 
 struct keeper_options {
     const char *sysroot;

@@ -3,8 +3,9 @@
 
 #include "base/units.h"
 #include "daemon/keeper.h"
+#include "daemon/pacing.h"
 
-/* What the loop tells the keeper: pages that both share (keeper.h). */
+/* What the loop and the keeper tell each other: pages that both share (keeper.h). */
 
 bool keeper_is_asked_for(const struct config *c)
 {
@@ -50,5 +51,25 @@ bool keeper_read(const struct keeper_block *b, struct config *ret, bool *ret_wan
     if (__atomic_load_n(&b->sequence, __ATOMIC_RELAXED) != sequence)
         return false;
     *ret_sequence = sequence;
+    return true;
+}
+
+void keeper_publish_swap(struct keeper_block *b, const struct pacing *p, uint64_t sequence, uint64_t now_usec)
+{
+    for (unsigned i = 0; i < p->class_count; i++) {
+        const struct pace_class *c = &p->classes[i].pace;
+
+        __atomic_store_n(&b->swap[i].written_bytes, c->written_bytes, __ATOMIC_RELAXED);
+        __atomic_store_n(&b->swap[i].minute_bytes, pace_minute(c, now_usec), __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&b->swap_sequence, sequence, __ATOMIC_RELEASE);
+}
+
+bool keeper_read_swap(const struct keeper_block *b, unsigned class_index, struct keeper_swap *ret)
+{
+    if (__atomic_load_n(&b->swap_sequence, __ATOMIC_ACQUIRE) != b->sequence)
+        return false;
+    *ret = (struct keeper_swap){__atomic_load_n(&b->swap[class_index].written_bytes, __ATOMIC_RELAXED),
+                                __atomic_load_n(&b->swap[class_index].minute_bytes, __ATOMIC_RELAXED)};
     return true;
 }

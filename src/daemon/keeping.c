@@ -158,12 +158,30 @@ void keeping_note(struct daemon *d, const struct keeper_message *m)
         loop_timer_arm(k->timer, clock_now_usec() + GATHER_USEC);
 }
 
+static void fill_swap(const struct daemon *d, struct status *s)
+{
+    const struct keeper_block *b = d->keeping.block;
+
+    s->swap_count = 0;
+    for (unsigned i = 0; d->snapshot.node.swap_total > 0 && i < d->config.class_count; i++) {
+        const struct class_config *c = &d->config.classes[i];
+        struct keeper_swap swap;
+
+        if (c->qos != QOS_UNSET && keeper_read_swap(b, i, &swap))
+            s->swap[s->swap_count++] = (struct status_swap){.class_name = c->name,
+                                                            .written_bytes = swap.written_bytes,
+                                                            .minute_bytes = swap.minute_bytes,
+                                                            .limit_bytes = c->swap_write_limit};
+    }
+}
+
 void keeping_fill_status(const struct daemon *d, struct status *s)
 {
     const struct keeper_counts *c;
 
     if (!keeping_wanted(d))
         return;
+    fill_swap(d, s);
     c = &d->keeping.block->counts;
     s->qos = (struct status_qos){.kept = true,
                                  .looks = c->looks,

@@ -95,6 +95,8 @@ static void read_swap(struct daemon *d, struct offload_row *row, const struct gr
     row->state.swap_bytes = memory_stat_only_swap(m, used);
     in->swap_room_bytes =
         row->swap_max_bytes == UINT64_MAX ? UINT64_MAX : u64_sub_floor(row->swap_max_bytes, used);
+    if (g->swap_limited) /* also by what it is in */
+        in->swap_room_bytes = u64_min(in->swap_room_bytes, g->swap_room);
     in->swap_room_bytes = u64_min(in->swap_room_bytes, d->snapshot.node.swap_effective);
     if (d->snapshot.isolate && g->workload_index < d->snapshot.workload_count)
         in->swap_room_bytes =

@@ -206,7 +206,7 @@ void reclaiming_rest(struct daemon *d)
                                .swappiness = RECLAIM_SWAPPINESS_UNSET,
                                .limit_usec = REQUEST_USEC};
 
-    if (!is_possible(d) || s->node.swap_effective < d->room.need)
+    if (!is_possible(d) || d->room.swap_left < d->room.need)
         return;
     for (unsigned i = 0; i < s->rest_count; i++) {
         const struct group_rest *rest = &s->rests[d->rest_next++ % s->rest_count];

@@ -46,11 +46,14 @@ static const struct text_key keys[] = {
     KEY("workingset_refault_file", stat.workingset_refault_file),
     KEY("pgscan", stat.pgscan),
     KEY("pgsteal", stat.pgsteal),
+    KEY("pswpout", stat.swap_out),
+    KEY("zswpin", stat.zswap_in),
 };
 
 enum { /* places in the table above, as bits of what was seen */
        SEEN_KERNEL = 1 << 2,
        SEEN_NEEDED = 1 << 0 | 1 << 1 | 1 << 8, /* anon, file, shmem */
+       SEEN_SWAP_OUT = 1 << 25,
 };
 
 int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
@@ -71,6 +74,7 @@ int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
         for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
             s.stat.kernel = u64_add_cap(s.stat.kernel, parts[i]);
     }
+    s.stat.has_swap_out = seen & SEEN_SWAP_OUT;
     *ret = s.stat;
     return 0;
 }

@@ -2,6 +2,7 @@
  * The counters may be stale by up to 64 pages × CPUs, or 2 s (rstat flush); memory.current is exact. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,8 +28,11 @@ struct memory_stat {
     uint64_t workingset_refault_file; /* pages */
     uint64_t pgscan;                  /* pages that reclaim has looked at */
     uint64_t pgsteal;                 /* and taken */
-    uint64_t zswap;                   /* what zswap's pages take */
-    uint64_t zswapped;                /* and took before */
+    bool has_swap_out;                /* the kernel tells of the next one (6.13) */
+    uint64_t swap_out; /* pages written to swap devices, zram among them; not what zswap keeps */
+    uint64_t zswap_in; /* pages that came back from zswap */
+    uint64_t zswap;    /* what zswap's pages take */
+    uint64_t zswapped; /* and took before */
 };
 
 /* -EBADMSG: `anon`, `file` or `shmem` missing, or a wanted value that is no number. Other keys that are

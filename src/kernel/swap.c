@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -151,6 +152,65 @@ int swap_read(int root_fd, struct swap_areas *ret)
     if (r < 0)
         return r;
     *ret = areas;
+    return 0;
+}
+
+struct disks_scan {
+    struct swap_disks *disks;
+    int class_fd; /* <root>/sys/class/block */
+};
+
+static bool read_disk(const struct disks_scan *scan, struct text name)
+{
+    struct swap_disks *d = scan->disks;
+    char at[64], path[96], buf[sizeof(d->names[0])];
+    struct text number;
+    ssize_t n;
+
+    if (d->count == SWAP_DISKS_MAX || text_copy(name, at, sizeof(at)) < 0)
+        return false;
+    (void)snprintf(path, sizeof(path), "%s/partition", at);
+    if (file_exists_at(scan->class_fd, path))
+        return false;
+    (void)snprintf(path, sizeof(path), "%s/dev", at);
+    n = file_read_at(scan->class_fd, path, buf, sizeof(buf));
+    if (n <= 0)
+        return false;
+    number = text_trim((struct text){buf, (size_t)n});
+    return text_copy(number, d->names[d->count++], sizeof(d->names[0])) == 0;
+}
+
+static int scan_disks_line(void *user, struct text line)
+{
+    const struct disks_scan *scan = user;
+    struct text name, type;
+
+    if (!text_next_word(&line, &name) || text_equal(name, "Filename"))
+        return 0;
+    if (!text_next_word(&line, &type))
+        return -EBADMSG;
+    if (text_equal(type, "partition") && is_zram_name(base_name(name)))
+        return 0;
+    if (!text_equal(type, "partition") || !read_disk(scan, base_name(name)))
+        scan->disks->known = false;
+    return 0;
+}
+
+int swap_read_disks(int root_fd, struct swap_disks *ret)
+{
+    _cleanup_close_ int fd = file_open_read(root_fd, "proc/swaps");
+    _cleanup_close_ int class_fd = file_open_dir(root_fd, "sys/class/block");
+    struct swap_disks disks = {.known = class_fd >= 0};
+    const struct disks_scan scan = {&disks, class_fd};
+    int r = 0;
+
+    if (fd < 0 && fd != -ENOENT)
+        return fd;
+    if (fd >= 0)
+        r = file_each_line(fd, scan_disks_line, (void *)&scan);
+    if (r < 0)
+        return r;
+    *ret = disks;
     return 0;
 }
 

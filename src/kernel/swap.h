@@ -2,6 +2,7 @@
  * What zram can really take is bounded by memory: SwapFree alone would promise bytes that do not exist. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,16 @@ struct swap_areas {
     uint64_t zram_stored;     /* what is stored in it, uncompressed (orig_data_size) */
     uint64_t zram_compressed; /* what that takes (compr_data_size), but for the allocator's waste */
 };
+
+/* The block devices that swap areas are, but for zram, as io.stat names them ("254:0"). */
+#define SWAP_DISKS_MAX 8
+struct swap_disks {
+    bool known; /* false: an area is a file, or a part of a disk: what is written there may be something else
+                 */
+    unsigned count;
+    char names[SWAP_DISKS_MAX][24];
+};
+int swap_read_disks(int root_fd, struct swap_disks *ret) _nodiscard_;
 
 /* <root>/proc/swaps (sizes there are KiB) and <root>/sys/block/zramN/mm_stat. No swap at all is success with
  * zeros. */

@@ -77,6 +77,7 @@ void class_config_init(struct class_config *c, const char *name)
     c->unit = UNIT_CGROUP;
     c->qos = QOS_UNSET;
     c->throttle_permyriad = CONFIG_THROTTLE_DEFAULT_PERMYRIAD;
+    c->swap_write_limit = UINT64_MAX;
     c->order = ORDER_LEAST_PROGRESS;
     c->pause_limit_usec = class_pause_limit_default_usec(c->retriable);
     c->offload_ratio_permyriad = CONFIG_OFFLOAD_RATIO_DEFAULT_PERMYRIAD;

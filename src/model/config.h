@@ -128,8 +128,9 @@ struct class_config {
     struct amount limit;
     unsigned throttle_permyriad; /* of what lies between request and limit, where memory.high is; 0: none */
     struct amount swap_max;      /* a percentage is one of the node's swap */
-    bool oom_group;              /* the kernel's killer takes a group whole */
-    unsigned cpu_weight;         /* 0: not set */
+    uint64_t swap_write_limit; /* bytes a second by its groups, to swap devices; UINT64_MAX: without limit */
+    bool oom_group;            /* the kernel's killer takes a group whole */
+    unsigned cpu_weight;       /* 0: not set */
     bool retriable;
     bool offload;
     unsigned offload_ratio_permyriad; /* of memory.current an interval; CONFIG_OFFLOAD_ADAPTIVE */

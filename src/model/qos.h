@@ -91,7 +91,9 @@ struct qos_cgroup {
     unsigned drifted;               /* ours was overwritten */
     bool settling;                  /* something of it was handed over to systemd, and may only just stand */
     unsigned yielded;               /* left to who overwrote it */
-    unsigned first, next;           /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
+    bool counted;                   /* what it swaps is */
+    bool forgotten; /* its memory.swap.max is not known to systemd, which sets its own with each reload */
+    unsigned first, next; /* qos_index: of those whose id belongs here; 0: none, else i + 1 */
     struct qos_value plan[QOS_KNOBS];
     struct {
         uint64_t min, low;    /* of what is in it, together */

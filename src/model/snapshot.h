@@ -48,7 +48,9 @@ struct workload {
     uint64_t foreign_high; /* the tightest memory.high that others set for it; UINT64_MAX: none */
     uint64_t max;          /* the least memory.max of it and its ancestors; UINT64_MAX: none */
     uint64_t swap;         /* in swap, and not in memory as well; 0 where the node has no swap */
-    uint64_t swap_room;    /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own */
+    uint64_t swap_charged; /* memory.swap.current; 0 where the node has no swap */
+    uint64_t swap_room; /* memory.swap.max − memory.swap.current; UINT64_MAX: no limit of its own. At most
+                         * what its groups can take (policy/swap) */
     uint64_t psi_some_usec;
     uint64_t psi_full_usec;
     uint64_t io_full_usec;  /* of io.pressure; 0 while nothing is in swap */
@@ -90,13 +92,14 @@ struct group {
     struct group_claims claims;
     unsigned lineage_kills; /* how often its task was killed before */
     bool populated;
-    bool frozen;              /* really, whoever did it */
-    bool paused;              /* by us (asked for, or so) */
-    bool held;                /* paused by an operator: it goes on when he says so */
-    bool failed_pause;        /* could not be paused lately, or somebody else thawed it: left alone for now */
-    bool dying;               /* killed by us and not yet empty, or stuck so */
-    bool stuck;               /* killed, and past KillDeadline */
-    bool stall_known;         /* the next two are read only where asked for */
+    bool frozen;       /* really, whoever did it */
+    bool paused;       /* by us (asked for, or so) */
+    bool held;         /* paused by an operator: it goes on when he says so */
+    bool failed_pause; /* could not be paused lately, or somebody else thawed it: left alone for now */
+    bool dying;        /* killed by us and not yet empty, or stuck so */
+    bool stuck;        /* killed, and past KillDeadline */
+    bool swap_limited; /* its own memory.swap.max, or of what it is in below the workload, leaves swap_room */
+    bool stall_known;  /* the next two are read only where asked for */
     uint16_t stall_permyriad; /* of the last GROUP_STALL_USEC or a little more, in which all of it waited for
                                  memory */
     uint16_t io_stall_permyriad; /* or for block devices */
@@ -109,6 +112,7 @@ struct group {
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
+    uint64_t swap_room;    /* only where swap_limited */
     uint64_t file;         /* page cache, without shmem: for people */
     uint64_t zswap;        /* what it has in zswap, as that holds it: for people */
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is

@@ -90,6 +90,14 @@ struct status_qos {
     uint64_t looks, look_usec, groups, leases, yielded, drifts, failures, raised;
 };
 
+/* What a class with QoS= has written to swap devices (policy/pace). */
+struct status_swap {
+    const char *class_name;
+    uint64_t written_bytes; /* since it is kept */
+    uint64_t minute_bytes;  /* of that, in the last minute */
+    uint64_t limit_bytes;   /* a second; UINT64_MAX: none */
+};
+
 /* The programs that are asked to give memory back, counted since the start but for clients. */
 struct status_notify {
     bool served;
@@ -161,6 +169,8 @@ struct status {
     uint64_t walk_usec; /* when the groups were read last; 0: not yet */
     struct status_reload reload;
     struct status_qos qos;
+    struct status_swap swap[CONFIG_CLASSES_MAX];
+    unsigned swap_count;
     struct status_notify notify;
     bool offload_on;
     struct status_offload offload[STATUS_OFFLOAD_MAX]; /* those that save most */

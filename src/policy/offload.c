@@ -424,28 +424,17 @@ void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_w
 void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t now_usec,
                          uint64_t written_bytes)
 {
-    uint64_t depth = u64_min(u64_mul_div(limit_per_sec, OFFLOAD_BUCKET_USEC, USEC_PER_SEC), INT64_MAX / 4);
-    uint64_t usec = u64_sub_floor(now_usec, b->filled_usec);
-    uint64_t wrote = u64_min(u64_sub_floor(written_bytes, b->written_bytes), INT64_MAX / 4);
-    uint64_t more = u64_min(u64_mul_div(limit_per_sec, usec, USEC_PER_SEC), INT64_MAX / 4);
+    bool fresh = b->tokens.filled_usec == 0;
+    uint64_t wrote = bucket_fill(&b->tokens, limit_per_sec, OFFLOAD_BUCKET_USEC, now_usec, written_bytes);
     uint64_t share;
 
-    if (b->filled_usec == 0) {
-        *b = (struct offload_bucket){.tokens_bytes = 0, .share_permyriad = (unsigned)PERMYRIAD};
-    } else {
-        b->tokens_bytes += (int64_t)more - (int64_t)wrote;
-        if (b->tokens_bytes > (int64_t)depth)
-            b->tokens_bytes = (int64_t)depth;
-        if (b->tokens_bytes < -(INT64_MAX / 4))
-            b->tokens_bytes = -(INT64_MAX / 4);
-        if (b->asked_bytes > 0) {
-            share = u64_min(u64_mul_div(wrote, PERMYRIAD, b->asked_bytes), PERMYRIAD);
-            share = u64_max(share, b->share_permyriad - b->share_permyriad / 8);
-            b->share_permyriad = (unsigned)u64_max(share, OFFLOAD_SHARE_LEAST);
-        }
+    if (fresh) {
+        b->share_permyriad = (unsigned)PERMYRIAD;
+    } else if (b->asked_bytes > 0) {
+        share = u64_min(u64_mul_div(wrote, PERMYRIAD, b->asked_bytes), PERMYRIAD);
+        share = u64_max(share, b->share_permyriad - b->share_permyriad / 8);
+        b->share_permyriad = (unsigned)u64_max(share, OFFLOAD_SHARE_LEAST);
     }
-    b->filled_usec = now_usec;
-    b->written_bytes = written_bytes;
     b->asked_bytes = 0;
 }
 
@@ -456,7 +445,7 @@ void offload_bucket_note_asked(struct offload_bucket *b, uint64_t bytes)
 
 uint64_t offload_bucket_may_ask(const struct offload_bucket *b)
 {
-    int64_t left = b->tokens_bytes - (int64_t)u64_min(b->asked_bytes, INT64_MAX / 4);
+    int64_t left = b->tokens.tokens_bytes - (int64_t)u64_min(b->asked_bytes, INT64_MAX / 4);
 
     return left <= 0 ? 0 : u64_mul_div((uint64_t)left, PERMYRIAD, b->share_permyriad);
 }

@@ -46,6 +46,7 @@
 
 #include "base/units.h"
 #include "model/config.h"
+#include "policy/bucket.h"
 
 #define OFFLOAD_PAGE UINT64_C(4096)
 #define OFFLOAD_LEAST_BYTES (64 * OFFLOAD_PAGE)
@@ -146,10 +147,8 @@ void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_w
  * and at no time more than OFFLOAD_BUCKET_USEC put by. What is asked for is not what is written (files and
  * zswap take their part), so the share is learned: up at once, down by an eighth. */
 struct offload_bucket {
-    uint64_t filled_usec;   /* 0: not yet */
-    uint64_t written_bytes; /* since boot */
-    uint64_t asked_bytes;   /* since it was filled */
-    int64_t tokens_bytes;   /* negative: more was written than allowed */
+    struct bucket tokens;
+    uint64_t asked_bytes; /* since it was filled */
     unsigned share_permyriad;
 };
 

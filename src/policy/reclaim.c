@@ -114,6 +114,12 @@ static uint64_t resident_of(const struct group *g)
     return u64_add_cap(g->anon, g->shmem);
 }
 
+/* Of that, what its swap limits take. */
+static uint64_t swappable_of(const struct group *g)
+{
+    return g->swap_limited ? u64_min(resident_of(g), g->swap_room) : resident_of(g);
+}
+
 static bool goes_before(const struct group *a, unsigned priority_a, const struct group *b,
                         unsigned priority_b)
 {
@@ -151,13 +157,13 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
             continue;
         }
         ret->any = true;
-        if (is_passed_over(ch, g->class_index) || resident_of(g) < RECLAIM_LEAST_BYTES ||
+        if (is_passed_over(ch, g->class_index) || swappable_of(g) < RECLAIM_LEAST_BYTES ||
             (best && !goes_before(g, st.priority, best, best_priority)))
             continue;
         best = g;
         best_priority = st.priority;
     }
-    return best && aim(ch, best->class_index, (unsigned)(best - s->groups), resident_of(best));
+    return best && aim(ch, best->class_index, (unsigned)(best - s->groups), swappable_of(best));
 }
 
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,

@@ -189,6 +189,7 @@ static json_t *workloads_to_json(const struct status *s)
         member_set_u64(o, "file_bytes", w->file);
         member_set_u64(o, "kernel_bytes", w->kernel);
         member_set_u64(o, "sock_bytes", w->sock);
+        member_set_u64(o, "swap_room_bytes", w->swap_room);
         member_set_u64(o, "memory_high_bytes", w->high);
         member_set_u64(o, "memory_high_wanted_bytes", s->high_wanted[i]);
         (void)json_array_append_new(a, o);
@@ -351,6 +352,23 @@ static json_t *reload_to_json(const struct status *s)
     return o;
 }
 
+static json_t *swap_to_json(const struct status *s)
+{
+    json_t *a = json_array();
+
+    for (unsigned i = 0; i < s->swap_count; i++) {
+        const struct status_swap *c = &s->swap[i];
+        json_t *o = json_object();
+
+        member_set_string(o, "class", c->class_name);
+        member_set_u64(o, "swap_written_bytes", c->written_bytes);
+        member_set_u64(o, "last_minute_bytes", c->minute_bytes);
+        member_set_u64(o, "limit_bytes_per_second", c->limit_bytes);
+        (void)json_array_append_new(a, o);
+    }
+    return a;
+}
+
 static json_t *notify_to_json(const struct status_notify *n)
 {
     json_t *o = json_object();
@@ -460,6 +478,7 @@ json_t *status_to_json(const struct status *s, size_t max)
         member_set_u64(q, "drifts", s->qos.drifts);
         member_set_u64(q, "failures", s->qos.failures);
         member_set_u64(q, "raised", s->qos.raised);
+        (void)json_object_set_new(q, "classes", swap_to_json(s));
         (void)json_object_set_new(o, "qos", q);
     }
     (void)json_object_set_new(o, "notify", notify_to_json(&s->notify));

@@ -1,5 +1,7 @@
 #include "snapshot/group.h"
 
+#include <string.h>
+
 #include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
@@ -9,6 +11,8 @@
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
+#define SWAP_LEVELS_MAX DEPTH_MAX
+#define SWAP_AGE_USEC (16 * USEC_PER_SEC)
 
 struct birth_walk {
     int root_fd;
@@ -78,6 +82,61 @@ static uint32_t directory_owner(const struct group_handle *h, const struct group
     return h->claims.has_owner && g->owner_uid == h->claims.owner_uid ? 0 : g->owner_uid;
 }
 
+/* How much it can still swap by one limit: its own, or that of what it is in, so many levels up. False: no
+ * limit there, or none that can be told. */
+static bool read_swap_limit(int dir_fd, unsigned up, uint64_t *ret)
+{
+    char name[SWAP_LEVELS_MAX * 3 + 24] = "";
+    uint64_t max, current;
+
+    for (unsigned i = 0; i < up; i++)
+        memcpy(name + 3 * i, "../", 4);
+    memcpy(name + 3 * up, "memory.swap.max", sizeof("memory.swap.max"));
+    if (file_read_u64_at(dir_fd, name, &max) < 0 || max == UINT64_MAX)
+        return false;
+    memcpy(name + 3 * up, "memory.swap.current", sizeof("memory.swap.current"));
+    if (file_read_u64_at(dir_fd, name, &current) < 0)
+        return false;
+    *ret = u64_sub_floor(max, current);
+    return true;
+}
+
+/* New limits are looked for often while it is young, when somebody who sets such sets them. */
+static bool is_swap_due(struct group_handle *h, uint64_t now_usec)
+{
+    uint64_t age = u64_sub_floor(now_usec, h->birth_usec);
+
+    if (now_usec / USEC_PER_SEC < h->swap_due_sec)
+        return false;
+    h->swap_due_sec =
+        (uint32_t)((now_usec + u64_min(u64_max(age, USEC_PER_SEC), SWAP_AGE_USEC)) / USEC_PER_SEC);
+    return true;
+}
+
+/* Of itself and of what it is in up to the workload, which is read at each look anyway. Where there was a
+ * limit it is read each time. */
+static void read_swap_room(const struct snapshot_reader *r, struct group_handle *h, int dir_fd,
+                           uint64_t now_usec, struct group *g)
+{
+    const char *inside = g->path + strlen(r->workloads[g->workload_index].path);
+    bool all = is_swap_due(h, now_usec);
+    uint32_t limits = 0;
+
+    g->swap_limited = false;
+    g->swap_room = UINT64_MAX;
+    for (unsigned up = 0; up < SWAP_LEVELS_MAX && *inside && (all || h->swap_limits); up++) {
+        uint64_t room;
+
+        if ((all || (h->swap_limits & UINT32_C(1) << up)) && read_swap_limit(dir_fd, up, &room)) {
+            limits |= UINT32_C(1) << up;
+            g->swap_limited = true;
+            g->swap_room = u64_min(g->swap_room, room);
+        }
+        inside = strchrnul(inside + 1, '/');
+    }
+    h->swap_limits = limits;
+}
+
 void group_read(const struct snapshot_reader *r, const struct snapshot *s, struct group_handle *h, int dir_fd,
                 const struct memory_stat *m, struct group *g)
 {
@@ -101,6 +160,8 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
     }
     g->claims = h->claims;
     g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;
+    if (r->isolate && s->node.swap_total > 0)
+        read_swap_room(r, h, dir_fd, s->now_usec, g);
     if (r->wants_stalls)
         read_stalls(h, dir_fd, s->now_usec);
     handle_observe(h, s->now_usec, g);

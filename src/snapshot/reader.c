@@ -339,7 +339,7 @@ static int read_swap(const struct snapshot_reader *r, const struct workload_hand
         e = 0;
     if (e < 0)
         return e;
-    w->swap = r->has_swap ? current : 0;
+    w->swap = w->swap_charged = r->has_swap ? current : 0;
     w->swap_room = max == UINT64_MAX ? UINT64_MAX : u64_sub_floor(max, current);
     return 0;
 }

@@ -81,6 +81,8 @@ struct group_handle {
     uint64_t measured_usec; /* when that was; 0: before it was let go on */
     uint64_t cpu_permyriad; /* of what lay between it and the time before; GROUP_CPU_UNKNOWN */
     uint64_t age_due_usec;  /* when cpu_usec and claims are read again */
+    uint32_t swap_due_sec;  /* when limits of swap are looked for again */
+    uint32_t swap_limits;   /* where a memory.swap.max was found: bit n, n levels above it */
     struct group_claims claims;
     uint32_t owner_uid; /* whose the claims are */
 };

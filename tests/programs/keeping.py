@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from qos import CLASSES, GIB, NODE, Kubernetes, cgroup, node, plan, planned, process, qos
+from qos import CLASSES, GIB, NODE, Kubernetes, cgroup, meminfo, node, plan, planned, process, qos
 from reload import Files, companion, daemon, good
 from tree import MIB, CONFIG, expect, has_ended, wait_for
 
@@ -324,6 +324,39 @@ def pods_are_kept(p):
         expect(differs(before, tree.knobs()) == {}, list(differs(before, tree.knobs()).items())[:5])
 
 
+def swap_writes_are_paced(p):
+    """by memory.swap.max, which follows what is charged; nothing while more was written than allowed."""
+    tree = node(p)
+    meminfo(tree, GIB, GIB)
+    before = tree.knobs()
+    d = kept(p, tree, CLASSES.replace("[Class batch]\n", "[Class batch]\nSwapMax=100%\nSwapWriteLimit=1M\n", 1))
+    first, second = f"{TASK}/memory.swap.max", "sys/fs/cgroup/workload.slice/task-2/memory.swap.max"
+    # A plain file is empty for a moment while it is written.
+    wait_for("what may be put by", lambda: 0 < int(tree.read(first) or 0) <= 2 * MIB, 10)
+    tree.write(f"{TASK}/memory.swap.current", f"{50 * MIB}\n")
+    for path in (first, second):
+        wait_for("nothing, for all of the class", is_read(tree, path, "0"), 10)
+    time.sleep(LOOK + 1)
+    expect([tree.read(path) for path in (first, second)] == ["0", "0"], "what is owed was forgotten")
+    batch = [c for c in p.status(tree)["qos"]["classes"] if c["class"] == "batch"]
+    expect(len(batch) == 1 and batch[0]["swap_written_bytes"] == batch[0]["last_minute_bytes"] == 50 * MIB and
+           batch[0]["limit_bytes_per_second"] == MIB, batch)
+    expect("batch wrote 50.0M to swap devices" in p.cli(tree, "status")[1], p.cli(tree, "status")[1])
+    # Somebody else's is his.
+    tree.write(first, f"{7 * MIB}\n")
+    wait_for("the drift", lambda: [v[4] for v in drifts(p, tree)] == ["reapplied"], 10)
+    wait_for("nothing again", is_read(tree, first, "0"), 10)
+    tree.write(first, f"{7 * MIB}\n")
+    wait_for("the second one", lambda: sorted(v[4] for v in drifts(p, tree)) == ["reapplied", "yielded"], 10)
+    time.sleep(1)
+    expect(tree.read(first) == str(7 * MIB) and tree.read(second) == "0", "it is fought for")
+    d.stop()
+    expect(tree.read(first) == str(7 * MIB), "his is not left on the way out")
+    tree.write(first, "max\n")
+    tree.write(f"{TASK}/memory.swap.current", "0\n")
+    expect(differs(before, tree.knobs()) == {}, differs(before, tree.knobs()))
+
+
 def nothing_is_kept(p):
     """in a dry run, or without a limit."""
     tree = node(p)
@@ -339,4 +372,5 @@ def nothing_is_kept(p):
 
 
 TESTS = [kept_from_start_to_stop, set_again_once, yielded_at_once, kept_over_reloads, kept_over_crashes,
-         nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, nothing_is_kept]
+         nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, swap_writes_are_paced,
+         nothing_is_kept]

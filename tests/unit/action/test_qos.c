@@ -330,6 +330,33 @@ static void test_what_our_own_writes_reset(void **state)
     tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
 }
 
+/* A memory.swap.max that is moved all the time: what systemd puts in its place, who does not know of it, is
+ * no drift; what anybody else does is. */
+static void test_what_systemd_does_not_know_of(void **state)
+{
+    struct plan *p = *state;
+    struct qos_cgroup *g = &p->cgroups[1];
+
+    for (unsigned i = 0; i < 3; i++) {
+        g->forgotten = true;
+        set(g, QOS_SWAP_MAX, (i + 1) * MIB);
+        keep(p, 2 * GIB, true);
+        assert_int_equal(told.count, 0);
+        tree_assert(&p->tree, SLICE "/a/memory.swap.max",
+                    i == 0   ? "1048576"
+                    : i == 1 ? "2097152"
+                             : "3145728");
+        fixture_write(p->tree.f, SLICE "/a/memory.swap.max", "max\n");
+    }
+    fixture_write(p->tree.f, SLICE "/a/memory.swap.max", "8192\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_REAPPLIED, 8192, 3 * MIB);
+    g->forgotten = false;
+    fixture_write(p->tree.f, SLICE "/a/memory.swap.max", "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, UINT64_MAX, 3 * MIB);
+}
+
 static void test_drift_of_scores(void **state)
 {
     struct plan *p = *state;
@@ -371,6 +398,7 @@ int main(void)
         TEST(test_drift_to_what_is_tighter),
         TEST(test_drift_of_scores),
         TEST(test_what_our_own_writes_reset),
+        TEST(test_what_systemd_does_not_know_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,9 @@ static const struct good {
     C("SwapMax=0\nQoS=burstable", swap_max.kind, AMOUNT_BYTES),
     C("SwapMax=1G\nQoS=burstable", swap_max.value, GIB),
     C("SwapMax=100%\nQoS=burstable", swap_max.value, 10000),
+    C("SwapWriteLimit=1M\nQoS=burstable", swap_write_limit, MIB),
+    C("SwapWriteLimit=0\nQoS=burstable", swap_write_limit, 0),
+    C("SwapWriteLimit=max", swap_write_limit, UINT64_MAX),
     C("OomGroup=yes\nQoS=burstable", oom_group, true),
     C("Retriable=yes\nQoS=besteffort", oom_group, true),
     C("QoS=burstable\nRetriable=yes\nOomGroup=no", oom_group, false),
@@ -367,6 +370,8 @@ static const struct bad {
     {CLASS, "ThrottleFactor=101%", "from 0 to 1"},
     {CLASS, "SwapMax=1", "needs a unit"},
     {CLASS, "SwapMax=101%", "of the node's swap"},
+    {CLASS, "SwapWriteLimit=1", "needs a unit, for example 1M"},
+    {CLASS, "SwapWriteLimit=2T", "more than any device"},
     {CLASS, "OomGroup=maybe", "neither yes nor no"},
     {CLASS, "CpuWeight=0", "from 1 to 10000"},
     {CLASS, "CpuWeight=10001", "from 1 to 10000"},
@@ -482,7 +487,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 51);
+    assert_int_equal(keys, 52);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

@@ -37,6 +37,24 @@ static void test_values(void **state _unused_)
     assert_int_equal(s.workingset_refault_file, 14);
 }
 
+/* None is told of before 6.13, which is not the same as none. */
+static void test_swap_out(void **state _unused_)
+{
+    static const char more[] =
+        "pgscan 5\npgsteal 6\npswpin 7\npswpout 0\npgscan_kswapd 8\nzswpin 9\nzswpout 10\n";
+    char all[1024];
+    struct memory_stat s;
+
+    assert_int_equal(memory_stat_parse(good, strlen(good), &s), 0);
+    assert_false(s.has_swap_out);
+    (void)snprintf(all, sizeof(all), "%s%s", good, more);
+    assert_int_equal(memory_stat_parse(all, strlen(all), &s), 0);
+    assert_true(s.has_swap_out);
+    assert_int_equal(s.swap_out, 0);
+    assert_int_equal(s.zswap_in, 9);
+    assert_int_equal(s.pgsteal, 6);
+}
+
 #define BASE "anon 10\nfile 20\nshmem 5\n"
 
 static void test_table(void **state _unused_)
@@ -176,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_swap_out),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_in_memory_and_in_swap),
         cmocka_unit_test(test_hostile),

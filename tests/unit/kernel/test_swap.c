@@ -183,6 +183,44 @@ static void test_effective(void **state _unused_)
         assert_true(swap_effective_bytes(&table[i].areas, table[i].resident) == table[i].effective);
 }
 
+/* Only what has a device of its own can be told from what else is written. */
+static void test_disks(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct {
+        const char *swaps;
+        bool known;
+        unsigned count;
+    } table[] = {
+        {HEADER, true, 0},
+        {HEADER "/dev/vdb partition 100 7 -2\n/dev/zram0 partition 10 1 100\n/dev/dm-1 partition 9 9 -3\n",
+         true, 2},
+        {HEADER "/dev/vdb partition 100 7 -2\n/swapfile file 100 7 -2\n", false, 1},
+        {HEADER "/dev/sda2 partition 100 7 -2\n", false, 0},
+        {HEADER "/dev/gone partition 100 7 -2\n", false, 0},
+    };
+    struct swap_disks d;
+
+    assert_int_equal(swap_read_disks(f->fd, &d), 0);
+    assert_false(d.known); /* no /sys */
+    fixture_write(f, "sys/class/block/vdb/dev", "254:16\n");
+    fixture_write(f, "sys/class/block/dm-1/dev", "253:1\n");
+    fixture_write(f, "sys/class/block/sda2/dev", "8:2\n");
+    fixture_write(f, "sys/class/block/sda2/partition", "2\n");
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        fixture_write(f, "proc/swaps", table[i].swaps);
+        assert_int_equal(swap_read_disks(f->fd, &d), 0);
+        if (d.known != table[i].known || d.count != table[i].count)
+            fail_msg("case %zu: %d, %u", i, d.known, d.count);
+        if (i == 1) {
+            assert_string_equal(d.names[0], "254:16");
+            assert_string_equal(d.names[1], "253:1");
+        }
+    }
+    fixture_write(f, "proc/swaps", HEADER "/dev/vdb\n");
+    assert_int_equal(swap_read_disks(f->fd, &d), -EBADMSG);
+}
+
 static void test_zswap_pool(void **state)
 {
     const struct fixture *f = *state;
@@ -208,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_recorded),
         cmocka_unit_test_setup_teardown(test_files, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_effective),
+        cmocka_unit_test_setup_teardown(test_disks, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_zswap_pool, fixture_setup, fixture_teardown),
     };
 

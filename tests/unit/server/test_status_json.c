@@ -293,8 +293,13 @@ static void test_longest(void **state _unused_)
     status.warning_count = STATUS_WARNINGS_MAX;
     for (unsigned i = 0; i < STATUS_WARNINGS_MAX; i++)
         memcpy(status.warnings[i], path, sizeof(path));
+    status.qos.kept = true;
+    status.swap_count = CONFIG_CLASSES_MAX;
+    for (unsigned i = 0; i < CONFIG_CLASSES_MAX; i++)
+        status.swap[i] =
+            (struct status_swap){"a class whose name is a long one", INT64_MAX, INT64_MAX, INT64_MAX};
     o = status_to_json(&status, 65536);
-    assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 60000);
+    assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 64000);
     json_decref(o);
     status.offload_on = true;
     status.offload_count = STATUS_OFFLOAD_MAX;
@@ -306,6 +311,25 @@ static void test_longest(void **state _unused_)
     o = status_to_json(&status, 65536);
     assert_true(json_dumpb(o, NULL, 0, JSON_COMPACT) < 65000);
     assert_true(json_array_size(json_object_get(json_object_get(o, "offload"), "most")) < STATUS_OFFLOAD_MAX);
+    json_decref(o);
+}
+
+static void test_swap_written(void **state _unused_)
+{
+    json_t *o, *a;
+
+    fill();
+    status.qos.kept = true;
+    status.swap_count = 2;
+    status.swap[0] = (struct status_swap){"web", 70, 60, 1048576};
+    status.swap[1] = (struct status_swap){"batch", 0, 0, UINT64_MAX};
+    o = status_to_json(&status, 65536);
+    a = json_object_get(json_object_get(o, "qos"), "classes");
+    assert_int_equal(json_array_size(a), 2);
+    assert_int_equal(number(json_array_get(a, 0), "swap_written_bytes"), 70);
+    assert_int_equal(number(json_array_get(a, 0), "last_minute_bytes"), 60);
+    assert_int_equal(number(json_array_get(a, 0), "limit_bytes_per_second"), 1048576);
+    assert_true(json_is_null(json_object_get(json_array_get(a, 1), "limit_bytes_per_second")));
     json_decref(o);
 }
 
@@ -390,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_pauses_left_out),
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_swap_written),
         cmocka_unit_test(test_offload),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_not_utf8),

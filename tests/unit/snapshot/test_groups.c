@@ -264,6 +264,46 @@ static void test_host_walks_everything(void **state)
     tree_expect_groups(t, NOW, "other.service " WORK "/a");
 }
 
+/* By the tightest of its own limit and those of what it is in below the workload; found in time, and followed
+ * at each walk from then on. */
+static void test_swap_limits(void **state)
+{
+    struct tree *t = *state;
+    const char *deep = WORK "/b/c/x";
+
+    tree_meminfo(
+        t, &(struct tree_meminfo){
+               .total = TREE_TOTAL, .free = GIB, .available = GIB, .swap_total = GIB, .swap_free = GIB});
+    tree_leaf(t, WORK "/a", "101\n", MIB);
+    tree_slice(t, WORK "/b");
+    tree_slice(t, WORK "/b/c");
+    tree_leaf(t, deep, "102\n", MIB);
+    tree_write_u64(t, WORK, "memory.swap.max", MIB); /* the workload's own is no group's */
+    tree_write_u64(t, WORK "/b", "memory.swap.max", 40 * MIB);
+    tree_write_u64(t, WORK "/b", "memory.swap.current", 10 * MIB);
+    tree_open(t, true);
+    tree_expect_groups(t, NOW, WORK "/a " WORK "/b/c/x");
+    assert_false(tree_group(t, WORK "/a")->swap_limited);
+    assert_true(tree_group(t, deep)->swap_limited);
+    assert_int_equal(tree_group(t, deep)->swap_room, 30 * MIB);
+
+    tree_write_u64(t, WORK "/b", "memory.swap.current", 15 * MIB);
+    tree_expect_groups(t, NOW + 1, WORK "/a " WORK "/b/c/x");
+    assert_int_equal(tree_group(t, deep)->swap_room, 25 * MIB);
+
+    tree_write_u64(t, deep, "memory.swap.max", 4 * MIB);
+    tree_write_u64(t, WORK "/a", "memory.swap.max", 0);
+    tree_expect_groups(t, NOW + GROUP_AGE_USEC, WORK "/a " WORK "/b/c/x");
+    assert_int_equal(tree_group(t, deep)->swap_room, 4 * MIB);
+    assert_true(tree_group(t, WORK "/a")->swap_limited);
+    assert_int_equal(tree_group(t, WORK "/a")->swap_room, 0);
+
+    tree_write_u64(t, deep, "memory.swap.max", UINT64_MAX);
+    tree_write_u64(t, WORK "/b", "memory.swap.max", UINT64_MAX);
+    tree_expect_groups(t, NOW + GROUP_AGE_USEC + 1, WORK "/a " WORK "/b/c/x");
+    assert_false(tree_group(t, deep)->swap_limited);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, tree_teardown)
 
 int main(void)
@@ -283,6 +323,7 @@ int main(void)
         TEST(test_birth_that_is_not_known),
         TEST(test_two_workloads),
         TEST(test_host_walks_everything),
+        TEST(test_swap_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
