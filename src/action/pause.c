@@ -21,6 +21,15 @@
 
 /* ---- the entries ---- */
 
+bool pauser_holds(const struct pauser *p, const char *cgroup_path)
+{
+    for (unsigned i = 0; p->count > 0 && i < PAUSES_MAX; i++)
+        if (p->entries[i].used && p->entries[i].pid == 0 &&
+            cgroup_path_is_below(cgroup_path, p->entries[i].path))
+            return true;
+    return false;
+}
+
 struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid)
 {
     for (unsigned i = 0; i < PAUSES_MAX && p->count > 0; i++)

@@ -97,6 +97,8 @@ unsigned pauser_reconfigure(struct pauser *p, const struct config *c, pauser_kee
 bool pauser_wants(const struct config *c, const struct lease *l);
 
 struct pause_entry *pauser_find(struct pauser *p, uint64_t id, pid_t pid); /* NULL: not paused by us */
+/* Whether all that is in this cgroup is paused by us, since it is in one that is. */
+bool pauser_holds(const struct pauser *p, const char *cgroup_path);
 /* Leaves it alone for PAUSE_YIELD_USEC. */
 void pauser_yield(struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec);
 bool pauser_yields(const struct pauser *p, uint64_t id, pid_t pid, uint64_t now_usec);

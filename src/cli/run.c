@@ -348,7 +348,8 @@ static bool hear(int *fd, struct run_place *ret)
 /* The status, as of waitpid. */
 static int wait_for(pid_t child, int signal_fd, int *hear_fd, struct watch *w, bool *ret_was_run)
 {
-    int status;
+    int status = RUN_FAILED << 8; /* where somebody else has taken it */
+    pid_t r;
 
     for (;;) {
         struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = *hear_fd, .events = POLLIN}};
@@ -356,7 +357,8 @@ static int wait_for(pid_t child, int signal_fd, int *hear_fd, struct watch *w, b
 
         (void)poll(fds, ARRAY_SIZE(fds), watch_wait_msec(w));
         pass_signals_on(signal_fd, child);
-        ended = waitpid(child, &status, WNOHANG) == child;
+        r = waitpid(child, &status, WNOHANG);
+        ended = r == child || (r < 0 && errno == ECHILD);
         if (*hear_fd >= 0 && (ended || fds[1].revents))
             *ret_was_run = hear(hear_fd, &w->place);
         if (ended)
@@ -448,6 +450,7 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
 {
     _cleanup_close_ int hear_fd = -1, signal_fd = -1;
     struct run_options run;
+    struct sigaction ended = {.sa_handler = SIG_DFL}, ended_before;
     sigset_t set, before;
     int code = run_options_parse(argc, argv, &run), fds[2];
     pid_t child;
@@ -461,9 +464,12 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
     if (signal_fd < 0 || pipe2(fds, O_CLOEXEC) < 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0)
         return failed();
     hear_fd = fds[0];
-    run_relay_prepare(o, &run);
+    (void)sigaction(SIGCHLD, &ended,
+                    &ended_before); /* ignored (it is inherited), no child's end is ever told */
+    run_relay_prepare(&run);
     child = fork();
     if (child == 0) {
+        (void)sigaction(SIGCHLD, &ended_before, NULL);
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
         run_child(o, &run, fds[1]);
     }

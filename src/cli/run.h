@@ -69,7 +69,7 @@ int run_place_open_own(int *ret_fd, char ret_group[static GROUP_PATH_MAX]);
 /* run_relay.c: first by who starts it all: the directory, and an environment without what is not true any
  * more. Then by the process that is in the group, before it becomes the command: MEMORY_PRESSURE_WATCH is set
  * once it can be connected to. Where that is not possible it is said on stderr, and done without. */
-void run_relay_prepare(const struct cli_options *o, struct run_options *run);
+void run_relay_prepare(struct run_options *run);
 void run_relay_start(const struct cli_options *o, const struct run_options *run);
 /* At the end, however the relay has ended. Nothing for "". */
 void run_relay_remove(const char *dir);

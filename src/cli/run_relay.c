@@ -54,32 +54,24 @@ struct relay {
 
 /* ---- where it is ---- */
 
-/* What somebody has set for just this command is his. What names the pressure file of the cgroup that we were
- * started in (so systemd does it for its services), or the relay of another `headroom run`, is not true of
- * the group that the command goes into. */
-static bool is_for_others(const struct cli_options *o, const char *watch)
+/* What somebody has set for just this command is his. What names the pressure file of a cgroup (so systemd
+ * does it for its services, whose children inherit it wherever they are moved), or the relay of another
+ * `headroom run`, is not true of the group that the command goes into: that was not there yet. */
+static bool is_for_others(const char *watch)
 {
     static const char mount[] = "/sys/fs/cgroup/", file[] = "/memory.pressure";
-    _cleanup_close_ int root_fd = file_open_dir(AT_FDCWD, o->sysroot);
-    char own[CGROUP_PATH_MAX], group[CGROUP_PATH_MAX];
     size_t length = strlen(watch);
 
-    if (strstr(watch, "/" NAME))
-        return true;
-    if (strncmp(watch, mount, strlen(mount)) != 0 || length < strlen(mount) + strlen(file) ||
-        strcmp(watch + length - strlen(file), file) != 0 || root_fd < 0 ||
-        cgroup_read_own_path(root_fd, own) < 0)
-        return false;
-    (void)snprintf(group, sizeof(group), "%.*s", (int)(length - strlen(mount) - strlen(file)),
-                   watch + strlen(mount));
-    return cgroup_path_is_below(own, group);
+    return strstr(watch, "/" NAME) ||
+           (strncmp(watch, mount, strlen(mount)) == 0 && length >= strlen(mount) + strlen(file) &&
+            strcmp(watch + length - strlen(file), file) == 0);
 }
 
-static bool is_set_by_caller(const struct cli_options *o)
+static bool is_set_by_caller(void)
 {
     const char *watch = getenv(WATCH);
 
-    return watch ? !is_for_others(o, watch) : getenv(WRITE) != NULL;
+    return watch ? !is_for_others(watch) : getenv(WRITE) != NULL;
 }
 
 /* Root's command may become anybody's, so who knows the name may connect; else it is its owner's alone. */
@@ -111,11 +103,12 @@ static void say(int r)
     (void)fprintf(stderr, "headroom run: warning: nobody can be told of pressure: %s\n", strerror(-r));
 }
 
-void run_relay_prepare(const struct cli_options *o, struct run_options *run)
+void run_relay_prepare(struct run_options *run)
 {
     int r;
 
-    if (run->no_watch || is_set_by_caller(o))
+    run->relay[0] = '\0'; /* only `--inside` is told of one */
+    if (run->no_watch || is_set_by_caller())
         return;
     (void)unsetenv(WATCH);
     (void)unsetenv(WRITE);

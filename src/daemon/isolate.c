@@ -157,7 +157,12 @@ static uint64_t lowered_gently(struct daemon *d, unsigned i, uint64_t wanted)
 {
     const struct workload *w = &d->snapshot.workloads[i];
     uint64_t now = d->snapshot.now_usec, there = u64_min(w->firm / 4096 * 4096, w->high);
+    const struct lease *l = lease_find(&d->leases, w->id, high_knob);
 
+    /* What was handed over to be written is still on its way. */
+    if (there > wanted && d->high_since_usec[i] != 0 && now < d->high_since_usec[i] + GENTLE_USEC && l &&
+        now < l->pending_until_usec)
+        return d->high_wanted[i];
     if (w->high != d->high_wanted[i] || there <= wanted || d->worker.pid == 0 ||
         u64_min(w->swap_room, d->room.swap_left) < there - wanted) {
         d->high_since_usec[i] = 0;

@@ -248,7 +248,9 @@ static void begin_round(struct daemon *d, const struct trigger *t)
         bool may;
 
         locate(d, c, path);
-        may = notify_allows(&d->config, d->room.level, c->class_index) && (c->inside || others);
+        /* Who is paused cannot give anything: to wait for him, and to learn from it, would be wrong. */
+        may = notify_allows(&d->config, d->room.level, c->class_index) && (c->inside || others) &&
+              !pauser_holds(&d->pauser, path);
         if (!may)
             notify_note_passed(c, now, c->mute);
         groups[i] = may ? note_group(d, c, path) : UINT_MAX;

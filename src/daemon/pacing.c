@@ -208,7 +208,8 @@ static void count_row(struct pacing *p, struct pacing_row *row, uint64_t now_use
     row->fresh = false;
 }
 
-/* True where anything was swapped since the last time. */
+/* True where anything was swapped since the last time, be it that zswap has kept it: that takes places in
+ * swap, too. */
 static bool read_node(struct pacing *p)
 {
     struct vmstat v;
@@ -216,7 +217,10 @@ static bool read_node(struct pacing *p)
 
     if (p->vmstat_fd < 0 || vmstat_pread(p->vmstat_fd, &v) < 0)
         return true;
-    same = v.swap_out == p->swap_out_bytes && v.swap_in == p->swap_in_bytes;
+    same = v.swap_out == p->swap_out_bytes && v.swap_in == p->swap_in_bytes &&
+           v.zswap_out == p->zswap_out_bytes && v.zswap_in == p->zswap_in_bytes;
+    p->zswap_out_bytes = v.zswap_out;
+    p->zswap_in_bytes = v.zswap_in;
     p->swap_out_bytes = v.swap_out;
     p->swap_in_bytes = v.swap_in;
     return !same;

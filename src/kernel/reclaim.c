@@ -77,12 +77,12 @@ static uint64_t read_or_zero(int cgroup_fd, const char *name)
     return file_read_u64_at(cgroup_fd, name, &value) < 0 ? 0 : value;
 }
 
-static uint64_t stolen_bytes(int cgroup_fd)
+static uint64_t stolen_bytes(int cgroup_fd, uint64_t before)
 {
     struct memory_stat stat;
 
     return memory_stat_read_at(cgroup_fd, &stat) < 0
-               ? 0
+               ? before
                : u64_mul_div(stat.pgsteal, (uint64_t)sysconf(_SC_PAGESIZE), 1);
 }
 
@@ -110,7 +110,7 @@ static void note_chunk(int cgroup_fd, const struct chunk *c, uint64_t now, uint6
     bool good = brought >= least;
 
     if (!good) {
-        *stolen = stolen_bytes(cgroup_fd);
+        *stolen = stolen_bytes(cgroup_fd, before);
         good = u64_sub_floor(*stolen, before) >= least;
     }
     *asked += c->interrupted ? u64_min(brought, c->bytes) : c->bytes;
@@ -160,11 +160,11 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
         return r;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    stolen = stolen_bytes(cgroup_fd);
+    stolen = stolen_bytes(cgroup_fd, 0);
     r = ask(cgroup_fd, bytes, swappiness, go, user, begin, stolen, ret);
     if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
         ret->freed_bytes = u64_sub_floor(begin, end);
-    ret->stolen_bytes = u64_sub_floor(stolen_bytes(cgroup_fd), stolen);
+    ret->stolen_bytes = u64_sub_floor(stolen_bytes(cgroup_fd, stolen), stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
     ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
     return r;

@@ -12,9 +12,8 @@
 
 /* In the order in which the kernel prints them. */
 static const struct text_key keys[] = {
-    KEY("pgpgin", read),
-    KEY("pswpin", swap_in),
-    KEY("pswpout", swap_out),
+    KEY("pgpgin", read),     KEY("pswpin", swap_in),    KEY("pswpout", swap_out),
+    KEY("zswpin", zswap_in), KEY("zswpout", zswap_out),
 };
 
 enum { SEEN_NEEDED = 1 << 0 | 1 << 1 };
@@ -32,6 +31,8 @@ int vmstat_parse(const char *buf, size_t length, struct vmstat *ret)
     v.read = u64_mul_div(v.read, KIB, 1);
     v.swap_in = u64_mul_div(v.swap_in, PAGE_BYTES, 1);
     v.swap_out = u64_mul_div(v.swap_out, PAGE_BYTES, 1);
+    v.zswap_in = u64_mul_div(v.zswap_in, PAGE_BYTES, 1);
+    v.zswap_out = u64_mul_div(v.zswap_out, PAGE_BYTES, 1);
     *ret = v;
     return 0;
 }

@@ -10,6 +10,8 @@
 struct vmstat {
     uint64_t read;     /* pgpgin (KiB): all reads, those of swap included */
     uint64_t swap_in;  /* pswpin (pages), with what is read ahead */
+    uint64_t zswap_in; /* zswpin, zswpout (pages): what zswap took and gave; 0 without it */
+    uint64_t zswap_out;
     uint64_t swap_out; /* pswpout (pages): what went to devices, zram among them; not what zswap keeps */
 };
 

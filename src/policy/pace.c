@@ -4,6 +4,9 @@
 
 /* Of the tokens, for those who have nothing to write now: one of them may begin at any moment. */
 #define IDLE_PART 4
+/* Less is none: limits are in pages. Who cannot write a first one is never seen to want to. What all of them
+ * take at once beyond the tokens is owed. */
+#define LEAST_BYTES UINT64_C(4096)
 
 /* By so much of it, of what is forgotten within `over_usec`. */
 static uint64_t part(uint64_t bytes, uint64_t usec, uint64_t over_usec)
@@ -128,8 +131,10 @@ static uint64_t tokens_of(const struct pace_class *c, bool wants)
     if (c->groups == 0)
         return 0;
     if (c->wanting == 0 || idle == 0)
-        return tokens / c->groups;
-    return wants ? (tokens - tokens / IDLE_PART) / c->wanting : tokens / IDLE_PART / idle;
+        return u64_max(tokens / c->groups, u64_min(tokens, LEAST_BYTES));
+    if (wants)
+        return (tokens - tokens / IDLE_PART) / c->wanting;
+    return u64_max(tokens / IDLE_PART / idle, u64_min(tokens / IDLE_PART, LEAST_BYTES));
 }
 
 uint64_t pace_swap_max(const struct pace_class *c, const struct pace_group *g, uint64_t next_usec)

@@ -396,18 +396,17 @@ def relay_holds_nothing(p):
 
 
 def relay_environment(p):
-    """What the caller has set is kept; what stands for the cgroup that he is in, or for another `headroom run`, is not."""
+    """What the caller has set is kept; what stands for a cgroup, his own or where he came from, or for another `headroom run`, is not."""
     node = Node(p)
     show = ("sh", "-c", 'echo "$MEMORY_PRESSURE_WATCH,$MEMORY_PRESSURE_WRITE"')
     own = "/sys/fs/cgroup/system.slice/headroom.service/memory.pressure"
     for value in ({"MEMORY_PRESSURE_WATCH": "/dev/null"}, {"MEMORY_PRESSURE_WATCH": ""}, {"MEMORY_PRESSURE_WATCH": "/proc/pressure/memory"},
-                  {"MEMORY_PRESSURE_WATCH": "/sys/fs/cgroup/other.slice/memory.pressure", "MEMORY_PRESSURE_WRITE": "eA=="},
-                  {"MEMORY_PRESSURE_WRITE": "eA=="}):
+                  {"MEMORY_PRESSURE_WATCH": "/run/other.sock", "MEMORY_PRESSURE_WRITE": "eA=="}, {"MEMORY_PRESSURE_WRITE": "eA=="}):
         with Run(node, *show, env=value) as run:
             wanted = "%s,%s" % (value.get("MEMORY_PRESSURE_WATCH", ""), value.get("MEMORY_PRESSURE_WRITE", ""))
             expect(run.line() == wanted, f"{value} has become another one")
             run.end()
-    for value in (own, own.replace("/headroom.service", ""), "/run/headroom-run-aB3xYz/pressure.sock", None):
+    for value in (own, own.replace("/headroom.service", ""), "/sys/fs/cgroup/other.slice/memory.pressure", "/run/headroom-run-aB3xYz/pressure.sock", None):
         env = {"MEMORY_PRESSURE_WATCH": value, "MEMORY_PRESSURE_WRITE": "eA=="} if value else {}
         with Run(node, *show, env=env) as run:
             path, written = run.line().split(",")

@@ -93,6 +93,15 @@ def run_exit_statuses(p):
         expect(f"; ended by {number.name}\n" in err, err)
 
 
+def run_where_children_are_ignored(p):
+    """Who starts us may ignore SIGCHLD, which is inherited: the end of the command is seen all the same, and it finds what it would have."""
+    node = Node(p)
+    code, out, err = p.run("sh", "-c", 'trap "" CHLD; exec "$@"', "sh", p.headroom, "--sysroot", node.tree.root, "run", "--class", "batch", "--",
+                           "grep", "SigIgn", "/proc/self/status", timeout=20)
+    expect(code == 0, f"exit {code}: {err}")
+    expect(int(out.split()[1], 16) & 1 << (signal.SIGCHLD - 1), f"not as it was: {out}")
+
+
 def run_usage(p):
     node = Node(p)
     for argv in ([], ["--class"], ["--class", "x"], ["--class", "x", "--"], ["true"], ["--class", "", "true"],

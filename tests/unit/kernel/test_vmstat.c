@@ -9,7 +9,7 @@ static int parse(const char *buf, size_t length, void *ret)
 }
 
 static const char good[] = "nr_free_pages 3983\nnr_dirtied 5\npgpgin 4096\npgpgout 7\npswpin 256\npswpout 9\n"
-                           "pgmajfault 11\n";
+                           "pgmajfault 11\nzswpin 2\nzswpout 3\nzswpwb 1\n";
 
 static void test_values(void **state _unused_)
 {

@@ -279,6 +279,47 @@ static void test_laws(void **state _unused_)
     }
 }
 
+/* One writes all that it may, and keeps the bucket low; from the fifth second on others would write, too:
+ * each of them gets its first page, and then its share. Also where the tokens are fewer than a page each. */
+static void test_who_comes_late(void **state _unused_)
+{
+    static const unsigned counts[] = {2, 8, 20, 700};
+
+    for (size_t row = 0; row < ARRAY_SIZE(counts); row++) {
+        enum { STEP = 20 };
+        static struct pace_group groups[700];
+        static uint64_t written[700];
+        struct pace_class c = {0};
+        unsigned count = counts[row];
+
+        memset(groups, 0, sizeof(groups));
+        memset(written, 0, sizeof(written));
+        for (uint64_t msec = 0; msec < 60000; msec += STEP) {
+            uint64_t now = USEC_PER_SEC + msec * MSEC, sum = 0;
+
+            c.groups = count;
+            c.wanting = 0;
+            for (unsigned i = 0; i < count; i++) {
+                const struct pace_reading in = {
+                    .now_usec = now, .charged_bytes = written[i], .written_bytes = written[i]};
+
+                sum += pace_note_group(&groups[i], &in);
+                c.wanting += pace_wants(&groups[i], now);
+            }
+            pace_note_class(&c, MIB, now, sum);
+            for (unsigned i = 0; i < count; i++)
+                if (i == 0 || msec >= 5000)
+                    written[i] =
+                        u64_max(written[i], pace_swap_max(&c, &groups[i], STEP * MSEC) / 4096 * 4096);
+        }
+        for (unsigned i = 0; i < count; i++)
+            if (written[i] < (count < 100 ? MIB : 4096))
+                fail_msg("%u groups: %u wrote %ju bytes", count, i, (uintmax_t)written[i]);
+        if (c.written_bytes > 65 * MIB)
+            fail_msg("%u groups: %ju bytes in 60 s", count, (uintmax_t)c.written_bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,7 +327,7 @@ int main(void)
         cmocka_unit_test(test_not_told), cmocka_unit_test(test_lack_is_forgotten),
         cmocka_unit_test(test_share),    cmocka_unit_test(test_debt),
         cmocka_unit_test(test_minute),   cmocka_unit_test(test_minutes),
-        cmocka_unit_test(test_laws),
+        cmocka_unit_test(test_laws),     cmocka_unit_test(test_who_comes_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
