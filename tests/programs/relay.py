@@ -68,20 +68,13 @@ class Upstream:
             self.client.close()
 
 
-def heed_signals():
-    """Also those that are ignored in a job of a shell's, or under nohup."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 class Run:
     """`headroom run` of a program that talks to us."""
 
     def __init__(self, node, *argv, options=(), env=None, user=None, pass_fds=()):
         self.process = subprocess.Popen(node.argv(*options, "--", *(argv or ("python3", "-c", PROGRAM))), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**environment(node.p), **(env or {})},
-                                        user=user, group=user, extra_groups=[] if user else None, pass_fds=pass_fds,
-                                        preexec_fn=heed_signals)
+                                        user=user, group=user, extra_groups=[] if user else None, pass_fds=pass_fds)
 
     def __enter__(self):
         return self

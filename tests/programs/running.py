@@ -194,9 +194,7 @@ def run_passes_signals_on(p):
     ready = tempfile.mktemp(dir=p.base)
     for number, trap in ((signal.SIGTERM, "TERM"), (signal.SIGHUP, "HUP"), (signal.SIGUSR1, "USR1"), (signal.SIGINT, "INT")):
         script = f'trap "echo {trap}; exit 9" {trap}; : >{ready}; while :; do sleep 0.05; done'
-        # A shell does not trap what was ignored when it began, as SIGHUP is under nohup.
-        process = subprocess.Popen(node.argv("--", "sh", "-c", script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+        process = subprocess.Popen(node.argv("--", "sh", "-c", script), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_for("the trap", lambda: os.path.exists(ready))
             process.send_signal(number)
@@ -213,8 +211,7 @@ def run_is_interrupted(p):
     node = Node(p)
     node.silence = True
     for number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen(node.argv("--", "true"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+        process = subprocess.Popen(node.argv("--", "true"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             wait_for("its question", lambda: node.requests)
             process.send_signal(number)
