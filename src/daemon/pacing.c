@@ -9,7 +9,6 @@
 #include "kernel/file.h"
 #include "kernel/io_stat.h"
 #include "kernel/memory_stat.h"
-#include "kernel/vmstat.h"
 #include "system/clock.h"
 
 #define PAGE_BYTES UINT64_C(4096)
@@ -176,18 +175,18 @@ bool pacing_has(const struct pacing *p, uint64_t cgroup_id)
 
 static int read_written(struct pacing *p, int dir_fd, struct pace_reading *in)
 {
-    struct memory_stat m;
+    struct memory_stat_swap m;
     int r;
 
     in->written_bytes = UINT64_MAX;
     if (p->no_swap_out && p->disks.known && io_stat_read_at(dir_fd, &p->disks, &in->written_bytes) == 0)
         return 0;
-    r = memory_stat_read_at(dir_fd, &m);
+    r = memory_stat_swap_read_at(dir_fd, &m);
     if (r < 0)
         return r;
-    p->no_swap_out = !m.has_swap_out;
-    if (m.has_swap_out)
-        in->written_bytes = u64_mul_div(m.swap_out, PAGE_BYTES, 1);
+    p->no_swap_out = !m.has_out;
+    if (m.has_out)
+        in->written_bytes = u64_mul_div(m.out, PAGE_BYTES, 1);
     in->returned_bytes = u64_mul_div(u64_sub_floor(m.workingset_refault_anon, m.zswap_in), PAGE_BYTES, 1);
     in->kept_bytes = m.zswapped;
     return 0;
@@ -212,17 +211,13 @@ static void count_row(struct pacing *p, struct pacing_row *row, uint64_t now_use
  * swap, too. */
 static bool read_node(struct pacing *p)
 {
-    struct vmstat v;
+    struct vmstat_swap v;
     bool same;
 
-    if (p->vmstat_fd < 0 || vmstat_pread(p->vmstat_fd, &v) < 0)
+    if (p->vmstat_fd < 0 || vmstat_swap_pread(p->vmstat_fd, &v) < 0)
         return true;
-    same = v.swap_out == p->swap_out_bytes && v.swap_in == p->swap_in_bytes &&
-           v.zswap_out == p->zswap_out_bytes && v.zswap_in == p->zswap_in_bytes;
-    p->zswap_out_bytes = v.zswap_out;
-    p->zswap_in_bytes = v.zswap_in;
-    p->swap_out_bytes = v.swap_out;
-    p->swap_in_bytes = v.swap_in;
+    same = memcmp(&v, &p->node, sizeof(v)) == 0;
+    p->node = v;
     return !same;
 }
 
@@ -303,9 +298,9 @@ static void schedule(struct pacing *p, bool rests, uint64_t now_usec)
 
 void pacing_plan(struct pacing *p, struct qos_cgroup *cgroups, unsigned count_all, uint64_t now_usec)
 {
-    bool swapped = read_node(p) || p->swap_out_bytes != p->planned_out_bytes;
+    bool swapped = read_node(p) || p->node.out != p->planned_out_bytes;
 
-    p->planned_out_bytes = p->swap_out_bytes;
+    p->planned_out_bytes = p->node.out;
     if (p->on)
         count(p, swapped, now_usec);
     for (unsigned i = 0; i < p->row_count; i++) {

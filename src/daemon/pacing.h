@@ -13,6 +13,7 @@
 #include "action/knobs.h"
 #include "base/macros.h"
 #include "kernel/swap.h"
+#include "kernel/vmstat.h"
 #include "model/qos.h"
 #include "policy/pace.h"
 
@@ -49,9 +50,8 @@ struct pacing {
     bool zswap;
     bool no_swap_out; /* memory.stat does not tell, on this kernel */
     struct swap_disks disks;
-    uint64_t newest_id; /* of the groups of earlier plans: ids are given out in their order */
-    uint64_t swap_out_bytes, swap_in_bytes; /* of the node, at the last step */
-    uint64_t zswap_out_bytes, zswap_in_bytes;
+    uint64_t newest_id;         /* of the groups of earlier plans: ids are given out in their order */
+    struct vmstat_swap node;    /* at the last step */
     uint64_t planned_out_bytes; /* and at the last plan */
     uint64_t next_usec;         /* from one step to the next, as expected */
     uint64_t due_usec;

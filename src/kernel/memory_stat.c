@@ -1,5 +1,6 @@
-/* One pass over memory.stat. It has 45 keys on 6.1 and 70 on 7.2, of which 25 are wanted; for such a read the
- * scanning by sscanf costs twice what the kernel needs to write it. */
+/* One pass over memory.stat. It has 45 keys on 6.1 and 70 on 7.2, of which 25 are wanted, and is
+ * left behind the last of them; for such a read the scanning by sscanf costs twice what the kernel needs to
+ * write it. */
 #include "kernel/memory_stat.h"
 
 #include <errno.h>
@@ -46,15 +47,23 @@ static const struct text_key keys[] = {
     KEY("workingset_refault_file", stat.workingset_refault_file),
     KEY("pgscan", stat.pgscan),
     KEY("pgsteal", stat.pgsteal),
-    KEY("pswpout", stat.swap_out),
-    KEY("zswpin", stat.zswap_in),
 };
 
 enum { /* places in the table above, as bits of what was seen */
        SEEN_KERNEL = 1 << 2,
        SEEN_NEEDED = 1 << 0 | 1 << 1 | 1 << 8, /* anon, file, shmem */
-       SEEN_SWAP_OUT = 1 << 25,
 };
+
+#define SWAP_KEY(key, member) TEXT_KEY(key, struct memory_stat_swap, member)
+
+static const struct text_key swap_keys[] = {
+    SWAP_KEY("zswapped", zswapped),
+    SWAP_KEY("workingset_refault_anon", workingset_refault_anon),
+    SWAP_KEY("pswpout", out),
+    SWAP_KEY("zswpin", zswap_in),
+};
+
+enum { SEEN_OUT = 1 << 2 };
 
 int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
 {
@@ -74,8 +83,20 @@ int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret)
         for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
             s.stat.kernel = u64_add_cap(s.stat.kernel, parts[i]);
     }
-    s.stat.has_swap_out = seen & SEEN_SWAP_OUT;
     *ret = s.stat;
+    return 0;
+}
+
+int memory_stat_swap_parse(const char *buf, size_t length, struct memory_stat_swap *ret)
+{
+    struct memory_stat_swap s = {0};
+    uint64_t seen = 0;
+    int r = text_parse_keyed((struct text){buf, length}, swap_keys, ARRAY_SIZE(swap_keys), &s, &seen);
+
+    if (r < 0)
+        return r;
+    s.has_out = seen & SEEN_OUT;
+    *ret = s;
     return 0;
 }
 
@@ -112,4 +133,13 @@ int memory_stat_read_at(int dir_fd, struct memory_stat *ret)
     _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
 
     return fd < 0 ? fd : memory_stat_pread(fd, ret);
+}
+
+int memory_stat_swap_read_at(int dir_fd, struct memory_stat_swap *ret)
+{
+    _uninitialized_ char buf[FILE_BUFFER_SIZE];
+    _cleanup_close_ int fd = file_open_read(dir_fd, "memory.stat");
+    ssize_t n = fd < 0 ? fd : file_pread_record(fd, buf, sizeof(buf));
+
+    return n < 0 ? (int)n : memory_stat_swap_parse(buf, (size_t)n, ret);
 }

@@ -28,11 +28,18 @@ struct memory_stat {
     uint64_t workingset_refault_file; /* pages */
     uint64_t pgscan;                  /* pages that reclaim has looked at */
     uint64_t pgsteal;                 /* and taken */
-    bool has_swap_out;                /* the kernel tells of the next one (6.13) */
-    uint64_t swap_out; /* pages written to swap devices, zram among them; not what zswap keeps */
+    uint64_t zswap;                   /* what zswap's pages take */
+    uint64_t zswapped;                /* and took before */
+};
+
+/* What it swaps, read apart from the above: some kernels lack the last keys, and a read that waits for them
+ * goes through all of the file. */
+struct memory_stat_swap {
+    uint64_t zswapped;
+    uint64_t workingset_refault_anon; /* pages */
+    bool has_out;                     /* the kernel tells of the next one (6.13) */
+    uint64_t out;      /* pages written to swap devices, zram among them; not what zswap keeps */
     uint64_t zswap_in; /* pages that came back from zswap */
-    uint64_t zswap;    /* what zswap's pages take */
-    uint64_t zswapped; /* and took before */
 };
 
 /* -EBADMSG: `anon`, `file` or `shmem` missing, or a wanted value that is no number. Other keys that are
@@ -40,6 +47,9 @@ struct memory_stat {
 int memory_stat_parse(const char *buf, size_t length, struct memory_stat *ret) _nodiscard_;
 int memory_stat_pread(int fd, struct memory_stat *ret) _nodiscard_;
 int memory_stat_read_at(int dir_fd, struct memory_stat *ret) _nodiscard_;
+/* Keys that are absent read as 0; -EBADMSG: a value that is no number. */
+int memory_stat_swap_parse(const char *buf, size_t length, struct memory_stat_swap *ret) _nodiscard_;
+int memory_stat_swap_read_at(int dir_fd, struct memory_stat_swap *ret) _nodiscard_;
 /* Anonymous and shared memory, kernel memory and sockets: what reclaim to file cannot give back. */
 uint64_t memory_stat_used(const struct memory_stat *m);
 /* Of what has a place in swap (memory.swap.current), what is not in `anon` or `shmem` as well: a page that

@@ -9,6 +9,11 @@ static int parse(const char *buf, size_t length, void *ret)
     return memory_stat_parse(buf, length, ret);
 }
 
+static int parse_swap(const char *buf, size_t length, void *ret)
+{
+    return memory_stat_swap_parse(buf, length, ret);
+}
+
 static const char good[] =
     "anon 1\nfile 2\nkernel 3\nkernel_stack 90\npagetables 91\nsec_pagetables 0\npercpu 92\nsock 4\n"
     "vmalloc 93\nshmem 5\nzswap 6\nzswapped 94\nfile_mapped 95\nfile_dirty 7\n"
@@ -43,16 +48,20 @@ static void test_swap_out(void **state _unused_)
     static const char more[] =
         "pgscan 5\npgsteal 6\npswpin 7\npswpout 0\npgscan_kswapd 8\nzswpin 9\nzswpout 10\n";
     char all[1024];
-    struct memory_stat s;
+    struct memory_stat_swap s;
 
-    assert_int_equal(memory_stat_parse(good, strlen(good), &s), 0);
-    assert_false(s.has_swap_out);
+    assert_int_equal(memory_stat_swap_parse(good, strlen(good), &s), 0);
+    assert_int_equal(s.zswapped, 94);
+    assert_int_equal(s.workingset_refault_anon, 13);
+    assert_false(s.has_out);
     (void)snprintf(all, sizeof(all), "%s%s", good, more);
-    assert_int_equal(memory_stat_parse(all, strlen(all), &s), 0);
-    assert_true(s.has_swap_out);
-    assert_int_equal(s.swap_out, 0);
+    assert_int_equal(memory_stat_swap_parse(all, strlen(all), &s), 0);
+    assert_true(s.has_out);
+    assert_int_equal(s.out, 0);
     assert_int_equal(s.zswap_in, 9);
-    assert_int_equal(s.pgsteal, 6);
+    assert_int_equal(memory_stat_swap_parse("", 0, &s), 0);
+    assert_false(s.has_out);
+    assert_int_equal(s.zswapped, 0);
 }
 
 #define BASE "anon 10\nfile 20\nshmem 5\n"
@@ -134,6 +143,7 @@ static void test_hostile(void **state _unused_)
     static const char binary[] = "anon 1\0\nfile 2\nshmem 3\n";
 
     hostile_all(parse, good, -EBADMSG);
+    hostile_all(parse_swap, good, -EBADMSG);
     assert_int_equal(hostile_one(parse, binary, sizeof(binary) - 1, -EBADMSG), -EBADMSG);
 }
 
