@@ -65,7 +65,9 @@ static void say_look_failed(struct daemon *d, int error)
 /* A walk costs at most a fiftieth of the time while somebody may have to be paused or waits to go on. */
 #define WALK_SHARE 50
 #define WALK_LEAST_USEC (100 * USEC_PER_MSEC)
-/* The same where the kernel has told that a group came, ended or froze. */
+/* A tenth where the kernel has told that a group came, ended or froze: a newcomer that must wait grows until
+ * it is seen, and what it holds then is in the way of those who run. */
+#define WALK_CHANGED_SHARE 10
 #define WALK_CHANGED_USEC (10 * USEC_PER_MSEC)
 
 static bool walks_often(const struct daemon *d)
@@ -77,9 +79,10 @@ static uint64_t walk_due_usec(const struct daemon *d)
 {
     uint64_t every = d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC;
     uint64_t least = d->groups_changed ? WALK_CHANGED_USEC : WALK_LEAST_USEC;
+    unsigned share = d->groups_changed ? WALK_CHANGED_SHARE : WALK_SHARE;
 
     if (walks_often(d) || d->groups_changed)
-        every = u64_min(u64_max(d->walk_usec * WALK_SHARE, least), GROUP_SAMPLE_USEC);
+        every = u64_min(u64_max(d->walk_usec * share, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
 }
 

@@ -289,27 +289,38 @@ static bool is_steady(struct planner *p)
     return st->steady_since_usec != 0 && p->snapshot->now_usec >= st->steady_since_usec + STEADY_USEC;
 }
 
+/* After a thrash only who is smaller all in all: that a newer one holds a little more already, which would be
+ * out of the way if it went on, makes it no smaller. */
+static bool may_pass(const struct planner *p, const struct pause_row *row, uint64_t least_waiting_bytes)
+{
+    return p->state->bound_bytes == 0 || comes_to(row) < least_waiting_bytes - least_waiting_bytes / 8;
+}
+
 /* In their order, newcomers among them. Who does not fit lets smaller ones of his own priority past, for
  * PATIENCE_USEC. */
 static void plan_fitting(struct planner *p, bool resume)
 {
-    unsigned least = 0; /* priority that still has its turn */
+    unsigned least = 0;            /* priority that still has its turn */
+    uint64_t waiting = UINT64_MAX; /* what the smallest of those comes to who do not fit */
 
     for (unsigned i = p->count; i-- > 0;) {
         struct pause_row *row = &p->rows[i];
         bool open = row->priority >= least;
 
         if (row->queued) {
-            bool bounded = !has_place(p, row);
+            bool bounded = !has_place(p, row) || !may_pass(p, row, waiting);
 
             row->queued = false;
             planner_enter(p, row);
             if ((!open || bounded || p->spare < 0) && planner_may_pause(p, row))
                 planner_add(p, row, PAUSE_ACT_PAUSE, PAUSE_WHY_BIRTH);
         } else if (row->paused && !row->stays) {
-            if (resume && open && fits(p, row))
+            if (resume && open && fits(p, row) && may_pass(p, row, waiting)) {
                 planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_FITS);
-            else if (u64_add_cap(planner_paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
+                continue;
+            }
+            waiting = u64_min(waiting, comes_to(row));
+            if (u64_add_cap(planner_paused_since(p, row), PATIENCE_USEC) <= p->snapshot->now_usec)
                 least = row->priority + 1;
             else
                 least = least > row->priority ? least : row->priority;

@@ -772,6 +772,31 @@ static void test_paused_memory_is_in_the_way(void **state _unused_)
     assert_int_equal(t->plan.in_the_way_bytes, 0); /* nobody is paused */
 }
 
+/* After a thrash nobody goes past for what he holds already; only who is smaller all in all. */
+static void test_past_the_first(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+
+    t->state.peaks[CLASS_BATCH] = (struct expect_peak){.bytes = 2 * GIB, .seen = 1};
+    pauses_add(t, CLASS_BATCH, 100, 2 * GIB)->cpu_permyriad = PERMYRIAD;
+    pauses_paused(pauses_add(t, CLASS_BATCH, 50, GIB / 4), t, 10);
+    pauses_paused(pauses_add(t, CLASS_BATCH, 40, GIB), t, 10);
+    t->s.isolate = true;
+    t->r.swap_left = t->r.swap = 20 * GIB;
+    t->r.used = 4 * GIB;
+    pauses_room(t, 20 * GIB);
+    t->state.bound_bytes = 8 * GIB - NODE_MARGIN;
+    t->state.bound_usec = t->s.now_usec;
+    assert_string_equal(pauses_words(t), "+2 fits, +3 fits"); /* 2 and 2 and 2 */
+    t->groups[0].anon = 4 * GIB;
+    assert_string_equal(pauses_words(t), "+2 fits"); /* 4 and 2, beside 1: then 2 more are too much */
+    t->groups[0].anon = 5 * GIB + GIB / 2;
+    assert_string_equal(pauses_words(t),
+                        ""); /* the second would fit for what it holds, at the cost of the first */
+    t->groups[2].claims = (struct group_claims){.has_request = true, .request_bytes = 3 * GIB / 2};
+    assert_string_equal(pauses_words(t), "+3 fits");
+}
+
 /* After a thrash, who did not grow because he was frozen is not taken for one that has come to his size. */
 static void test_resumed_has_not_settled(void **state _unused_)
 {
@@ -830,6 +855,7 @@ int main(void)
         cmocka_unit_test(test_thrash_bound),
         cmocka_unit_test(test_bound_raised_by_too_much),
         cmocka_unit_test(test_paused_memory_is_in_the_way),
+        cmocka_unit_test(test_past_the_first),
         cmocka_unit_test(test_resumed_has_not_settled),
     };
 
