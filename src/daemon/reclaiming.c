@@ -103,15 +103,21 @@ static void begin_record(struct daemon *d, const struct trigger *t, const struct
 }
 
 /* The brake counts what is on its way to swap, too: pages that are being written are charged until they are.
- */
-static uint64_t left_before_the_brake(const struct daemon *d)
+ * But to push out more makes none of them leave sooner. *ret_then: what is left when they have. */
+static uint64_t left_before_the_brake(const struct daemon *d, uint64_t *ret_then)
 {
     const struct snapshot *s = &d->snapshot;
-    uint64_t left = u64_sub_floor(d->room.limit, d->room.used);
+    uint64_t left = u64_sub_floor(d->room.limit, d->room.used), then = left;
 
-    for (unsigned i = 0; i < s->workload_count; i++)
-        if (s->workloads[i].id != 0 && s->workloads[i].swap > 0)
-            left = u64_min(left, u64_sub_floor(s->workloads[i].high, s->workloads[i].firm));
+    for (unsigned i = 0; i < s->workload_count; i++) {
+        const struct workload *w = &s->workloads[i];
+
+        if (w->id == 0 || w->swap == 0)
+            continue;
+        left = u64_min(left, u64_sub_floor(w->high, w->firm));
+        then = u64_min(then, u64_sub_floor(w->high, u64_sub_floor(w->firm, w->leaving)));
+    }
+    *ret_then = then;
     return left;
 }
 
@@ -143,9 +149,9 @@ static uint64_t may_push(const struct daemon *d)
  * again is pushed out. More would take memory from those who use it, but not from those who stand still. */
 static uint64_t wanted(const struct daemon *d, uint64_t *ret_ahead, bool *ret_paused_only)
 {
-    uint64_t ahead = room_ahead(&d->room);
-    uint64_t left = left_before_the_brake(d), least = ahead / 4, bytes;
+    uint64_t ahead = room_ahead(&d->room), least = ahead / 4, left, bytes;
 
+    (void)left_before_the_brake(d, &left);
     *ret_ahead = ahead;
     *ret_paused_only = left >= ahead;
     if (left < ahead) {
@@ -187,12 +193,16 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
  * half of the time until what has to be free ahead of it is not. */
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
-    uint64_t ahead = room_ahead(&d->room);
-    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead),
-             comes = u64_max(d->room.trend, d->room.inflow);
+    uint64_t ahead = room_ahead(&d->room), then, left = left_before_the_brake(d, &then);
+    uint64_t comes = u64_max(d->room.trend, d->room.inflow);
 
-    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead || comes < TREND_LEAST_BYTES)
+    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead)
         return UINT64_MAX;
+    if (left < ahead && then > left) /* what has been written is still to be taken */
+        return LOOK_LEAST_USEC;
+    if (comes < TREND_LEAST_BYTES)
+        return UINT64_MAX;
+    left = u64_sub_floor(left, ahead);
     return u64_max(u64_mul_div(left, USEC_PER_SEC, 2 * comes), LOOK_LEAST_USEC);
 }
 

@@ -120,6 +120,11 @@ uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_curren
     return u64_sub_floor(swap_current, m->swapcached - unmapped(m));
 }
 
+uint64_t memory_stat_leaving(const struct memory_stat *m)
+{
+    return u64_min(unmapped(m), m->file_writeback);
+}
+
 int memory_stat_pread(int fd, struct memory_stat *ret)
 {
     _uninitialized_ char buf[FILE_BUFFER_SIZE];

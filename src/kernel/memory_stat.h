@@ -56,3 +56,6 @@ uint64_t memory_stat_used(const struct memory_stat *m);
  * was read back keeps its place for as long as it is clean, and counts in both. A page on its way out is on
  * the LRU lists and in the swap cache, but in `anon` no more. */
 uint64_t memory_stat_only_swap(const struct memory_stat *m, uint64_t swap_current);
+/* Anonymous memory that is being written to a swap device: it is charged until that has ended and reclaim
+ * comes by again. Pages of files that are written back are none of it. */
+uint64_t memory_stat_leaving(const struct memory_stat *m);

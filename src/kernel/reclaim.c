@@ -15,7 +15,11 @@
 #define RECLAIM "memory.reclaim"
 /* Chunks in a row that brought less than a quarter of what was asked: there is no more to be had. That
  * nothing was reclaimed is told by pgsteal: where as much grows, or comes back, as goes, neither
- * memory.current falls nor memory.swap.current rises. */
+ * memory.current falls nor memory.swap.current rises.
+ *
+ * A page that goes to a slow device is reclaimed when it has been written. Until then the kernel takes it for
+ * none that it could free and queues others, many times what was asked for: what is on its way counts as
+ * come, or those who want their pages back wait behind seconds of writes. */
 #define FRUITLESS_MAX 3
 #define FRUITLESS_PART 4
 
@@ -77,13 +81,23 @@ static uint64_t read_or_zero(int cgroup_fd, const char *name)
     return file_read_u64_at(cgroup_fd, name, &value) < 0 ? 0 : value;
 }
 
-static uint64_t stolen_bytes(int cgroup_fd, uint64_t before)
+/* Where it stands. What cannot be read stands where it stood. */
+struct standing {
+    uint64_t current;
+    uint64_t stolen;  /* pgsteal, bytes */
+    uint64_t leaving; /* being written to a swap device */
+};
+
+static int look(int cgroup_fd, struct standing *s)
 {
     struct memory_stat stat;
+    int r = file_read_u64_at(cgroup_fd, "memory.current", &s->current);
 
-    return memory_stat_read_at(cgroup_fd, &stat) < 0
-               ? before
-               : u64_mul_div(stat.pgsteal, (uint64_t)sysconf(_SC_PAGESIZE), 1);
+    if (r == 0 && memory_stat_read_at(cgroup_fd, &stat) == 0) {
+        s->stolen = u64_mul_div(stat.pgsteal, (uint64_t)sysconf(_SC_PAGESIZE), 1);
+        s->leaving = memory_stat_leaving(&stat);
+    }
+    return r;
 }
 
 /* What may be asked for now. */
@@ -97,46 +111,46 @@ static uint64_t next_chunk(int cgroup_fd, uint64_t current, uint64_t left)
 /* The write before: how it went is seen when the next one is due. */
 struct chunk {
     uint64_t bytes; /* 0: there was none yet */
-    uint64_t before;
+    struct standing before;
     bool interrupted;
 };
 
 /* One that was interrupted counts as far as it came, and is fruitless only where that is nowhere. */
-static void note_chunk(int cgroup_fd, const struct chunk *c, uint64_t now, uint64_t *stolen, uint64_t *asked,
+static void note_chunk(const struct chunk *c, const struct standing *now, uint64_t *asked,
                        unsigned *fruitless)
 {
-    uint64_t brought = u64_sub_floor(c->before, now), before = *stolen;
+    uint64_t brought = u64_sub_floor(c->before.current, now->current);
     uint64_t least = c->interrupted ? 1 : c->bytes / FRUITLESS_PART;
-    bool good = brought >= least;
+    bool good = brought >= least || u64_sub_floor(now->stolen, c->before.stolen) >= least ||
+                u64_sub_floor(now->leaving, c->before.leaving) >= least;
 
-    if (!good) {
-        *stolen = stolen_bytes(cgroup_fd, before);
-        good = u64_sub_floor(*stolen, before) >= least;
-    }
     *asked += c->interrupted ? u64_min(brought, c->bytes) : c->bytes;
     *fruitless = good ? 0 : *fruitless + 1;
 }
 
 static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
-               uint64_t begin, uint64_t stolen, struct reclaim_result *done)
+               const struct standing *begin, struct reclaim_result *done)
 {
-    uint64_t current = begin, left;
+    struct standing now = *begin;
     unsigned fruitless = 0;
     struct chunk c = {0};
 
     for (;;) {
         int r = go ? go(user) : 0;
+        uint64_t came;
 
         if (r == 0)
-            r = file_read_u64_at(cgroup_fd, "memory.current", &current);
+            r = look(cgroup_fd, &now);
         if (c.bytes > 0)
-            note_chunk(cgroup_fd, &c, current, &stolen, &done->asked_bytes, &fruitless);
+            note_chunk(&c, &now, &done->asked_bytes, &fruitless);
         if (r != 0)
             return r;
         if (fruitless >= FRUITLESS_MAX)
             return -EAGAIN;
-        left = u64_sub_floor(bytes, u64_max(done->asked_bytes, u64_sub_floor(begin, current)));
-        c = (struct chunk){.bytes = next_chunk(cgroup_fd, current, left), .before = current};
+        came = u64_max(done->asked_bytes, u64_sub_floor(begin->current, now.current));
+        came = u64_add_cap(came, u64_sub_floor(now.leaving, begin->leaving));
+        c = (struct chunk){.bytes = next_chunk(cgroup_fd, now.current, u64_sub_floor(bytes, came)),
+                           .before = now};
         if (c.bytes == 0)
             return 0;
         r = reclaim_write(cgroup_fd, c.bytes, &swappiness);
@@ -149,22 +163,23 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
 int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret)
 {
-    uint64_t begin, swapped, zswap, stolen, end;
+    struct standing begin = {0}, end;
+    uint64_t swapped, zswap;
     int r;
 
     *ret = (struct reclaim_result){0};
     if (!file_exists_at(cgroup_fd, RECLAIM))
         return file_exists_at(cgroup_fd, "cgroup.procs") ? -EOPNOTSUPP : -ENODEV;
-    r = file_read_u64_at(cgroup_fd, "memory.current", &begin);
+    r = look(cgroup_fd, &begin);
     if (r < 0)
         return r;
+    end = begin;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    stolen = stolen_bytes(cgroup_fd, 0);
-    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, stolen, ret);
-    if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
-        ret->freed_bytes = u64_sub_floor(begin, end);
-    ret->stolen_bytes = u64_sub_floor(stolen_bytes(cgroup_fd, stolen), stolen);
+    r = ask(cgroup_fd, bytes, swappiness, go, user, &begin, ret);
+    (void)look(cgroup_fd, &end);
+    ret->freed_bytes = u64_sub_floor(begin.current, end.current);
+    ret->stolen_bytes = u64_sub_floor(end.stolen, begin.stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
     ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
     return r;

@@ -37,6 +37,7 @@ struct workload {
     uint64_t id;      /* of the cgroup; 0: it is not there now */
     uint64_t current; /* memory.current */
     uint64_t firm;    /* of it, what is no page cache: `used`, and what is on its way to swap or back */
+    uint64_t leaving; /* of that, what is being written to a swap device */
     uint64_t
         used; /* anon + shmem + kernel − slab_reclaimable + sock: what reclaim to file cannot give back */
     uint64_t anon;

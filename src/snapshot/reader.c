@@ -374,6 +374,7 @@ static int read_workload(struct snapshot_reader *r, struct workload_handle *h, u
     w->sock = m.sock;
     w->used = memory_stat_used(&m);
     w->firm = u64_sub_floor(w->current, u64_add_cap(m.active_file, m.inactive_file));
+    w->leaving = memory_stat_leaving(&m);
     w->refault_bytes = u64_mul_div(m.workingset_refault_anon, PAGE_BYTES, 1);
     w->max = u64_min(w->max, h->ancestors_max);
     w->foreign_high = u64_min(w->high, h->ancestors_high);

@@ -11,6 +11,8 @@ struct node {
     uint64_t gives;        /* how much each chunk brings */
     uint64_t grows;        /* and how much the group takes meanwhile */
     uint64_t stolen_pages; /* pgsteal of memory.stat so far, where it is kept */
+    uint64_t queues;       /* how much each chunk puts on the way to a slow device */
+    uint64_t leaving;      /* and what is on it */
     bool has_stat;
     unsigned calls;
     unsigned stop_at; /* 0: never */
@@ -28,12 +30,15 @@ static void write_u64(const struct fixture *f, const char *name, uint64_t value)
 
 static void write_stat(struct node *n)
 {
-    char text[96];
+    uintmax_t on_lists = n->leaving + 1;
+    char text[192];
 
     if (!n->has_stat)
         return;
-    n->stolen_pages += n->gives / 4096;
-    (void)snprintf(text, sizeof(text), "anon 1\nfile 1\nshmem 0\npgsteal %ju\n", (uintmax_t)n->stolen_pages);
+    (void)snprintf(
+        text, sizeof(text),
+        "anon 1\nfile 1\nshmem 0\nfile_writeback %ju\nswapcached %ju\ninactive_anon %ju\npgsteal %ju\n",
+        (uintmax_t)n->leaving, (uintmax_t)n->leaving, on_lists, (uintmax_t)n->stolen_pages);
     fixture_write(n->f, "memory.stat", text);
 }
 
@@ -52,6 +57,8 @@ static int go(void *user)
     (void)fixture_read(n->f->fd, "memory.reclaim", n->last, sizeof(n->last));
     if (n->calls++ > 0) {
         n->current = u64_sub_floor(n->current, n->gives) + n->grows;
+        n->stolen_pages += n->gives / 4096;
+        n->leaving += n->queues;
         write_u64(n->f, "memory.current", n->current);
         write_stat(n);
     }
@@ -112,6 +119,25 @@ static void test_as_much_comes_back(void **state)
     n.gives = n.grows = 0;
     assert_int_equal(run(&n, 40 * MIB, &done), -EAGAIN); /* nothing is reclaimed any more */
     assert_int_equal(done.stolen_bytes, 0);
+}
+
+/* What is being written is waited for, not asked for again; and it is no sign that there is nothing more. */
+static void test_slow_device(void **state)
+{
+    struct reclaim_result done;
+    struct node n;
+
+    node_init(&n, *state, 300 * MIB);
+    n.has_stat = true;
+    n.leaving = 50 * MIB; /* was there before: not of this request */
+    n.queues = 30 * MIB;
+    write_stat(&n);
+    assert_int_equal(run(&n, 64 * MIB, &done), 0);
+    assert_true(done.asked_bytes == 2 * RECLAIM_CHUNK_BYTES);
+    assert_int_equal(n.calls, 3);
+    n.queues = MIB;
+    assert_int_equal(run(&n, 20 * MIB, &done), 0);
+    assert_true(done.asked_bytes == 4 * RECLAIM_CHUNK_BYTES);
 }
 
 /* What one write brings beyond what was asked is not asked for again. */
@@ -254,11 +280,17 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_write),           TEST(test_all_of_it),
-        TEST(test_more_than_asked), TEST(test_as_much_comes_back),
-        TEST(test_protection),      TEST(test_protection_meanwhile),
-        TEST(test_nothing_comes),   TEST(test_bounded),
-        TEST(test_stopped),         TEST(test_swap_is_told_apart),
+        TEST(test_write),
+        TEST(test_all_of_it),
+        TEST(test_more_than_asked),
+        TEST(test_as_much_comes_back),
+        TEST(test_slow_device),
+        TEST(test_protection),
+        TEST(test_protection_meanwhile),
+        TEST(test_nothing_comes),
+        TEST(test_bounded),
+        TEST(test_stopped),
+        TEST(test_swap_is_told_apart),
         TEST(test_missing),
     };
 
