@@ -451,8 +451,8 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
     if (signal_fd < 0 || pipe2(fds, O_CLOEXEC) < 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0)
         return failed();
     hear_fd = fds[0];
-    (void)sigaction(SIGCHLD, &ended,
-                    &ended_before); /* ignored (it is inherited), no child's end is ever told */
+    /* Where it is ignored, which is inherited, no child's end is ever told. */
+    (void)sigaction(SIGCHLD, &ended, &ended_before);
     run_relay_prepare(&run);
     child = fork();
     if (child == 0) {
