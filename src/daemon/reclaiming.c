@@ -188,8 +188,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
     uint64_t ahead = room_ahead(&d->room);
-    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead),
-             comes = u64_max(d->room.trend, d->room.inflow);
+    uint64_t left = u64_sub_floor(left_before_the_brake(d), ahead), comes = room_coming(&d->room);
 
     if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead || comes < TREND_LEAST_BYTES)
         return UINT64_MAX;
