@@ -100,7 +100,7 @@ static void read_devices(struct pacing *p, bool has_swap)
 
     if (!has_swap)
         p->on = false;
-    if (!has_swap || swap_read(p->root_fd, &areas) < 0 || swap_read_disks(p->root_fd, &disks) < 0)
+    if (!has_swap || swap_read_disks(p->root_fd, &areas, &disks) < 0)
         return; /* as it was */
     p->on = writes_to_disk(&areas);
     p->disks = disks;
