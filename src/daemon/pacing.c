@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "action/qos_write.h"
 #include "action/unit.h"
 #include "base/units.h"
 #include "kernel/file.h"
@@ -170,6 +171,20 @@ bool pacing_has(const struct pacing *p, uint64_t cgroup_id)
         if (p->rows[i].id == cgroup_id)
             return p->rows[i].set;
     return false;
+}
+
+bool pacing_moves(const struct pacing *p, const struct lease *l)
+{
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && pacing_has(p, l->cgroup_id);
+}
+
+bool pacing_is_untold(const struct pacing *p, const struct lease *l, uint64_t value)
+{
+    uint64_t told;
+
+    if (value == l->ours)
+        return pacing_moves(p, l);
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && qos_read_left(p->root_fd, l, &told) < 0;
 }
 
 /* ---- what they write ---- */
