@@ -13,7 +13,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "action/run.h"
 #include "base/buffer.h"
@@ -21,6 +20,7 @@
 #include "base/units.h"
 #include "kernel/file.h"
 #include "kernel/process.h"
+#include "system/clock.h"
 
 #define SAMPLE_MSEC 1000
 #define SEARCH_MSEC 20 /* while systemd makes the scope */
@@ -298,13 +298,8 @@ static void finish(const struct cli_options *o, struct watch *w, struct run_repo
     if (w->fd < 0)
         return;
     history_read(w->fd, &r->history);
-    if (r->history.paused_since_usec != 0) {
-        struct timespec ts;
-
-        (void)clock_gettime(CLOCK_BOOTTIME, &ts);
-        r->history.paused_usec += u64_sub_floor(
-            (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000, r->history.paused_since_usec);
-    }
+    if (r->history.paused_since_usec != 0)
+        r->history.paused_usec += u64_sub_floor(clock_now_usec(), r->history.paused_since_usec);
     r->processes_left = count_left(w);
     if (w->place.id != 0 && r->processes_left == 0)
         r->stays = run_remove(&w->hierarchy, w->place.group, w->place.id) < 0 && !run_place_end(o, &w->place);
@@ -406,14 +401,6 @@ static void tell(const struct run_options *run, const struct run_report *r)
     (void)fprintf(stderr, "headroom run: %s\n", text);
 }
 
-static uint64_t now_usec(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void watch_init(struct watch *w, const struct cli_options *o)
 {
     *w = (struct watch){.fd = -1, .memory_fd = -1};
@@ -427,12 +414,12 @@ static int run_parent(const struct cli_options *o, const struct run_options *run
 {
     struct watch w;
     struct run_report r = {.class = run->class, .group = ""};
-    uint64_t begin = now_usec();
+    uint64_t begin = clock_monotonic_usec();
     bool was_run = false;
 
     watch_init(&w, o);
     r.status = wait_for(child, signal_fd, hear_fd, &w, &was_run);
-    r.wall_usec = now_usec() - begin;
+    r.wall_usec = clock_monotonic_usec() - begin;
     if (was_run) {
         finish(o, &w, &r);
         tell(run, &r);
@@ -464,8 +451,8 @@ int cli_run(const struct cli_options *o, int argc, char **argv)
     if (signal_fd < 0 || pipe2(fds, O_CLOEXEC) < 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0)
         return failed();
     hear_fd = fds[0];
-    (void)sigaction(SIGCHLD, &ended,
-                    &ended_before); /* ignored (it is inherited), no child's end is ever told */
+    /* Where it is ignored, which is inherited, no child's end is ever told. */
+    (void)sigaction(SIGCHLD, &ended, &ended_before);
     run_relay_prepare(&run);
     child = fork();
     if (child == 0) {

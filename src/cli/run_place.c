@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/run.h"
 #include "kernel/cgroup.h"
+#include "system/clock.h"
 
 #define TRIES_USEC (20 * USEC_PER_SEC)
 #define TRY_USEC (20 * USEC_PER_MSEC)
@@ -77,19 +78,11 @@ static int take(const struct run_options *run, const json_t *reply, struct run_p
     return 0;
 }
 
-static uint64_t now_usec(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* Not all of many who start at once find a place at the socket: who was sent away comes again, not all at the
  * same time. */
 static void wait_a_little(uint64_t *wait_usec)
 {
-    uint64_t usec = *wait_usec / 2 + (now_usec() ^ (uint64_t)getpid() * 7919) % *wait_usec;
+    uint64_t usec = *wait_usec / 2 + (clock_monotonic_usec() ^ (uint64_t)getpid() * 7919) % *wait_usec;
     struct timespec ts = {.tv_sec = (time_t)(usec / USEC_PER_SEC),
                           .tv_nsec = (long)(usec % USEC_PER_SEC * 1000)};
 
@@ -99,7 +92,7 @@ static void wait_a_little(uint64_t *wait_usec)
 
 int run_place_ask(const struct cli_options *o, const struct run_options *run, struct run_place *ret)
 {
-    uint64_t until = now_usec() + TRIES_USEC, wait = TRY_USEC;
+    uint64_t until = clock_monotonic_usec() + TRIES_USEC, wait = TRY_USEC;
     struct cli_options silent = *o;
     char *parameters = request(run);
     json_t *reply;
@@ -112,7 +105,7 @@ int run_place_ask(const struct cli_options *o, const struct run_options *run, st
     }
     silent.silent = true;
     while (!(reply = cli_ask(&silent, "io.headroom.Run", parameters, &code)) && code == CLI_FAILURE &&
-           now_usec() < until)
+           clock_monotonic_usec() < until)
         wait_a_little(&wait);
     free(parameters);
     if (!reply)

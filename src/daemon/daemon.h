@@ -2,7 +2,7 @@
  * with a place a group, which storage.c maps once: its size is known at start, and locked then. What each
  * file of this folder does:
  *
- *   main.c      options, start and stop
+ *   main.c      start and stop; options.c: the command line
  *   mode.c      which mode is possible here, and why
  *   cycle.c     one look: snapshot → room → decision → action → record
  *   pausing.c   pauses and resumes, and what an operator asks for
@@ -13,9 +13,10 @@
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
  *   keeper.c    the process that keeps the plan; keeper_child.c: where the guardian stands with it;
- *               keeper_block.c: what the loop tells it
+ *               keeper_block.c: what the loop tells it; pacing.c: swap budgets, in that process
  *   guardian.c  the companion that acts when the loop does not; guarding.c: what the loop tells it
  *   running.c   groups for `headroom run`
+ *   learned.c   what was learned of the classes, over restarts
  *   outlook.c   who would be next, for the status
  *   reload.c    the configuration: read at the start, and anew while we run
  *   apply.c     what follows when it is another one

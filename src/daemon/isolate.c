@@ -15,7 +15,12 @@
  * daemon-reload of systemd's or an operator may have set them anew. */
 
 #define REFRESH_USEC (2 * USEC_PER_SEC)
+/* For so long a brake that has to come down stays at what is there, while the rest is pushed out ahead of it
+ * (lowered_gently): two refreshes, and several requests to the worker. What has not come down by then does
+ * not, as fast as the domain grows, and a limit that is not kept is none. */
 #define GENTLE_USEC (4 * USEC_PER_SEC)
+/* Meanwhile it follows what is there step by step; and no brake follows a limit that rises more often than
+ * that: each step is a write, and of a unit's a call of systemctl. */
 #define GENTLE_LOOK_USEC (200 * USEC_PER_MSEC)
 #define STEP_DOWN_USEC (30 * USEC_PER_SEC)
 /* With several workloads each one's memory.high follows what the others use; smaller moves are not worth a

@@ -127,27 +127,11 @@ static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
     return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
 }
 
-/* It is another one in a moment: nothing that systemd has to know of. */
-static bool is_paced(const struct keeper *k, const struct lease *l)
-{
-    return qos_knob_of(l->knob) == QOS_SWAP_MAX && pacing_has(&k->pacing, l->cgroup_id);
-}
-
-/* Nor that it is gone, where it never knew. */
-static bool is_untold(const struct keeper *k, const struct lease *l, uint64_t value)
-{
-    uint64_t told;
-
-    if (value == l->ours)
-        return is_paced(k, l);
-    return qos_knob_of(l->knob) == QOS_SWAP_MAX && qos_read_left(k->root_fd, l, &told) < 0;
-}
-
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct keeper *k = user;
 
-    if (!k->real_root || is_untold(k, l, value))
+    if (!k->real_root || pacing_is_untold(&k->pacing, l, value))
         return 0;
     switch (qos_way_of(&k->hierarchy, k->root_fd, l, value, lowers)) {
     case QOS_WAY_PLAIN:
@@ -169,7 +153,7 @@ static void tell_systemd(struct keeper *k)
         struct lease *l = lease_at(&k->table, i);
 
         if (!l->used || l->drift == LEASE_YIELDED || l->pending_until_usec != 0 ||
-            (l->told_usec != 0 && now < l->told_usec + TELL_AGAIN_USEC) || is_paced(k, l) ||
+            (l->told_usec != 0 && now < l->told_usec + TELL_AGAIN_USEC) || pacing_moves(&k->pacing, l) ||
             !qos_is_untold(&k->hierarchy, k->root_fd, l) || !knobs_stands(&k->knobs, l))
             continue;
         if (hand_over(k, l, l->ours) < 0)

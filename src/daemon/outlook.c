@@ -200,7 +200,7 @@ bool outlook_group(void *user, unsigned index, struct status_group *ret)
         .over_request = is.over_request,
         .last = is.last,
         .owner_uid = g->owner_uid,
-        .used = u64_add_cap(u64_add_cap(g->anon, g->shmem), g->kernel),
+        .used = claims_held_bytes(g),
         .anon = g->anon,
         .shmem = g->shmem,
         .kernel = g->kernel,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "action/qos_write.h"
 #include "action/unit.h"
 #include "base/units.h"
 #include "kernel/file.h"
@@ -99,7 +100,7 @@ static void read_devices(struct pacing *p, bool has_swap)
 
     if (!has_swap)
         p->on = false;
-    if (!has_swap || swap_read(p->root_fd, &areas) < 0 || swap_read_disks(p->root_fd, &disks) < 0)
+    if (!has_swap || swap_read_disks(p->root_fd, &areas, &disks) < 0)
         return; /* as it was */
     p->on = writes_to_disk(&areas);
     p->disks = disks;
@@ -169,6 +170,20 @@ bool pacing_has(const struct pacing *p, uint64_t cgroup_id)
         if (p->rows[i].id == cgroup_id)
             return p->rows[i].set;
     return false;
+}
+
+bool pacing_moves(const struct pacing *p, const struct lease *l)
+{
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && pacing_has(p, l->cgroup_id);
+}
+
+bool pacing_is_untold(const struct pacing *p, const struct lease *l, uint64_t value)
+{
+    uint64_t told;
+
+    if (value == l->ours)
+        return pacing_moves(p, l);
+    return qos_knob_of(l->knob) == QOS_SWAP_MAX && qos_read_left(p->root_fd, l, &told) < 0;
 }
 
 /* ---- what they write ---- */

@@ -76,5 +76,9 @@ void pacing_forget(struct pacing *p);
 /* When the next step is due; UINT64_MAX: with the plan. */
 uint64_t pacing_due_usec(const struct pacing *p);
 void pacing_step(struct pacing *p, uint64_t now_usec);
-/* Whether the cgroup's memory.swap.max is moved, so that it is nobody else's to know. */
+/* Whether the cgroup's memory.swap.max is moved; and whether this lease is the one that is. */
 bool pacing_has(const struct pacing *p, uint64_t cgroup_id);
+bool pacing_moves(const struct pacing *p, const struct lease *l);
+/* Systemd need not be told that this is the lease's value: it is another one in a moment, or it is what was
+ * there before, and systemd never knew of ours. */
+bool pacing_is_untold(const struct pacing *p, const struct lease *l, uint64_t value);

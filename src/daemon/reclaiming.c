@@ -194,7 +194,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
 uint64_t reclaiming_next_look_usec(const struct daemon *d)
 {
     uint64_t ahead = room_ahead(&d->room), then, left = left_before_the_brake(d, &then);
-    uint64_t comes = u64_max(d->room.trend, d->room.inflow);
+    uint64_t comes = room_coming(&d->room);
 
     if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead)
         return UINT64_MAX;

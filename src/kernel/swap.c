@@ -156,6 +156,7 @@ int swap_read(int root_fd, struct swap_areas *ret)
 }
 
 struct disks_scan {
+    struct swap_areas *areas;
     struct swap_disks *disks;
     int class_fd; /* <root>/sys/class/block */
 };
@@ -184,11 +185,11 @@ static int scan_disks_line(void *user, struct text line)
 {
     const struct disks_scan *scan = user;
     struct text name, type;
+    int r = scan_swaps_line(scan->areas, line);
 
-    if (!text_next_word(&line, &name) || text_equal(name, "Filename"))
-        return 0;
-    if (!text_next_word(&line, &type))
-        return -EBADMSG;
+    if (r < 0 || !text_next_word(&line, &name) || !text_next_word(&line, &type) ||
+        text_equal(name, "Filename"))
+        return r;
     if (text_equal(type, "partition") && is_zram_name(base_name(name)))
         return 0;
     if (!text_equal(type, "partition") || !read_disk(scan, base_name(name)))
@@ -196,12 +197,13 @@ static int scan_disks_line(void *user, struct text line)
     return 0;
 }
 
-int swap_read_disks(int root_fd, struct swap_disks *ret)
+int swap_read_disks(int root_fd, struct swap_areas *ret_areas, struct swap_disks *ret)
 {
     _cleanup_close_ int fd = file_open_read(root_fd, "proc/swaps");
     _cleanup_close_ int class_fd = file_open_dir(root_fd, "sys/class/block");
+    struct swap_areas areas = {0};
     struct swap_disks disks = {.known = class_fd >= 0};
-    const struct disks_scan scan = {&disks, class_fd};
+    const struct disks_scan scan = {&areas, &disks, class_fd};
     int r = 0;
 
     if (fd < 0 && fd != -ENOENT)
@@ -210,6 +212,7 @@ int swap_read_disks(int root_fd, struct swap_disks *ret)
         r = file_each_line(fd, scan_disks_line, (void *)&scan);
     if (r < 0)
         return r;
+    *ret_areas = areas;
     *ret = disks;
     return 0;
 }

@@ -27,7 +27,8 @@ struct swap_disks {
     unsigned count;
     char names[SWAP_DISKS_MAX][24];
 };
-int swap_read_disks(int root_fd, struct swap_disks *ret) _nodiscard_;
+/* And, of the same reading of <root>/proc/swaps, the areas; what is in zram is not asked (0). */
+int swap_read_disks(int root_fd, struct swap_areas *ret_areas, struct swap_disks *ret) _nodiscard_;
 
 /* <root>/proc/swaps (sizes there are KiB) and <root>/sys/block/zramN/mm_stat. No swap at all is success with
  * zeros. */

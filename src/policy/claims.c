@@ -68,13 +68,17 @@ void claims_resolve_silent(const struct config *c, const struct snapshot *s, con
     claims_resolve(c, s, &silent, one_owner, ret);
 }
 
+uint64_t claims_held_bytes(const struct group *g)
+{
+    return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
+}
+
 void claims_resolve(const struct config *c, const struct snapshot *s, const struct group *g, bool one_owner,
                     struct standing *ret)
 {
     const struct class_config *class = &c->classes[g->class_index];
     const struct group_claims *claims = &g->claims;
     bool trusted = claims_trusted(g, one_owner);
-    uint64_t held = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
 
     ret->priority = class->priority;
     if (claims->has_priority && (trusted || claims->priority < class->priority))
@@ -85,6 +89,6 @@ void claims_resolve(const struct config *c, const struct snapshot *s, const stru
     ret->omit = claims->omit && trusted;
     ret->last = trusted && (claims->avoid || (claims->task != 0 && g->lineage_kills >= CLAIMS_LINEAGE_KILLS));
     ret->request_bytes = resolve_request(c, s, g, trusted);
-    ret->over_request = ret->request_bytes == GROUP_REQUEST_NONE || held > ret->request_bytes;
+    ret->over_request = ret->request_bytes == GROUP_REQUEST_NONE || claims_held_bytes(g) > ret->request_bytes;
     resolve_progress(s, g, trusted, ret);
 }

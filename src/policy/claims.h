@@ -37,6 +37,9 @@ bool claims_one_owner(const struct snapshot *s);
 void claims_resolve(const struct config *c, const struct snapshot *s, const struct group *g, bool one_owner,
                     struct standing *ret);
 
+/* What its request is held against: all of its memory. What it has in swap is not there. */
+uint64_t claims_held_bytes(const struct group *g);
+
 /* Whether all that a group says is believed. */
 bool claims_trusted(const struct group *g, bool one_owner);
 /* True where the group says something that only counts if it makes it go earlier. */

@@ -194,16 +194,28 @@ static uint64_t domain_held(const struct snapshot *s)
     return sum;
 }
 
-/* Whether what stalls the domain is what comes back from swap, rather than what is new. A host's refaults are
- * not told apart. */
-static bool comes_back(struct room_state *st, const struct snapshot *s, uint64_t elapsed)
+/* By how much the domain grew since the window began, in memory and in swap. */
+static uint64_t domain_growth(struct room_state *st, const struct snapshot *s)
 {
     uint64_t held = domain_held(s), grown = u64_sub_floor(held, st->held);
 
-    st->inflow =
-        u64_max(u64_mul_div(u64_add_cap(grown, st->refaulted), USEC_PER_SEC, elapsed), st->inflow / 2);
-    st->held_growth = u64_max(grown, st->held_growth / 2);
     st->held = held;
+    return grown;
+}
+
+/* All that came to be in memory: what is new, and what came back. */
+static void inflow_update(struct room_state *st, uint64_t grown, uint64_t elapsed)
+{
+    uint64_t rate = u64_mul_div(u64_add_cap(grown, st->refaulted), USEC_PER_SEC, elapsed);
+
+    st->inflow = u64_max(rate, st->inflow / 2);
+}
+
+/* Whether what stalls the domain is what comes back from swap, rather than what is new. A host's refaults are
+ * not told apart. */
+static bool comes_back(struct room_state *st, const struct snapshot *s, uint64_t grown)
+{
+    st->held_growth = u64_max(grown, st->held_growth / 2);
     return !s->isolate || st->refaulted > st->held_growth / BACK_SHARE;
 }
 
@@ -262,7 +274,7 @@ static bool is_short_of_memory(const struct room *r)
 
 static void felt_update(struct room_state *st, const struct snapshot *s, bool short_of_memory)
 {
-    uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share, waited;
+    uint64_t now_usec = s->now_usec, elapsed = u64_sub_floor(now_usec, st->psi_usec), share, waited, grown;
     struct room_psi stall;
     bool back;
 
@@ -270,7 +282,7 @@ static void felt_update(struct room_state *st, const struct snapshot *s, bool sh
         (void)domain_stall(st, s);
         (void)paging_share(st, &s->node, &waited);
         (void)domain_refaults(st, s, 0);
-        st->held = domain_held(s);
+        (void)domain_growth(st, s);
         st->psi_usec = now_usec;
         return;
     }
@@ -284,7 +296,9 @@ static void felt_update(struct room_state *st, const struct snapshot *s, bool sh
     st->paging_permyriad = (unsigned)u64_min(
         u64_max(share, u64_mul_div(stall.io_full_usec, st->paging_share_permyriad, elapsed)), PERMYRIAD);
     st->refaulted = domain_refaults(st, s, waited);
-    back = comes_back(st, s, elapsed);
+    grown = domain_growth(st, s);
+    inflow_update(st, grown, elapsed);
+    back = comes_back(st, s, grown);
     if (share < FELT_PERMYRIAD)
         st->stalled_since_usec = 0;
     else if (st->stalled_since_usec == 0)
@@ -378,9 +392,14 @@ static uint64_t time_left(int64_t room, uint64_t growth)
     return growth == 0 ? UINT64_MAX : u64_mul_div((uint64_t)room, USEC_PER_SEC, growth);
 }
 
+uint64_t room_coming(const struct room *r)
+{
+    return u64_max(r->trend, r->inflow);
+}
+
 uint64_t room_ahead(const struct room *r)
 {
-    return u64_add_cap(limit_margin(r->limit), u64_max(r->trend, r->inflow) / 4);
+    return u64_add_cap(limit_margin(r->limit), room_coming(r) / 4);
 }
 
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *st, struct room *ret)

@@ -75,6 +75,9 @@ struct room_state {
     uint64_t level_since_usec;
 };
 
+/* What comes, in bytes per second: `used` alone stands still at the limit, however much passes through. */
+uint64_t room_coming(const struct room *r);
+
 /* What is to be free ahead of the limit, so that who wants a place does not have to make it himself: the
  * margin and a quarter of a second of what comes. */
 uint64_t room_ahead(const struct room *r);

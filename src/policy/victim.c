@@ -6,13 +6,11 @@
 #include "base/sort.h"
 #include "base/units.h"
 #include "policy/claims.h"
+#include "policy/order.h"
 
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 /* Growth below this is noise, and nobody is to blame for it. */
 #define CULPRIT_LEAST_BYTES UINT64_C(4194304)
-/* So many bits hold any amount of memory, and leave ten for a priority. */
-#define RANK_BITS 53
-#define RANK_MAX ((UINT64_C(1) << RANK_BITS) - 1)
 
 struct choice {
     const struct config *config;
@@ -47,16 +45,21 @@ static enum verdict admit(const struct choice *ch, const struct group *g, const 
     return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
 
+static void resolve(const struct choice *ch, const struct group *g, struct standing *ret)
+{
+    if (ch->heard)
+        claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, ret);
+    else
+        claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, ret);
+}
+
 static void fill_row(struct choice *ch, unsigned index)
 {
     const struct group *g = &ch->snapshot->groups[index];
     struct candidate *k = &ch->scratch->candidates[index];
     struct standing st;
 
-    if (ch->heard)
-        claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
-    else
-        claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    resolve(ch, g, &st);
     *k = (struct candidate){
         .id = g->id,
         .pid = g->pid,
@@ -154,11 +157,6 @@ static uint64_t fair_share(const struct choice *ch)
     return u64_sub_floor(ch->decision->room.limit, requests) / u64_max(without, 1);
 }
 
-static uint64_t held_bytes(const struct group *g)
-{
-    return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
-}
-
 /* Then who still grows is only who was left running, which says little of who is to blame. */
 static bool somebody_paused(const struct choice *ch)
 {
@@ -171,28 +169,21 @@ static bool somebody_paused(const struct choice *ch)
 /* Without a declared request only the odd one out is to blame: over its share, and larger than its likes. */
 static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
 {
-    uint64_t lead;
     const struct group *g = &ch->snapshot->groups[k->group_index];
+    uint64_t held = claims_held_bytes(g), lead;
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
-        return held_bytes(g) > k->request_bytes;
-    if (held_bytes(g) <= share)
+        return held > k->request_bytes;
+    if (held <= share)
         return false;
     lead = somebody_paused(ch) ? 2 : 1;
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];
 
-        if (other != g && other->class_index == g->class_index && held_bytes(other) >= held_bytes(g) / lead)
+        if (other != g && other->class_index == g->class_index && claims_held_bytes(other) >= held / lead)
             return false;
     }
     return true;
-}
-
-/* A paused one would have gone on growing as it did: that it stands still makes nobody else the cause. */
-static uint64_t growth_of(const struct group *g, const struct candidate *k)
-{
-    return g->paused ? u64_max(k->growth_bytes, u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC))
-                     : k->growth_bytes;
 }
 
 static struct candidate *find_culprit(struct choice *ch)
@@ -204,7 +195,7 @@ static struct candidate *find_culprit(struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         struct candidate *k = &ch->scratch->candidates[i];
 
-        growth = u64_add_cap(growth, growth_of(&ch->snapshot->groups[i], k));
+        growth = u64_add_cap(growth, order_growth_bytes(&ch->snapshot->groups[i]));
         if (k->verdict != VERDICT_TIER && k->verdict != VERDICT_NOTHING)
             continue;
         if (k->verdict == VERDICT_TIER && k->priority < lowest)
@@ -234,64 +225,6 @@ static bool next_tier(const struct choice *ch, unsigned from, unsigned *ret)
         found = true;
     }
     return found;
-}
-
-/* Of a class with an order of its own: smaller goes first. */
-static uint64_t rank_of(const struct choice *ch, enum order order, const struct candidate *k)
-{
-    const struct group *g = &ch->snapshot->groups[k->group_index];
-    uint64_t request = k->request_bytes == GROUP_REQUEST_NONE ? 0 : k->request_bytes;
-    uint64_t over = u64_sub_floor(held_bytes(g), request);
-    struct standing st;
-
-    switch (order) {
-    case ORDER_LARGEST:
-        return UINT64_MAX - held_bytes(g);
-    case ORDER_GROWTH:
-        return UINT64_MAX - growth_of(g, k);
-    case ORDER_SWAP:
-        return UINT64_MAX - g->swap;
-    case ORDER_OVER_REQUEST:
-        return UINT64_MAX - over;
-    case ORDER_KUBELET: /* its priority, then the most over its request */
-        return ((uint64_t)k->priority << RANK_BITS) + RANK_MAX - u64_min(over, RANK_MAX);
-    case ORDER_NEWEST:
-    case ORDER_OLDEST:
-    case ORDER_LEAST_PROGRESS:
-        break;
-    }
-    if (ch->heard)
-        claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
-    else
-        claims_resolve_silent(ch->config, ch->snapshot, g, ch->one_owner, &st);
-    return order == ORDER_OLDEST ? UINT64_MAX - st.age_usec : st.age_usec;
-}
-
-/* Their cost is their rank. */
-static bool goes_first(const void *va, const void *vb, const void *user _unused_)
-{
-    const struct cover_item *a = va, *b = vb;
-
-    if (a->cost != b->cost)
-        return a->cost < b->cost;
-    return a->tie != b->tie ? a->tie > b->tie : a->minor > b->minor;
-}
-
-/* An order: from the first on until it is enough, then the last that are not needed are given back. */
-static void choose_in_order(struct cover_item *items, unsigned n, uint64_t need)
-{
-    unsigned __int128 freed = 0;
-
-    sort_array(items, n, sizeof(*items), goes_first, NULL);
-    for (unsigned i = 0; i < n && freed < need; i++) {
-        items[i].taken = true;
-        freed += items[i].bytes;
-    }
-    for (unsigned i = n; i-- > 0;)
-        if (items[i].taken && freed - items[i].bytes >= need) {
-            items[i].taken = false;
-            freed -= items[i].bytes;
-        }
 }
 
 static bool frees_more(const void *va, const void *vb, const void *user _unused_)
@@ -334,8 +267,13 @@ static enum order collect(struct choice *ch, unsigned tier, unsigned *ret_count)
             .index = i,
         };
     }
-    for (unsigned i = 0; order != ORDER_LEAST_PROGRESS && i < n; i++)
-        items[i].cost = rank_of(ch, order, &ch->scratch->candidates[items[i].index]);
+    for (unsigned i = 0; order != ORDER_LEAST_PROGRESS && i < n; i++) {
+        const struct group *g = &ch->snapshot->groups[items[i].index];
+        struct standing st;
+
+        resolve(ch, g, &st);
+        items[i].cost = order_rank(order, g, &st);
+    }
     *ret_count = n;
     return order;
 }
@@ -346,7 +284,7 @@ static void choose_in_tier(struct choice *ch, unsigned tier)
     unsigned n, taken = 0;
 
     if (collect(ch, tier, &n) != ORDER_LEAST_PROGRESS) {
-        choose_in_order(items, n, ch->left);
+        order_choose(items, n, ch->left);
         ch->decision->method = METHOD_ORDER;
     } else {
         ch->decision->method = method_of(cover_choose(items, n, ch->left));

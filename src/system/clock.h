@@ -5,5 +5,6 @@
 #include <stdint.h>
 
 uint64_t clock_now_usec(void);
-uint64_t clock_monotonic_usec(void); /* what systemd wants to be told (MONOTONIC_USEC=) */
-uint64_t clock_wall_usec(void);      /* CLOCK_REALTIME, for people only */
+/* What systemd wants to be told (MONOTONIC_USEC=), and what a command takes: not while the machine sleeps. */
+uint64_t clock_monotonic_usec(void);
+uint64_t clock_wall_usec(void); /* CLOCK_REALTIME, for people only */

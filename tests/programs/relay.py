@@ -111,6 +111,12 @@ class Run:
         heard = self.heard()
         expect(heard == byte, f"it was told {heard}, not {byte}")
 
+    def is_told(self, upstream, levels):
+        """What headroomd says, one after the other."""
+        for level in levels:
+            upstream.say(bytes([level]))
+            self.hears(bytes([level]))
+
     def connected(self):
         """The path that it was pointed at."""
         path = self.line()
@@ -168,15 +174,12 @@ def relay_tells(p):
         path = run.connected()
         expect(os.path.isabs(path) and path != upstream.path, path)
         upstream.take()
-        for byte in (b"l", b"m", b"c", b"l"):
-            upstream.say(byte)
-            run.hears(byte)
+        run.is_told(upstream, b"lmcl")
         upstream.stop()
         expect(run.heard(1) == b"", "it was told of the end")
         upstream = Upstream(node.tree)
         upstream.take()
-        upstream.say(b"m")
-        run.hears(b"m")
+        run.is_told(upstream, b"m")
         run.end()
         expect(is_removed(path), "the socket is still there")
         expect(upstream.client.recv(16) == b"", "the relay is still there")
@@ -190,8 +193,7 @@ def relay_tells_who_comes_later(p):
     with Run(node) as run:
         path = run.connected()
         upstream.take()
-        upstream.say(b"m")
-        run.hears(b"m")
+        run.is_told(upstream, b"m")
         with socket.socket(socket.AF_UNIX) as late:
             late.settimeout(30)
             late.connect(path)
@@ -208,8 +210,7 @@ def relay_before_headroomd(p):
         expect(run.heard(0.5) == b"", "it was told something")
         upstream = Upstream(node.tree)
         upstream.take()
-        upstream.say(b"c")
-        run.hears(b"c")
+        run.is_told(upstream, b"c")
         run.end()
         expect(is_removed(path), "the socket is still there")
     upstream.stop()
@@ -226,10 +227,7 @@ def relay_slow_readers(p):
     with Run(node, "python3", "-c", SLOW) as run:
         run.connected()
         upstream.take()
-        for i in range(40):  # a buffer takes a handful
-            byte = b"lmc"[i % 3:i % 3 + 1]
-            upstream.say(byte)
-            run.hears(byte)
+        run.is_told(upstream, b"lmc" * 14)  # a buffer takes a handful
         run.end()
     upstream.stop()
 
@@ -444,8 +442,7 @@ def relay_of_a_user(p):
         with Run(node, "python3", "-c", program, user=user) as run:
             path = run.connected()
             upstream.take()
-            upstream.say(b"l")
-            run.hears(b"l")
+            run.is_told(upstream, b"l")
             mode = os.stat(os.path.dirname(path)).st_mode & 0o777
             expect(mode == (0o700 if user else 0o711), oct(mode))
             run.end()

@@ -199,9 +199,10 @@ static void test_disks(void **state)
         {HEADER "/dev/sda2 partition 100 7 -2\n", false, 0},
         {HEADER "/dev/gone partition 100 7 -2\n", false, 0},
     };
+    struct swap_areas a;
     struct swap_disks d;
 
-    assert_int_equal(swap_read_disks(f->fd, &d), 0);
+    assert_int_equal(swap_read_disks(f->fd, &a, &d), 0);
     assert_false(d.known); /* no /sys */
     fixture_write(f, "sys/class/block/vdb/dev", "254:16\n");
     fixture_write(f, "sys/class/block/dm-1/dev", "253:1\n");
@@ -209,16 +210,20 @@ static void test_disks(void **state)
     fixture_write(f, "sys/class/block/sda2/partition", "2\n");
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         fixture_write(f, "proc/swaps", table[i].swaps);
-        assert_int_equal(swap_read_disks(f->fd, &d), 0);
+        assert_int_equal(swap_read_disks(f->fd, &a, &d), 0);
         if (d.known != table[i].known || d.count != table[i].count)
             fail_msg("case %zu: %d, %u", i, d.known, d.count);
         if (i == 1) {
+            assert_int_equal(a.disk_size, 109 * KIB);
+            assert_int_equal(a.disk_used, 16 * KIB);
+            assert_int_equal(a.zram_size, 10 * KIB);
+            assert_int_equal(a.zram_used, KIB);
             assert_string_equal(d.names[0], "254:16");
             assert_string_equal(d.names[1], "253:1");
         }
     }
     fixture_write(f, "proc/swaps", HEADER "/dev/vdb\n");
-    assert_int_equal(swap_read_disks(f->fd, &d), -EBADMSG);
+    assert_int_equal(swap_read_disks(f->fd, &a, &d), -EBADMSG);
 }
 
 static void test_zswap_pool(void **state)

@@ -35,6 +35,15 @@ static void look_using(struct series *t, uint64_t after_usec, uint64_t used)
     look(t, after_usec);
 }
 
+/* The first look: the limit alone is what is short, and there is so much swap. */
+static void begin(struct series *t, uint64_t used, uint64_t swap)
+{
+    t->s.node.swap_effective = swap;
+    node_use(&t->s, 0, used);
+    t->s.node.available = NODE_TOTAL;
+    look(t, 0);
+}
+
 static void test_growth_rises_at_once_and_falls_slowly(void **state)
 {
     struct series *t = *state;
@@ -166,10 +175,7 @@ static void test_swapping_is_felt_after_two_seconds(void **state)
 {
     struct series *t = *state;
 
-    t->s.node.swap_effective = 4 * GIB;
-    node_use(&t->s, 0, NODE_LIMIT);
-    t->s.node.available = NODE_TOTAL;
-    look(t, 0);
+    begin(t, NODE_LIMIT, 4 * GIB);
     assert_int_equal(t->r.swap, 4 * GIB);
     assert_int_equal(t->r.need, 0); /* a load that swaps harmlessly is left alone */
     stall(t, 0, 2000, 3);
@@ -194,10 +200,7 @@ static void test_a_stall_is_over_at_once_where_memory_is_left(void **state)
 {
     struct series *t = *state;
 
-    t->s.node.swap_effective = 4 * GIB;
-    node_use(&t->s, 0, NODE_LIMIT);
-    t->s.node.available = NODE_TOTAL;
-    look(t, 0);
+    begin(t, NODE_LIMIT, 4 * GIB);
     stall(t, 0, 2000, 4);
     assert_true(t->r.felt);
     node_use(&t->s, 0, NODE_LIMIT / 2);
@@ -212,10 +215,7 @@ static void test_a_stall_with_memory_left_is_no_need(void **state)
 {
     struct series *t = *state;
 
-    t->s.node.swap_effective = 4 * GIB;
-    node_use(&t->s, 0, NODE_LIMIT);
-    t->s.node.available = NODE_TOTAL;
-    look(t, 0);
+    begin(t, NODE_LIMIT, 4 * GIB);
     stall(t, 0, 2000, 4);
     t->s.workloads[0].refault_bytes += GIB;
     stall(t, 0, 2000, 1);
@@ -232,10 +232,7 @@ static void test_growth_into_swap_is_not_felt(void **state)
 {
     struct series *t = *state;
 
-    t->s.node.swap_effective = 8 * GIB;
-    node_use(&t->s, 0, NODE_LIMIT);
-    t->s.node.available = NODE_TOTAL;
-    look(t, 0);
+    begin(t, NODE_LIMIT, 8 * GIB);
     for (unsigned i = 0; i < 20; i++) {
         t->s.workloads[0].swap += 50 * MIB;
         stall(t, 0, 5000, 1); /* a MiB comes back, too */
@@ -252,9 +249,7 @@ static void test_throttled_after_the_deadline(void **state)
 {
     struct series *t = *state;
 
-    node_use(&t->s, 0, NODE_LIMIT / 2);
-    t->s.node.available = NODE_TOTAL;
-    look(t, 0);
+    begin(t, NODE_LIMIT / 2, 0);
     stall(t, 0, 2000, 19);
     assert_true(t->r.felt);
     assert_false(t->r.throttled);

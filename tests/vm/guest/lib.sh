@@ -295,14 +295,22 @@ needless_kills() { kill_lines | grep -c ' need=0 '; }
 
 not() { ! "$@"; }
 
-# A service with a working set, in a group of its own, which is offloaded.
-service_config() { # FILE [LINE-OF-ITS-CLASS...]
-    cat >"$1" <<CONFIG
+# The configuration of most scenarios: a workload beside the system, and then what is on standard input (more of [Node]
+# first, then the classes).
+isolate_config() { # [SYSTEM-RESERVE]
+    cat <<CONFIG
 [Node]
 Mode=isolate
 Workload=workload.slice
 Protect=system.slice
-SystemReserve=${RESERVE:-140M}
+SystemReserve=${1:-140M}
+CONFIG
+    cat
+}
+
+# A service with a working set, in a group of its own, which is offloaded.
+service_config() { # FILE [LINE-OF-ITS-CLASS...]
+    isolate_config "${RESERVE:-140M}" >"$1" <<CONFIG
 [Class service]
 Match=workload.slice/*
 Priority=600

@@ -7,12 +7,7 @@
 
 # The fence lets the work have all of its limit, which headroomd never does: what the system takes has to fit beside it.
 config=/tmp/headroom.conf
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=240M
+isolate_config 240M >$config <<'CONFIG'
 [Class low]
 Match=workload.slice/low-*
 Priority=200

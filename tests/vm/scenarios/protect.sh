@@ -7,12 +7,7 @@
 : "${SECONDS_EACH:=25}" "${RATE:=max}"
 
 config=/tmp/headroom.conf
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<'CONFIG'
 [Class db]
 Match=workload.slice/db
 Priority=900

@@ -6,19 +6,8 @@
 : "${WRITER_SECONDS:=60}" "${CPU_SECONDS:=20}"
 
 config=/tmp/headroom.conf
-node_config() {
-    cat <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
-CONFIG
-}
-node_config >/tmp/plain.conf
-{
-    node_config
-    cat <<'CONFIG'
+isolate_config </dev/null >/tmp/plain.conf
+isolate_config >$config <<'CONFIG'
 [Class db]
 Match=workload.slice/db
 Priority=900
@@ -38,7 +27,6 @@ Match=workload.slice/batch-*
 Priority=300
 QoS=besteffort
 CONFIG
-} >$config
 
 for group in db web-1 web-2 web-3 batch-1 batch-2 batch-3; do
     qos_sleeper "$WORKLOAD/$group" 50

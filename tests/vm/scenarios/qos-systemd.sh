@@ -6,12 +6,7 @@
 
 units=/run/systemd/system
 config=/tmp/headroom.conf
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<'CONFIG'
 [Class web]
 Match=workload.slice/web*.service
 Priority=600

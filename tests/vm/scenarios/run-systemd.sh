@@ -7,12 +7,7 @@
 units=/run/systemd/system
 config=/etc/headroom/headroom.conf
 mkdir -p /etc/headroom
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<'CONFIG'
 [Class jobs]
 Match=workload.slice/tasks.service/*
 AllowGroup=65534

@@ -14,12 +14,7 @@ queue:x:2000:worker
 GROUPS
 chmod 755 /tmp
 config=/tmp/headroom.conf
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<'CONFIG'
 [Class batch]
 Match=workload.slice/*
 AllowGroup=queue

@@ -3,12 +3,7 @@
 . /lib.sh
 storm_defaults
 
-cat >/tmp/headroom.conf <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >/tmp/headroom.conf <<'CONFIG'
 [Class batch]
 Match=workload.slice/*
 Priority=300

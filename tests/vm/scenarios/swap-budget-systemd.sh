@@ -5,12 +5,7 @@
 
 units=/run/systemd/system
 config=/tmp/headroom.conf
-cat >$config <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<'CONFIG'
 ThrottleDeadline=30min
 [Class web]
 Match=workload.slice/web*.service

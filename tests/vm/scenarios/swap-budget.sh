@@ -8,12 +8,7 @@
 : "${BYTES:=250M}" "${FREE_SECONDS:=8}" "${LIMITED_SECONDS:=66}" "${IO:=on}"
 
 node_config() {
-    cat <<'CONFIG'
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+    isolate_config <<'CONFIG'
 ThrottleDeadline=30min
 [Class batch]
 Match=workload.slice/*

@@ -6,12 +6,7 @@
 : "${ROUNDS:=3}" "${GROUPS_EACH:=10}" "${DEADLINE_SECONDS:=4}"
 
 config=/tmp/headroom.conf
-cat >$config <<CONFIG
-[Node]
-Mode=isolate
-Workload=workload.slice
-Protect=system.slice
-SystemReserve=140M
+isolate_config >$config <<CONFIG
 ThrottleDeadline=${DEADLINE_SECONDS}s
 [Class batch]
 Match=workload.slice/task-*
