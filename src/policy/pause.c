@@ -2,6 +2,7 @@
 
 #include "base/macros.h"
 #include "base/units.h"
+#include "policy/limit.h"
 #include "policy/planner.h"
 
 #define IDLE_USEC (3 * USEC_PER_SEC)
@@ -202,12 +203,14 @@ static uint64_t bound_now(const struct planner *p)
     return u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), planner_place_bytes(p));
 }
 
-/* What the running ones and this one come to, beside what the others who wait hold in memory. */
+/* What the running ones and this one come to, beside what the others who wait hold in memory. The last of that
+ * is not waited for: a few pages each, which no request brings, and the margin has a place for them. */
 static uint64_t wanted_with(const struct planner *p, const struct pause_row *row)
 {
     uint64_t others =
         row->paused ? u64_sub_floor(p->paused_bytes, planner_pushable_bytes(p, row)) : p->paused_bytes;
 
+    others = u64_sub_floor(others, limit_margin(p->room->limit) / 2);
     return u64_add_cap(u64_add_cap(p->wanted_bytes, comes_to(row)), others);
 }
 
