@@ -9,7 +9,6 @@ anonymous_kib() { awk '$1 == "Anonymous:" { print $2 }' "/proc/$1/smaps_rollup";
 locked_kib() { awk '$1 == "VmLck:" { print $2 }' "/proc/$1/status"; }
 # Both kinds of switches begin with a wake-up or follow one; a process that only waits has the first.
 wakes() { awk '$1 == "voluntary_ctxt_switches:" { print $2 }' "/proc/$1/status"; }
-cpu_usec() { awk '$1 == "usage_usec" { print $2 }' "$1/cpu.stat"; } # GROUP
 run_nsec() { awk '{ print $1 }' "/proc/$1/schedstat"; } # PID: time on a CPU
 
 guard_config /tmp/headroom.conf
@@ -50,28 +49,37 @@ kill -TERM $crowd
 wait $crowd
 check "the groups are gone" [ "$(find "$WORKLOAD" -mindepth 1 -type d | wc -l)" -eq 0 ]
 
-# Calm. The loop's wakes are those that it counts and those that the scheduler saw; the same for a bare loop.
+# Calm. The loop's wakes are those that it counts and those that the scheduler saw; a bare loop beside it, so that the
+# machine is in the same mood for both.
 run_in "$WORKLOAD/keeper" load task --bytes 50M --seconds 600 --grow-seconds 1 >/dev/null &
+load cgroup-run "$SYSTEM/bare" -- load bare-loop --group "$WORKLOAD" --interval 1s \
+    --child "$WORKLOAD/keeper" --child-every 5 \
+    --knob "$WORKLOAD/memory.high" --knob "$SYSTEM/memory.low" --knob "$SYSTEM/memory.low" &
+bare=$!
 sleep 8
-calm() { # NAME PID GROUP
-    sleep_msec 500 # what asked for its state has been answered
-    calm_wakes=$(wakes "$2")
-    calm_run=$(run_nsec "$2")
-    sleep "$CALM_SECONDS"
-    calm_wakes=$(($(wakes "$2") - calm_wakes))
-    calm_run=$(($(run_nsec "$2") - calm_run))
-    figure "$1_wakes" "$calm_wakes"
-    figure "$1_cpu_usec" $((calm_run / 1000))
-}
-headroom status --json >/tmp/before.json
 set -- $helpers
-helper_wakes=$(($(wakes "$1") + $(wakes "$2")))
-helper_run=$(($(run_nsec "$1") + $(run_nsec "$2")))
-calm loop "$headroomd_pid"
-loop_wakes=$calm_wakes loop_run=$calm_run
+headroom status --json >/tmp/before.json
+sleep_msec 500 # what asked for its state has been answered
+loop_wakes=$(wakes "$headroomd_pid") bare_wakes=$(wakes "$bare")
+helper_wakes=$(($(wakes "$1") + $(wakes "$2"))) helper_run=$(($(run_nsec "$1") + $(run_nsec "$2")))
+loop_run=0 bare_run=0 window=0
+: >/tmp/ratios
+while [ $((window * 10)) -lt "$CALM_SECONDS" ]; do
+    window=$((window + 1))
+    loop_before=$(run_nsec "$headroomd_pid") bare_before=$(run_nsec "$bare")
+    sleep 10
+    loop_in=$(($(run_nsec "$headroomd_pid") - loop_before)) bare_in=$(($(run_nsec "$bare") - bare_before))
+    loop_run=$((loop_run + loop_in)) bare_run=$((bare_run + bare_in))
+    echo $((loop_in * 1000 / (bare_in + 1))) >>/tmp/ratios
+done
+loop_wakes=$(($(wakes "$headroomd_pid") - loop_wakes)) bare_wakes=$(($(wakes "$bare") - bare_wakes))
 helper_wakes=$(($(wakes "$1") + $(wakes "$2") - helper_wakes))
 helper_run=$(($(run_nsec "$1") + $(run_nsec "$2") - helper_run))
 headroom status --json >/tmp/after.json
+figure loop_wakes "$loop_wakes"
+figure loop_cpu_usec $((loop_run / 1000))
+figure bare_wakes "$bare_wakes"
+figure bare_cpu_usec $((bare_run / 1000))
 figure helpers_wakes "$helper_wakes"
 figure helpers_cpu_usec $((helper_run / 1000))
 figure loop_turns $(($(json_get /tmp/after.json wakeups) - $(json_get /tmp/before.json wakeups)))
@@ -80,16 +88,9 @@ check "the loop wakes at most twice a second" [ "$loop_wakes" -le $((CALM_SECOND
 # One more than seconds: the first and the last one are both in it. The guardian hears a beat with each wake of the loop.
 bar "wake-ups of the loop in $CALM_SECONDS s" "$loop_wakes" $((CALM_SECONDS + 1))
 bar "wake-ups of the helpers in $CALM_SECONDS s" "$helper_wakes" $((CALM_SECONDS * 2))
-
-load cgroup-run "$SYSTEM/bare" -- load bare-loop --group "$WORKLOAD" --interval 1s \
-    --child "$WORKLOAD/keeper" --child-every 5 \
-    --knob "$WORKLOAD/memory.high" --knob "$SYSTEM/memory.low" --knob "$SYSTEM/memory.low" &
-bare=$!
-sleep 2
-calm bare "$bare"
+figure cpu_permille_of_bare_by_windows "$(sort -n /tmp/ratios | tr '\n' ' ')"
+bar "CPU of the loop, permille of a bare loop's" $((loop_run * 1000 / (bare_run + 1))) 1500
 kill -TERM $bare
 wait $bare
-figure cpu_permille_of_bare $((loop_run * 1000 / (calm_run + 1)))
-bar "CPU of the loop, permille of a bare loop's" $((loop_run * 1000 / (calm_run + 1))) 1500
 check "headroomd stops when it is told to" stop_headroomd
 finish
