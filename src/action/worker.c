@@ -100,7 +100,8 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
     (void)sigaction(SIGALRM, &before, NULL);
     reply->freed_bytes = done.freed_bytes;
     reply->swapped_bytes = done.swapped_bytes;
-    reply->stolen_bytes = done.stolen_bytes;
+    if (q->op == WORKER_RECLAIM)
+        reply->stolen_bytes = reclaim_stolen_since(fd, done.stolen_before);
     reply->zswap_bytes = done.zswap_bytes;
     reply->asked_bytes = done.asked_bytes;
     return r;

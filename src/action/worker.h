@@ -44,7 +44,7 @@ struct worker_reply {
      * (something that is no reclaim waits for the worker), -ENOENT, -ENODEV, -EOPNOTSUPP (before 5.19). */
     uint64_t freed_bytes;   /* memory.current before less after */
     uint64_t swapped_bytes; /* of these, to swap */
-    uint64_t stolen_bytes;  /* reclaimed in that cgroup meanwhile, by anybody */
+    uint64_t stolen_bytes;  /* reclaimed in that cgroup meanwhile, by anybody; not of an offload */
     uint64_t zswap_bytes;   /* what of those to swap is still there, compressed */
     uint64_t asked_bytes;   /* of the kernel, so far */
 };

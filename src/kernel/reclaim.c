@@ -146,13 +146,18 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
     }
 }
 
+uint64_t reclaim_stolen_since(int cgroup_fd, uint64_t stolen_before)
+{
+    return u64_sub_floor(stolen_bytes(cgroup_fd, stolen_before), stolen_before);
+}
+
 int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret)
 {
-    uint64_t begin, swapped, zswap, stolen, end;
+    uint64_t begin, swapped, zswap, end;
     int r;
 
-    *ret = (struct reclaim_result){0};
+    *ret = (struct reclaim_result){.stolen_before = UINT64_MAX}; /* nothing has begun */
     if (!file_exists_at(cgroup_fd, RECLAIM))
         return file_exists_at(cgroup_fd, "cgroup.procs") ? -EOPNOTSUPP : -ENODEV;
     r = file_read_u64_at(cgroup_fd, "memory.current", &begin);
@@ -160,11 +165,10 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
         return r;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    stolen = stolen_bytes(cgroup_fd, 0);
-    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, stolen, ret);
+    ret->stolen_before = stolen_bytes(cgroup_fd, 0);
+    r = ask(cgroup_fd, bytes, swappiness, go, user, begin, ret->stolen_before, ret);
     if (file_read_u64_at(cgroup_fd, "memory.current", &end) == 0)
         ret->freed_bytes = u64_sub_floor(begin, end);
-    ret->stolen_bytes = u64_sub_floor(stolen_bytes(cgroup_fd, stolen), stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
     ret->swapped_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.swap.current"), swapped);
     return r;

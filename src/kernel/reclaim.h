@@ -18,8 +18,8 @@ struct reclaim_result {
     uint64_t asked_bytes;
     uint64_t freed_bytes;   /* memory.current before less after; 0 where it grew */
     uint64_t swapped_bytes; /* memory.swap.current after less before */
-    uint64_t stolen_bytes;  /* pgsteal of memory.stat after less before: all that was reclaimed there */
     uint64_t zswap_bytes;   /* memory.zswap.current after less before: what compressed pages still take */
+    uint64_t stolen_before; /* pgsteal of memory.stat, in bytes: see reclaim_stolen_since */
 };
 
 /* One write, which blocks for as long as the kernel works. *swappiness: 0 … 200, or RECLAIM_SWAPPINESS_UNSET;
@@ -46,3 +46,5 @@ typedef int (*reclaim_go_fn)(void *user);
  * what `go` has said; or an error as above. *ret is filled in any case. */
 int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret) _nodiscard_;
+/* All that was reclaimed in the cgroup since then, by anybody; 0 where memory.stat cannot be read. */
+uint64_t reclaim_stolen_since(int cgroup_fd, uint64_t stolen_before);
