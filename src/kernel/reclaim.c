@@ -129,9 +129,8 @@ static void note_chunk(const struct chunk *c, const struct standing *now, uint64
 }
 
 static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
-               const struct standing *begin, struct reclaim_result *done)
+               const struct standing *begin, struct standing *now, struct reclaim_result *done)
 {
-    struct standing now = *begin;
     unsigned fruitless = 0;
     struct chunk c = {0};
 
@@ -139,18 +138,20 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
         int r = go ? go(user) : 0;
         uint64_t came;
 
-        if (r == 0)
-            r = look(cgroup_fd, &now);
-        if (c.bytes > 0)
-            note_chunk(&c, &now, &done->asked_bytes, &fruitless);
+        if (c.bytes > 0) {
+            int e = look(cgroup_fd, now);
+
+            r = r != 0 ? r : e;
+            note_chunk(&c, now, &done->asked_bytes, &fruitless);
+        }
         if (r != 0)
             return r;
         if (fruitless >= FRUITLESS_MAX)
             return -EAGAIN;
-        came = u64_max(done->asked_bytes, u64_sub_floor(begin->current, now.current));
-        came = u64_add_cap(came, u64_sub_floor(now.leaving, begin->leaving));
-        c = (struct chunk){.bytes = next_chunk(cgroup_fd, now.current, u64_sub_floor(bytes, came)),
-                           .before = now};
+        came = u64_max(done->asked_bytes, u64_sub_floor(begin->current, now->current));
+        came = u64_add_cap(came, u64_sub_floor(now->leaving, begin->leaving));
+        c = (struct chunk){.bytes = next_chunk(cgroup_fd, now->current, u64_sub_floor(bytes, came)),
+                           .before = *now};
         if (c.bytes == 0)
             return 0;
         r = reclaim_write(cgroup_fd, c.bytes, &swappiness);
@@ -176,8 +177,7 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
     end = begin;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    r = ask(cgroup_fd, bytes, swappiness, go, user, &begin, ret);
-    (void)look(cgroup_fd, &end);
+    r = ask(cgroup_fd, bytes, swappiness, go, user, &begin, &end, ret);
     ret->freed_bytes = u64_sub_floor(begin.current, end.current);
     ret->stolen_bytes = u64_sub_floor(end.stolen, begin.stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);
