@@ -15,6 +15,10 @@
 /* A round lasts at least so long, so that there is something to be measured. */
 #define ROUND_LEAST_USEC (100 * USEC_PER_MSEC)
 #define ROUND_LOOK_USEC (50 * USEC_PER_MSEC)
+/* Before 6.8 /proc/PID/cgroup waits for the mutex of all cgroups, which somebody may hold who waits for
+ * memory himself, and a kill waits for it as well: so once and not for each program. Who is not looked up
+ * with this round is with the next. */
+#define ROUND_FIND_USEC (10 * USEC_PER_MSEC)
 /* Of many rounds in a row one in so long is recorded, unless it brought something or something is needed. */
 #define QUIET_USEC (10 * USEC_PER_SEC)
 #define GAVE_LEAST_BYTES MIB
@@ -272,6 +276,8 @@ static void begin_round(struct daemon *d, const struct trigger *t)
         if (!may)
             notify_note_passed(c, now, c->mute);
         groups[i] = may ? note_group(d, c, path) : UINT_MAX;
+        if (clock_now_usec() >= now + ROUND_FIND_USEC)
+            count = i + 1;
     }
     for (unsigned i = 0; i < count; i++)
         if (groups[i] != UINT_MAX)
