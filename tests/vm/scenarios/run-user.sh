@@ -1,4 +1,4 @@
-# vm: memory=1024 cpus=2 swap=none timeout=160 root=host systemd=yes install=yes programs=tests/programs/cache_server
+# vm: memory=1024 cpus=2 swap=none timeout=160 root=host systemd=yes install=yes kernels=6.1,6.12 programs=tests/programs/cache_server
 # What an ordinary user starts in his own systemd: a service of his is a group of its class, is asked by headroomd, and
 # gives back what it holds; `headroom run` puts his command into a scope of his, from a service of his or from a session,
 # with the attributes that he gives, told by a relay, and says what became of it.
