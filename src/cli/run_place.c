@@ -63,6 +63,29 @@ static bool is_wrong(const char *error)
     return false;
 }
 
+/* The user's own systemd: a service of cron's or a shell of su's has one beside it without being told where.
+ */
+static bool reaches_systemd(void)
+{
+    static const char *const sockets[] = {"bus", "systemd/private"};
+    const char *address = getenv("DBUS_SESSION_BUS_ADDRESS"), *dir = getenv("XDG_RUNTIME_DIR");
+    char path[PATH_MAX], usual[64];
+
+    (void)snprintf(usual, sizeof(usual), "/run/user/%ju", (uintmax_t)getuid());
+    if (!dir || !*dir) {
+        if (access(usual, X_OK) < 0)
+            return address && *address;
+        dir = usual;
+        (void)setenv("XDG_RUNTIME_DIR", dir, 1);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, sockets[i]);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return address && *address;
+}
+
 static int take(const struct run_options *run, const json_t *reply, struct run_place *ret)
 {
     const json_t *values = json_object_get(reply, "parameters");
@@ -75,6 +98,15 @@ static int take(const struct run_options *run, const json_t *reply, struct run_p
     (void)snprintf(ret->group, sizeof(ret->group), "%s", group);
     ret->id = (uint64_t)json_integer_value(json_object_get(values, "id"));
     ret->of_user = json_is_true(json_object_get(values, "of_user"));
+    if (ret->of_user && !reaches_systemd()) {
+        (void)fprintf(
+            stderr,
+            "headroom run --class %s: the group would be a scope of your own systemd, which does not "
+            "run: log in, or have it run always (loginctl enable-linger)\n",
+            run->class);
+        *ret = (struct run_place){0};
+        return -EAGAIN;
+    }
     return 0;
 }
 

@@ -81,6 +81,8 @@ static uint64_t walk_due_usec(const struct daemon *d)
     uint64_t least = d->groups_changed ? WALK_CHANGED_USEC : WALK_LEAST_USEC;
     unsigned share = d->groups_changed ? WALK_CHANGED_SHARE : WALK_SHARE;
 
+    if (d->walk_now)
+        return d->snapshot.groups_usec;
     if (walks_often(d) || d->groups_changed)
         every = u64_min(u64_max(d->walk_usec * share, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
@@ -231,7 +233,7 @@ int cycle_read_groups(struct daemon *d)
         return r;
     }
     d->walk_usec = clock_now_usec() - begin;
-    d->groups_changed = false;
+    d->groups_changed = d->walk_now = false;
     if (d->snapshot.rest_count > 0 && !d->beyond_said) {
         d->beyond_said = true;
         report_warning(

@@ -249,7 +249,8 @@ struct daemon {
     uint64_t learned_seen; /* how many ends the file knows of */
     struct daemon_notifying notifying;
     uint64_t walk_usec;  /* what the last walk over the groups took */
-    bool groups_changed; /* since that walk, the kernel says; or it is due for another reason */
+    bool groups_changed; /* since that walk, the kernel says */
+    bool walk_now;       /* what was put off is due, whatever share of the time walks have had */
     bool beyond_said;    /* that there are more groups than MaxGroups */
     unsigned rest_next;  /* which of the rests is reclaimed from next */
 
@@ -337,9 +338,12 @@ void notifying_step(struct daemon *d,
                     const struct trigger *t); /* at each look, before what else may be done */
 uint64_t notifying_next_look_usec(const struct daemon *d);
 /* Whether what programs were asked for should bring so much, and when. Where it does so in time, what is less
- * gentle is put off for it, for NotifyGrace= at most. */
+ * gentle is put off for it, for NotifyGrace= at most, and that it was is noted. */
 struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes);
 bool notifying_covers(struct daemon *d, uint64_t bytes);
+/* How much it should bring in time, 0 where nobody waits for it; and that something was put off for it. */
+uint64_t notifying_asked_bytes(const struct daemon *d);
+void notifying_note_wait(struct daemon *d);
 void notifying_fill_status(const struct daemon *d, struct status *s);
 
 /* apply.c: whether the path is in the domain */

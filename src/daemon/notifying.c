@@ -15,6 +15,10 @@
 /* A round lasts at least so long, so that there is something to be measured. */
 #define ROUND_LEAST_USEC (100 * USEC_PER_MSEC)
 #define ROUND_LOOK_USEC (50 * USEC_PER_MSEC)
+/* Before 6.8 /proc/PID/cgroup waits for the mutex of all cgroups, which somebody may hold who waits for
+ * memory himself, and a kill waits for it as well: so once and not for each program. Who is not looked up
+ * with this round is with the next. */
+#define ROUND_FIND_USEC (10 * USEC_PER_MSEC)
 /* Of many rounds in a row one in so long is recorded, unless it brought something or something is needed. */
 #define QUIET_USEC (10 * USEC_PER_SEC)
 #define GAVE_LEAST_BYTES MIB
@@ -216,6 +220,24 @@ static void forget_round(struct daemon_notifying *n)
     n->waited_since_usec = n->waited_usec = 0;
 }
 
+/* When what is put off is due; only while something is. */
+static uint64_t wait_end_usec(const struct daemon *d)
+{
+    const struct daemon_notifying *n = &d->notifying;
+
+    return u64_min(n->since_usec + d->config.notify_grace_usec, n->wait_until_usec);
+}
+
+/* The ladder goes on with this look: a walk that had to wait for its share of the time (a fifth of a second,
+ * where one takes 4 ms) would come on top of what was waited. Nobody waits again for a while, so these are
+ * few. */
+static void end_wait(struct daemon *d)
+{
+    d->walk_now = true;
+    d->decide_due_usec = 0;
+    d->notifying.waited_since_usec = 0;
+}
+
 /* Who is not in the domain can only help where memory of the node is what is short, or the rest of the node
  * uses more than its reserve. */
 static bool others_help(const struct daemon *d)
@@ -254,6 +276,8 @@ static void begin_round(struct daemon *d, const struct trigger *t)
         if (!may)
             notify_note_passed(c, now, c->mute);
         groups[i] = may ? note_group(d, c, path) : UINT_MAX;
+        if (clock_now_usec() >= now + ROUND_FIND_USEC)
+            count = i + 1;
     }
     for (unsigned i = 0; i < count; i++)
         if (groups[i] != UINT_MAX)
@@ -378,8 +402,8 @@ static void end_round(struct daemon *d)
     /* Who gives and takes at once is not waited for again and again. */
     if (d->room.need == 0 && gave >= u64_max(n->expected_bytes / 2, GAVE_LEAST_BYTES))
         n->wait_until_usec = 0;
-    if (n->waited_since_usec != 0) /* who waited for it, and may have to go on now */
-        d->groups_changed = true;
+    if (n->waited_since_usec != 0)
+        end_wait(d);
     forget_round(n);
 }
 
@@ -396,6 +420,8 @@ void notifying_step(struct daemon *d, const struct trigger *t)
     if (n->asking &&
         (now >= n->until_usec || (d->room.level > n->room.level && now >= n->since_usec + NOTIFY_WORSE_USEC)))
         end_round(d);
+    if (n->waited_since_usec != 0 && now >= wait_end_usec(d))
+        end_wait(d);
     if (d->room.level == LEVEL_CALM)
         n->recorded_level = LEVEL_CALM;
     if (!n->asking && n->state.count > 0 && d->room.level > LEVEL_CALM && !pausing_held(d, now))
@@ -405,8 +431,9 @@ void notifying_step(struct daemon *d, const struct trigger *t)
 uint64_t notifying_next_look_usec(const struct daemon *d)
 {
     const struct daemon_notifying *n = &d->notifying;
+    uint64_t until = n->waited_since_usec != 0 ? u64_min(n->until_usec, wait_end_usec(d)) : n->until_usec;
 
-    return n->asking ? u64_min(ROUND_LOOK_USEC, u64_sub_floor(n->until_usec, clock_now_usec())) : UINT64_MAX;
+    return n->asking ? u64_min(ROUND_LOOK_USEC, u64_sub_floor(until, clock_now_usec())) : UINT64_MAX;
 }
 
 /* ---- the rung ---- */
@@ -419,29 +446,51 @@ static bool may_wait(const struct daemon_notifying *n, uint64_t now)
            now >= n->wait_until_usec + PASSED_OVER_USEC;
 }
 
-struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes)
+static struct ladder_rung rung_at(const struct daemon *d, uint64_t bytes, uint64_t now)
 {
-    struct daemon_notifying *n = &d->notifying;
-    uint64_t now = clock_now_usec(), until = n->since_usec + d->config.notify_grace_usec;
+    const struct daemon_notifying *n = &d->notifying;
+    uint64_t until = n->since_usec + d->config.notify_grace_usec;
     uint64_t soon = n->since_usec + n->expected_usec;
-    struct ladder_rung rung;
 
     if (n->wait_until_usec != 0 && now < n->wait_until_usec)
         until = u64_min(until, n->wait_until_usec);
     /* What is late may come any moment, and is waited for as long as there is time for the rest of the
      * ladder. */
-    rung = (struct ladder_rung){
+    return (struct ladder_rung){
         .possible = n->asking && now < until && may_wait(n, now),
         .covers = n->expected_bytes > 0 && n->expected_bytes >= bytes,
         .usec = now < soon ? soon - now : u64_min(n->expected_usec, u64_sub_floor(until, now)),
     };
-    if (rung.possible && rung.covers && rung.usec <= d->room.time_left_usec) {
-        if (n->waited_since_usec == 0)
-            n->waited_since_usec = now;
-        n->waited_usec = now - n->waited_since_usec;
-        if (n->wait_until_usec < now)
-            n->wait_until_usec = now + d->config.notify_grace_usec;
-    }
+}
+
+static bool is_in_time(const struct daemon *d, const struct ladder_rung *rung)
+{
+    return rung->possible && rung->covers && rung->usec <= d->room.time_left_usec;
+}
+
+static void note_wait(struct daemon *d, uint64_t now)
+{
+    struct daemon_notifying *n = &d->notifying;
+
+    if (n->waited_since_usec == 0)
+        n->waited_since_usec = now;
+    n->waited_usec = now - n->waited_since_usec;
+    if (n->wait_until_usec < now)
+        n->wait_until_usec = now + d->config.notify_grace_usec;
+}
+
+void notifying_note_wait(struct daemon *d)
+{
+    note_wait(d, clock_now_usec());
+}
+
+struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes)
+{
+    uint64_t now = clock_now_usec();
+    struct ladder_rung rung = rung_at(d, bytes, now);
+
+    if (is_in_time(d, &rung))
+        note_wait(d, now);
     return rung;
 }
 
@@ -449,7 +498,14 @@ bool notifying_covers(struct daemon *d, uint64_t bytes)
 {
     struct ladder_rung rung = notifying_rung(d, bytes);
 
-    return rung.possible && rung.covers && rung.usec <= d->room.time_left_usec;
+    return is_in_time(d, &rung);
+}
+
+uint64_t notifying_asked_bytes(const struct daemon *d)
+{
+    struct ladder_rung rung = rung_at(d, 0, clock_now_usec());
+
+    return is_in_time(d, &rung) ? d->notifying.expected_bytes : 0;
 }
 
 /* ---- status ---- */

@@ -266,14 +266,6 @@ static uint64_t stopped_growth_permyriad(const struct daemon *d)
     return all == 0 ? 0 : u64_mul_div(stopped, PERMYRIAD, all);
 }
 
-/* For what somebody would have to be paused, as of the last plan. */
-static uint64_t missing_bytes(const struct daemon *d)
-{
-    int64_t spare = d->pause_plan.spare_bytes;
-
-    return u64_max(d->room.need, spare < 0 ? (uint64_t)-spare : 0);
-}
-
 void pausing_step(struct daemon *d, const struct trigger *t)
 {
     struct pause_plan *plan = &d->pause_plan;
@@ -283,9 +275,11 @@ void pausing_step(struct daemon *d, const struct trigger *t)
     d->pause_made = false;
     if (!pausing_possible(d))
         return;
-    scratch.resume_only = pausing_held(d, clock_now_usec()) || (!d->knobs_open && !d->dry_run) ||
-                          notifying_covers(d, missing_bytes(d));
+    scratch.resume_only = pausing_held(d, clock_now_usec()) || (!d->knobs_open && !d->dry_run);
+    scratch.asked_bytes = notifying_asked_bytes(d);
     pause_make_plan(&d->config, &d->snapshot, &d->room, &d->pause_state, &scratch, plan);
+    if (plan->put_off)
+        notifying_note_wait(d);
     if (plan->count == 0)
         return;
     if (d->dry_run) {

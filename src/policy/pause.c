@@ -410,6 +410,20 @@ static uint64_t in_the_way(struct planner *p)
     return u64_min(u64_max(spare < 0 ? (uint64_t)-spare : 0, more), p->paused_bytes);
 }
 
+/* What programs were asked for should be enough: they are waited for. */
+static void put_off(struct planner *p, uint64_t asked_bytes)
+{
+    uint64_t missing = u64_max(p->room->need, p->spare < 0 ? (uint64_t)-p->spare : 0);
+
+    p->plan->put_off = false;
+    if (missing == 0 || asked_bytes < missing)
+        return;
+    for (unsigned i = 0; i < p->count; i++) {
+        p->plan->put_off |= planner_may_pause(p, &p->rows[i]);
+        p->rows[i].pausable = false;
+    }
+}
+
 void pause_make_plan(const struct config *c, const struct snapshot *s, const struct room *r,
                      struct pause_state *state, const struct pause_scratch *scratch, struct pause_plan *ret)
 {
@@ -427,6 +441,7 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
 
     ret->count = ret->paused = ret->running = 0;
     planner_begin(&p);
+    put_off(&p, scratch->asked_bytes);
     age_bound(&p);
     plan_limits(&p);
     plan_growth(&p);

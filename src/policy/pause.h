@@ -77,7 +77,8 @@ struct pause_row {
 struct pause_scratch {
     struct pause_row *rows;
     struct candidate *candidates; /* filled for the record, a row a group */
-    bool resume_only; /* nobody is paused: an operator holds it, or it could not be written down */
+    bool resume_only;     /* nobody is paused: an operator holds it, or it could not be written down */
+    uint64_t asked_bytes; /* programs were asked for them, and are waited for: nobody is paused for less */
 };
 
 enum pause_act {
@@ -101,6 +102,7 @@ struct pause_plan {
     uint64_t short_bytes;       /* what of that is left when all have been paused who may be */
     unsigned running;
     unsigned paused;
+    bool put_off; /* somebody is not paused because of asked_bytes */
 };
 
 void pause_state_init(struct pause_state *state);

@@ -15,6 +15,8 @@
  * hundredths, and the others wait in the backlog. */
 #define ACCEPTS_PER_TURN 64
 #define REST_USEC (20 * USEC_PER_MSEC)
+/* Nor more of a turn than this, where to look one up waits for the kernel. */
+#define ACCEPTS_USEC (10 * USEC_PER_MSEC)
 /* Without a descriptor, or memory for one, there is nothing to be done but to try later. */
 #define REST_FULL_USEC USEC_PER_SEC
 /* A payload is read, whatever it says. Who goes on writing is not listened to any more, and fills his own
@@ -108,7 +110,9 @@ static bool take(struct pressure *p, int fd)
 
 static void accept_some(struct pressure *p)
 {
-    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+    uint64_t until = clock_now_usec() + ACCEPTS_USEC;
+
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN && clock_now_usec() < until; i++) {
         int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))

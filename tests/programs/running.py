@@ -133,6 +133,18 @@ def run_refused(p):
         expect(code == 125 and not out and "was not run" in err, f"{reply}: exit {code}: {out}{err}")
 
 
+def run_without_a_systemd_of_his(p):
+    """A scope of the user's own systemd, which does not run: as any other group that cannot be had."""
+    place = {"parameters": {"text": "", "group": "user.slice/user@1.service/app.slice/run-1.scope", "id": 0, "of_user": True}}
+    nowhere = ["env", "-u", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR=/no/such"]
+    node = Node(p, Run=[place])
+    code, out, err = p.run(*nowhere, *node.argv("--", "sh", "-c", "echo $HEADROOM_GROUP it runs; exit 5"))
+    expect(code == 5 and out == "it runs\n", f"exit {code}: {out}{err}")
+    expect("your own systemd, which does not run" in err and "warning: sh runs without a group" in err, err)
+    code, out, err = p.run(*nowhere, *node.argv("--require", "--", "echo", "it runs"))
+    expect(code == 125 and not out and "was not run" in err, f"exit {code}: {out}{err}")
+
+
 def run_without_a_daemon(p):
     tree = Tree(p.base)
     code, out, err = p.cli(tree, "run", "--class", "batch", "--", "sh", "-c", "echo it runs; exit 5")
@@ -243,6 +255,6 @@ def run_asks_a_dry_run(p):
     d.stop()
 
 
-TESTS = [run_in_a_group, run_exit_statuses, run_usage, run_refused, run_without_a_daemon, run_comes_again,
+TESTS = [run_in_a_group, run_exit_statuses, run_usage, run_refused, run_without_a_systemd_of_his, run_without_a_daemon, run_comes_again,
          run_reports, run_history, run_passes_signals_on,
          run_is_interrupted, run_asks_a_dry_run]

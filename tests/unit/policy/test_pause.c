@@ -824,6 +824,32 @@ static void test_resumed_has_not_settled(void **state _unused_)
     assert_string_equal(pauses_words(t), "+3 fits");
 }
 
+/* Only who would be paused for what is missing waits, and only where what was asked for is enough. */
+static void test_put_off_for_asked(void **state _unused_)
+{
+    struct pauses *t = pauses_new();
+
+    for (unsigned i = 0; i < 2; i++)
+        pauses_want(t, CLASS_BATCH, 100 - i, 100 * MIB);
+    pauses_room(t, 200 * MIB);
+    t->scratch.asked_bytes = GIB;
+    assert_string_equal(pauses_words(t), "");
+    assert_false(t->plan.put_off); /* nothing is missing */
+    pauses_room(t, 170 * MIB);
+    t->scratch.asked_bytes = 30 * MIB - 1;
+    assert_string_equal(pauses_words(t), "-2 growth");
+    assert_false(t->plan.put_off); /* not enough */
+    t->scratch.asked_bytes = 30 * MIB;
+    assert_string_equal(pauses_words(t), "");
+    assert_true(t->plan.put_off);
+    t->r.need = 40 * MIB;
+    assert_string_equal(pauses_words(t), "-2 growth");
+    t->r.need = 0;
+    t->scratch.resume_only = true;
+    assert_string_equal(pauses_words(t), "");
+    assert_false(t->plan.put_off); /* but for another reason */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -857,6 +883,7 @@ int main(void)
         cmocka_unit_test(test_paused_memory_is_in_the_way),
         cmocka_unit_test(test_past_the_first),
         cmocka_unit_test(test_resumed_has_not_settled),
+        cmocka_unit_test(test_put_off_for_asked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
