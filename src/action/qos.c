@@ -43,12 +43,27 @@ static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos
            !(is_unnamed(k) && g->settling) && !is_forgotten(l, g, k);
 }
 
+/* What cannot be read just now (no memory for it, say) is taken for what it was: put back for that, it would
+ * be forgotten whose it is, and what somebody has set meanwhile would never be told. */
+static void assume(const struct lease *l, struct qos_cgroup *g, enum qos_knob k)
+{
+    if (l->restoring)
+        return;
+    g->files |= QOS_KNOB_BIT(k);
+    g->held |= QOS_KNOB_BIT(k);
+    g->now[k] = l->ours;
+    g->foreign[k] = l->was;
+}
+
 static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
 {
-    if (!(g->files & QOS_KNOB_BIT(k)))
+    if (!((g->files | g->unread) & QOS_KNOB_BIT(k)))
         return;
     if (l->drift == LEASE_YIELDED) {
         g->yielded |= QOS_KNOB_BIT(k);
+    } else if (g->unread & QOS_KNOB_BIT(k)) {
+        assume(l, g, k);
+        return;
     } else if (g->now[k] == l->ours && !l->restoring) {
         g->held |= QOS_KNOB_BIT(k);
         l->pending_until_usec = 0;
@@ -175,8 +190,9 @@ static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_
         a->done->stood++;
         return;
     }
-    r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
-
+    /* Whoever is told of drift is told of all of it: what was set since the look is for the next one. */
+    r = knobs_apply_seen(a->knobs, g->path, qos_knob_name(k), g->plan[k].value,
+                         a->knobs->drifted ? &g->now[k] : NULL, a->now_usec);
     if (r < 0)
         note_failure(a, g->path, k, r);
     else if (g->now[k] != g->plan[k].value)

@@ -204,7 +204,7 @@ static void queue_keepers(struct guardian *g, const struct keeper_message *k)
     queue_next(g);
 }
 
-/* One at a time: while the loop does not take it, no other is fetched, and the keeper waits, or drops it. */
+/* One at a time: while the loop does not take it, no other is fetched, and the keeper keeps it. */
 static void pass_on_news(struct guardian *g)
 {
     for (unsigned i = 0; i < NEWS_MAX; i++) {
@@ -217,8 +217,8 @@ static void pass_on_news(struct guardian *g)
             queue_keepers(g, &g->news.keeper);
             continue;
         }
-        g->news_wait =
-            send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN;
+        g->news_wait = send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+                       (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM);
         if (g->news_wait)
             return;
     }

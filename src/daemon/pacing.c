@@ -109,7 +109,7 @@ static void read_devices(struct pacing *p, bool has_swap)
 
 static bool is_counted(const struct qos_cgroup *g)
 {
-    return g->tier != QOS_UNSET && (g->files & QOS_KNOB_BIT(QOS_SWAP_MAX));
+    return g->tier != QOS_UNSET && ((g->files | g->unread) & QOS_KNOB_BIT(QOS_SWAP_MAX));
 }
 
 static void row_add(struct pacing *p, struct qos_cgroup *g)
@@ -275,7 +275,7 @@ static void move(struct pacing *p, struct pacing_row *row, uint64_t now_usec)
     if (!l || l->drift == LEASE_YIELDED || knobs_read(p->knobs, row->path, knob, &state) < 0 ||
         state.id != row->id || !(state.ours || (row->forgotten && state.value == l->was)))
         return;
-    if (knobs_apply(p->knobs, row->path, knob, value, now_usec) == 0)
+    if (knobs_apply_seen(p->knobs, row->path, knob, value, &state.value, now_usec) == 0)
         row->value_bytes = value;
 }
 
