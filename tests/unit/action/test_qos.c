@@ -209,7 +209,10 @@ static void test_drift_is_met_once(void **state)
     keep(p, 2 * GIB, true);
     tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
     assert_int_equal(told.count, 0);
-    others(p, "max\n");
+    look(p);
+    others(p, "max\n"); /* readable again, behind the look */
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, now_sec * USEC_PER_SEC, &p->done);
     keep(p, 2 * GIB, true);
     assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
     tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
