@@ -124,6 +124,32 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
         }
 }
 
+/* ---- what systemd was told ---- */
+
+void qos_note_told(struct lease_table *table, const struct lease *l, uint64_t value)
+{
+    struct lease *mine = lease_find(table, l->cgroup_id, l->knob);
+
+    if (!mine || value != mine->ours)
+        return;
+    mine->is_told = true;
+    mine->told = value;
+}
+
+void qos_adopt_told(struct knobs *k)
+{
+    for (unsigned i = 0; k->left && i < lease_table_size(k->table); i++) {
+        struct lease *l = lease_at(k->table, i);
+        uint64_t value;
+
+        if (!l->used || l->drift != LEASE_KEPT || qos_knob_of(l->knob) >= QOS_FILES || !knobs_stands(k, l) ||
+            k->left(k->user, l, &value) < 0 || value == l->was)
+            continue;
+        l->is_told = true;
+        l->told = value;
+    }
+}
+
 /* ---- what others have overwritten ---- */
 
 static void settle_drift(struct knobs *k, struct lease *l, struct qos_cgroup *g, enum qos_knob knob,

@@ -117,7 +117,10 @@ static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
 
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
-    return poll(&p, 1, PROPERTY_MSEC) > 0 && keeper_send(k->fd, &m) == 0 ? 1 : -EAGAIN;
+    if (poll(&p, 1, PROPERTY_MSEC) <= 0 || keeper_send(k->fd, &m) < 0)
+        return -EAGAIN;
+    qos_note_told(&k->table, l, value);
+    return 1;
 }
 
 /* It is another one in a moment: nothing that systemd has to know of. */
@@ -224,6 +227,7 @@ static bool open_journal(struct keeper *k)
         if (l->used && qos_is_units(k->root_fd, l)) /* its hand-over may have died with who had to do it */
             l->pending_until_usec = clock_now_usec() + PENDING_USEC;
     }
+    qos_adopt_told(&k->knobs);
     if (leases > 0)
         log_line(LOG_PRIO_NOTICE, "event=qos adopted=%u", leases);
     return true;
