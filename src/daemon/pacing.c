@@ -123,6 +123,7 @@ static void row_add(struct pacing *p, struct qos_cgroup *g)
                                .dir_fd = -1,
                                .fresh = p->seen && g->id > p->newest_id,
                                .class_index = g->class_index,
+                               .bound_bytes = UINT64_MAX, /* until it is planned */
                                .value_bytes = UINT64_MAX};
     memcpy(row->path, g->path, sizeof(row->path));
 }
@@ -238,7 +239,7 @@ static void count(struct pacing *p, bool all, uint64_t now_usec)
 
         if (all || row->set || row->group.seen_usec == 0)
             count_row(p, row, now_usec);
-        if (!is_limited(p, row))
+        if (!is_limited(p, row) || row->bound_bytes == 0) /* who may not swap at all has no part in it */
             continue;
         p->classes[row->class_index].pace.groups++;
         p->classes[row->class_index].pace.wanting += pace_wants(&row->group, now_usec);

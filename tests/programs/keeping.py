@@ -410,6 +410,22 @@ def swap_writes_are_paced(p):
     expect(differs(before, tree.knobs()) == {}, differs(before, tree.knobs()))
 
 
+def who_may_not_swap_has_no_part(p):
+    """of what his class may write: it is all the other's."""
+    tree = node(p)
+    meminfo(tree, GIB, GIB)
+    other = "sys/fs/cgroup/workload.slice/task-2/memory.swap.max"
+    tree.write(other, "0\n")
+    d = kept(p, tree, CLASSES.replace("[Class batch]\n", "[Class batch]\nSwapMax=100%\nSwapWriteLimit=1M\n", 1))
+    groups = [g for g in os.listdir(tree.path("sys/fs/cgroup/workload.slice")) if g.startswith("task-")]
+    for g in groups:
+        if g != "task-1":
+            tree.write(f"sys/fs/cgroup/workload.slice/{g}/memory.swap.max", "0\n")
+    wait_for("all that can be put by", is_read(tree, f"{TASK}/memory.swap.max", str(2 * MIB)), 15)
+    expect(tree.read(other) == "0", tree.read(other))
+    d.stop()
+
+
 def nothing_is_kept(p):
     """in a dry run, or without a limit."""
     tree = node(p)
@@ -426,4 +442,4 @@ def nothing_is_kept(p):
 
 TESTS = [kept_from_start_to_stop, set_again_once, yielded_at_once, kept_over_reloads, kept_over_crashes,
          nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, no_drift_is_lost,
-         swap_writes_are_paced, nothing_is_kept]
+         swap_writes_are_paced, who_may_not_swap_has_no_part, nothing_is_kept]
