@@ -368,7 +368,7 @@ def no_drift_is_lost(p):
         wait_for("the plan again", stands, 15)
     finally:
         os.kill(d.pid, signal.SIGCONT)
-    # The record holds some 700 of them: the others have made room for them.
+    # The record has no room for all of them: the first ones go.
     wait_for("the count", lambda: p.status(tree)["qos"]["drifts"] == len(wanted), 10)
     last = list(wanted)[-1]
     wait_for("the last one", lambda: last in [f"sys/fs/cgroup/{group}/{knob}" for group, knob, *_ in drifts(p, tree)], 10)
