@@ -86,7 +86,8 @@ struct lease *lease_next(struct lease_table *t, const struct lease *after)
 
 bool lease_is_ours(const struct lease *l, uint64_t value)
 {
-    return l->drift != LEASE_YIELDED && (value == l->ours || value == l->ours_before);
+    return l->drift != LEASE_YIELDED &&
+           (value == l->ours || value == l->ours_before || (l->is_told && value == l->told));
 }
 
 static bool begins_with(const char *knob, const char *prefix)

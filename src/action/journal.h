@@ -64,7 +64,9 @@ struct lease {
     uint64_t pending_until_usec; /* `ours` was handed over, and is asked for again then; 0: it has stood */
     uint64_t drift_usec;         /* when it was set again; 0: not known */
     uint64_t told_usec;          /* systemd was told of what stood already */
-    bool restoring;              /* `was` was handed over */
+    bool is_told;                /* systemd has this value of ours, and may write it at any time: */
+    uint64_t told;
+    bool restoring; /* `was` was handed over */
 };
 
 struct lease_table {

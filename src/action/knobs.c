@@ -163,7 +163,7 @@ static int apply_new(struct knobs *k, const char *path, const char *knob, const 
 }
 
 static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd, uint64_t current,
-                       uint64_t now_usec)
+                       const uint64_t *seen, uint64_t now_usec)
 {
     struct lease next = *l;
 
@@ -180,7 +180,7 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
     if (l->pending_until_usec != 0 && (lease_is_ours(l, current) || current == l->was))
         return wait_or_repeat(k, l, fd, current, now_usec);
     if (!lease_is_ours(l, current)) {
-        if (is_fight(k, now_usec))
+        if ((seen && current != *seen) || is_fight(k, now_usec))
             return 0;
         k->drifts++;
         k->fight_count++;
@@ -204,6 +204,12 @@ static uint64_t whole_pages(const char *knob, uint64_t value)
 
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value, uint64_t now_usec)
 {
+    return knobs_apply_seen(k, path, knob, value, NULL, now_usec);
+}
+
+int knobs_apply_seen(struct knobs *k, const char *path, const char *knob, uint64_t value,
+                     const uint64_t *seen, uint64_t now_usec)
+{
     _cleanup_close_ int fd = -1;
     uint64_t id, current;
     struct lease *l;
@@ -214,7 +220,7 @@ int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t va
     value = whole_pages(knob, value);
     l = r == 0 ? lease_find(k->table, id, knob) : NULL;
     if (l) {
-        r = apply_again(k, l, value, fd, current, now_usec);
+        r = apply_again(k, l, value, fd, current, seen, now_usec);
     } else if (r == 0 && current != value) {
         const struct lease next = {
             .used = true, .cgroup_id = id, .was = current, .ours = value, .ours_before = value};

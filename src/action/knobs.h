@@ -68,6 +68,10 @@ int knobs_read(struct knobs *k, const char *path, const char *knob, struct knob_
  * journal is full, the cgroup is gone, …), and nothing was changed. */
 int knobs_apply(struct knobs *k, const char *path, const char *knob, uint64_t value,
                 uint64_t now_usec) _nodiscard_;
+/* The same for who has looked at what stands there (NULL: he has not): what is not ours and came since then
+ * is left, and not an error. */
+int knobs_apply_seen(struct knobs *k, const char *path, const char *knob, uint64_t value,
+                     const uint64_t *seen, uint64_t now_usec) _nodiscard_;
 
 /* Whether it is the same cgroup, or process, still, and the value ours. */
 bool knobs_stands(const struct knobs *k, const struct lease *l);

@@ -43,12 +43,27 @@ static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos
            !(is_unnamed(k) && g->settling) && !is_forgotten(l, g, k);
 }
 
+/* What cannot be read just now (no memory for it, say) is taken for what it was: put back for that, it would
+ * be forgotten whose it is, and what somebody has set meanwhile would never be told. */
+static void assume(const struct lease *l, struct qos_cgroup *g, enum qos_knob k)
+{
+    if (l->restoring)
+        return;
+    g->files |= QOS_KNOB_BIT(k);
+    g->held |= QOS_KNOB_BIT(k);
+    g->now[k] = l->ours;
+    g->foreign[k] = l->was;
+}
+
 static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
 {
-    if (!(g->files & QOS_KNOB_BIT(k)))
+    if (!((g->files | g->unread) & QOS_KNOB_BIT(k)))
         return;
     if (l->drift == LEASE_YIELDED) {
         g->yielded |= QOS_KNOB_BIT(k);
+    } else if (g->unread & QOS_KNOB_BIT(k)) {
+        assume(l, g, k);
+        return;
     } else if (g->now[k] == l->ours && !l->restoring) {
         g->held |= QOS_KNOB_BIT(k);
         l->pending_until_usec = 0;
@@ -107,6 +122,32 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
             else if (k < QOS_FILES)
                 note_lease(l, &cgroups[i], k);
         }
+}
+
+/* ---- what systemd was told ---- */
+
+void qos_note_told(struct lease_table *table, const struct lease *l, uint64_t value)
+{
+    struct lease *mine = lease_find(table, l->cgroup_id, l->knob);
+
+    if (!mine || value != mine->ours)
+        return;
+    mine->is_told = true;
+    mine->told = value;
+}
+
+void qos_adopt_told(struct knobs *k)
+{
+    for (unsigned i = 0; k->left && i < lease_table_size(k->table); i++) {
+        struct lease *l = lease_at(k->table, i);
+        uint64_t value;
+
+        if (!l->used || l->drift != LEASE_KEPT || qos_knob_of(l->knob) >= QOS_FILES || !knobs_stands(k, l) ||
+            k->left(k->user, l, &value) < 0 || value == l->was)
+            continue;
+        l->is_told = true;
+        l->told = value;
+    }
 }
 
 /* ---- what others have overwritten ---- */
@@ -175,8 +216,9 @@ static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_
         a->done->stood++;
         return;
     }
-    r = knobs_apply(a->knobs, g->path, qos_knob_name(k), g->plan[k].value, a->now_usec);
-
+    /* Whoever is told of drift is told of all of it: what was set since the look is for the next one. */
+    r = knobs_apply_seen(a->knobs, g->path, qos_knob_name(k), g->plan[k].value,
+                         a->knobs->drifted ? &g->now[k] : NULL, a->now_usec);
     if (r < 0)
         note_failure(a, g->path, k, r);
     else if (g->now[k] != g->plan[k].value)

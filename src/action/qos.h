@@ -31,6 +31,12 @@ void qos_follow_units(struct knobs *k, struct qos_cgroup *cgroups, unsigned coun
 void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsigned count,
                      uint64_t now_usec);
 
+/* Of a lease of ours, systemd is told `value`: it is ours for as long as systemd has it. */
+void qos_note_told(struct lease_table *table, const struct lease *l, uint64_t value);
+/* The same of what an earlier keeper has told, as far as it is certain: where ours stands, and was not
+ * overwritten, what systemd has is from us. */
+void qos_adopt_told(struct knobs *k);
+
 /* After the plan: a knob that somebody else has set is set again if `reapply`, where the plan still asks for
  * it and it was not within QOS_DRIFT_AGE_USEC before; else it is his, and taken out of the plan. k->drifted
  * is told of each. */

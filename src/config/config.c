@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 
 #include "config/draft.h"
+#include "config/pods.h"
 
 #define DROP_INS_MAX (CONFIG_FILES_MAX - 1)
 
@@ -174,6 +175,8 @@ int config_load_origins(const char *path, struct config *ret, struct config_orig
         r = read_drop_ins(d, main_path);
     if (r >= 0)
         r = draft_take(d, ret, ret_origins, messages);
+    if (r >= 0)
+        pods_read(ret, messages);
     if (r >= 0 && ret_files)
         *ret_files = d->origins.file_count;
     return r;

@@ -144,6 +144,12 @@ static const struct key keys[] = {
          "value again, once, and then leaves it to him; yield: it leaves it at once. Never a fight: both "
          "would "
          "only lose to each other. Tighter values are left in any case."},
+    {"PodFile", NODE_FIELD(pod_file), .parse = value_parse_file, .format = value_format_hook,
+     .form = "an absolute path, or empty",
+     .help =
+         "What Kubernetes does not tell a node of its pods: a line for each with its uid, a priority (0 to "
+         "1000, as of a class) and a request (a size), - for what is left as it is. Followed as it changes; "
+         "root's alone."},
     {"MoveProcesses", .section = SECTION_NODE, KIND(boolean), .unstored = true, .later = true,
      .help = "In a container, move processes out of the hierarchy's root so that it can be divided."},
 

@@ -456,6 +456,16 @@ int value_parse_command(const struct key *key, struct reader *reader, struct tex
     return text_copy(value, destination, CONFIG_PATH_MAX);
 }
 
+int value_parse_file(const struct key *key, struct reader *reader, struct text value, void *destination)
+{
+    if (value.length > 0 && value.at[0] != '/')
+        return value_refuse(key, reader, value, "is no absolute path. Write one.");
+    if (value.length >= CONFIG_PATH_MAX)
+        return value_refuse(key, reader, value, "is too long: at most %u bytes.", CONFIG_PATH_MAX - 1);
+    memset(destination, 0, CONFIG_PATH_MAX); /* no rest of an earlier one */
+    return text_copy(value, destination, CONFIG_PATH_MAX);
+}
+
 /* A command line: an absolute path and words, separated by blanks. No shell sees it, so what only a shell
  * understands is refused rather than handed over as it stands. */
 int value_parse_hook(const struct key *key, struct reader *reader, struct text value, void *destination)

@@ -19,6 +19,7 @@ int value_parse_workload(const struct key *key, struct reader *reader, struct te
 int value_parse_protect(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_match(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_command(const struct key *key, struct reader *reader, struct text value, void *destination);
+int value_parse_file(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_hook(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_groups(const struct key *key, struct reader *reader, struct text value, void *destination);
 int value_parse_user(const struct key *key, struct reader *reader, struct text value, void *destination);

@@ -228,6 +228,7 @@ int reload_apply(struct daemon *d, struct buffer *details, char *ret_text, size_
     }
     map_classes(d, map);
     apply(d, limit_before, domain, details);
+    pods_follow(d);
     (void)snprintf(ret_text, size, "%u value%s changed%s", changed, changed == 1 ? "" : "s",
                    kept > 0 ? "; some need a restart" : "");
     cycle_look(d, &t);

@@ -108,6 +108,16 @@ struct daemon_keeping {
     unsigned batch_count;
 };
 
+/* PodFile=, as it changes (pods.c). */
+struct daemon_pods {
+    int fd; /* inotify's */
+    int watch;
+    char file[CONFIG_PATH_MAX]; /* that is followed */
+    bool unwatched;             /* and that was said */
+    struct loop_timer *timer;
+    struct config_messages said; /* what was wrong when it was last read */
+};
+
 #define NOTIFY_GROUPS_MAX DECISION_VICTIMS_MAX /* those of more programs in one round are not measured */
 
 /* A cgroup with programs that are asked; or one of them, where its memory is told of alone. */
@@ -171,6 +181,7 @@ struct daemon {
     char config_path[256];
     struct config config;
     struct reload reload;
+    struct daemon_pods pods;
     bool real_root; /* sysroot is "/" */
     bool dry_run;
     char mode_reason[256];
@@ -384,6 +395,12 @@ int keeping_open(struct daemon *d) _nodiscard_;
 bool keeping_wanted(const struct daemon *d);
 /* There is no plan any more, and what an earlier daemon's keeper has set is still there. */
 bool keeping_left(const struct daemon *d);
+void pods_open(struct daemon *d);
+void pods_follow(struct daemon *d); /* the configuration is another one */
+void pods_retry(struct daemon *d);
+void pods_note_said(struct daemon *d,
+                    const struct config_messages *messages); /* with all of a configuration */
+void pods_take(struct daemon *d, const struct config *from, const struct config_messages *messages);
 void keeping_publish(struct daemon *d);                   /* the configuration is another one */
 void keeping_note_limit(struct daemon *d);                /* with each refresh of the knobs */
 uint64_t keeping_protected_cache(const struct daemon *d); /* in the workloads, by groups' memory.min */

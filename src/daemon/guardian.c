@@ -204,7 +204,16 @@ static void queue_keepers(struct guardian *g, const struct keeper_message *k)
     queue_next(g);
 }
 
-/* One at a time: while the loop does not take it, no other is fetched, and the keeper waits, or drops it. */
+/* A part of the socket is for the keeper's news: to a loop that stands still, the rest is for what it must
+ * not miss (that there is a fence, that a configuration was read). */
+static bool loop_takes_news(const struct guardian *g)
+{
+    struct pollfd p = {.fd = g->fd, .events = POLLOUT}; /* while no more than a quarter is in use */
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLOUT | POLLHUP)) != 0;
+}
+
+/* One at a time: while the loop does not take it, no other is fetched, and the keeper keeps it. */
 static void pass_on_news(struct guardian *g)
 {
     for (unsigned i = 0; i < NEWS_MAX; i++) {
@@ -217,8 +226,11 @@ static void pass_on_news(struct guardian *g)
             queue_keepers(g, &g->news.keeper);
             continue;
         }
-        g->news_wait =
-            send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN;
+        g->news_wait = !loop_takes_news(g);
+        if (g->news_wait)
+            return;
+        g->news_wait = send(g->fd, &g->news, sizeof(g->news), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+                       (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM);
         if (g->news_wait)
             return;
     }

@@ -16,6 +16,7 @@
 #include "action/qos_write.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/keeper_news.h"
 #include "daemon/pacing.h"
 #include "kernel/file.h"
 #include "kernel/memory_events.h"
@@ -32,7 +33,6 @@
 /* The limit moves with what others take of the node (zram's pool): smaller moves are not worth writing the
  * knobs of all groups that have no limit of their own. */
 #define MOVE_SHARE 64
-#define TELL_MSEC 1000
 #define PROPERTY_MSEC 10000 /* systemctl takes its time, for one after the other */
 #define SAY_USEC (60 * USEC_PER_SEC)
 #define PENDING_USEC (30 * USEC_PER_SEC) /* of a queue of hundreds; what is asked for twice is done twice */
@@ -44,6 +44,7 @@
 struct keeper {
     int fd; /* to the guardian */
     struct keeper_block *block;
+    struct keeper_queue queue;
     int root_fd;
     int runtime_fd;
     int lock_fd; /* -1: another one has the journal */
@@ -71,15 +72,6 @@ struct keeper {
 
 /* ---- what it says ---- */
 
-/* The guardian takes it while the loop takes it; a loop that stands still costs the news, not the plan. */
-static bool tell(struct keeper *k, const struct keeper_message *m, int wait_msec)
-{
-    struct pollfd p = {.fd = k->fd, .events = POLLOUT};
-
-    return poll(&p, 1, wait_msec) > 0 && (p.revents & POLLOUT) &&
-           send(k->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*m);
-}
-
 static void say(struct keeper *k, const char *format, ...) _printf_(2, 3);
 
 static void say(struct keeper *k, const char *format, ...)
@@ -94,7 +86,7 @@ static void say(struct keeper *k, const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(m.path, sizeof(m.path), format, ap);
     va_end(ap);
-    (void)tell(k, &m, TELL_MSEC);
+    keeper_queue_tell(&k->queue, &m);
 }
 
 static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t ours)
@@ -110,13 +102,14 @@ static void on_drift(void *user, const struct lease *l, uint64_t found, uint64_t
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
     k->block->counts.drifts++;
-    (void)tell(k, &m, TELL_MSEC);
+    keeper_queue_tell(&k->queue, &m);
 }
 
 /* ---- the journal ---- */
 
 static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
 {
+    struct pollfd p = {.fd = k->fd, .events = POLLOUT};
     struct keeper_message m = {.kind = KEEPER_PROPERTY,
                                .id = l->cgroup_id,
                                .ours = value,
@@ -124,7 +117,10 @@ static int hand_over(struct keeper *k, const struct lease *l, uint64_t value)
 
     memcpy(m.path, l->path, sizeof(m.path));
     memcpy(m.knob, l->knob, sizeof(m.knob));
-    return tell(k, &m, PROPERTY_MSEC) ? 1 : -EAGAIN;
+    if (poll(&p, 1, PROPERTY_MSEC) <= 0 || keeper_send(k->fd, &m) < 0)
+        return -EAGAIN;
+    qos_note_told(&k->table, l, value);
+    return 1;
 }
 
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
@@ -215,6 +211,7 @@ static bool open_journal(struct keeper *k)
         if (l->used && qos_is_units(k->root_fd, l)) /* its hand-over may have died with who had to do it */
             l->pending_until_usec = clock_now_usec() + PENDING_USEC;
     }
+    qos_adopt_told(&k->knobs);
     if (leases > 0)
         log_line(LOG_PRIO_NOTICE, "event=qos adopted=%u", leases);
     return true;
@@ -391,7 +388,7 @@ static void tell_raised(struct keeper *k, const struct qos_cgroup *g, uint64_t f
     (void)snprintf(m.path, sizeof(m.path), "%s", g->path);
     (void)snprintf(m.knob, sizeof(m.knob), "%s", qos_knob_name(QOS_MEMORY_HIGH));
     k->block->counts.raised++;
-    (void)tell(k, &m, TELL_MSEC);
+    keeper_queue_tell(&k->queue, &m);
 }
 
 static void raise_high(struct qos_cgroup *g, uint64_t value)
@@ -543,14 +540,16 @@ static int keep(struct keeper *k)
     bool bye = false;
 
     for (;;) {
-        struct pollfd p = {.fd = k->fd, .events = POLLIN};
+        struct pollfd p = {.fd = k->fd, .events = k->queue.count > 0 ? POLLIN | POLLOUT : POLLIN};
         uint64_t wait = u64_sub_floor(due_usec, clock_now_usec());
+        int n = poll(&p, 1, (int)((wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
 
-        if (poll(&p, 1, (int)((wait + USEC_PER_MSEC - 1) / USEC_PER_MSEC)) > 0) {
+        if (n > 0 && (p.revents & ~POLLOUT)) {
             if (!receive(k, &bye))
                 return 1;
             look_usec = 0;
         }
+        keeper_queue_flush(&k->queue);
         if (bye)
             return end(k);
         now = clock_now_usec();
@@ -577,12 +576,13 @@ int keeper_main(int fd, const struct keeper_options *o)
         return 1;
     (void)madvise(k, sizeof(*k), MADV_NOHUGEPAGE); /* most of it is never touched */
     become_ordinary();
-    k->fd = fd;
+    k->fd = k->queue.fd = fd;
     k->block = o->block;
     r = prepare(k, o);
     if (r < 0)
         log_line(LOG_PRIO_ERROR, "event=qos-failed error=\"%s\"", strerror(-r));
     r = r < 0 ? 1 : keep(k);
+    keeper_queue_end(&k->queue);
     (void)log_flush();
     return r;
 }

@@ -307,6 +307,7 @@ static void run(struct daemon *d)
     if (r < 0)
         report_warning(d, "%s: %s; `headroom status` does not work", d->control_path, strerror(-r));
     notifying_open(d);
+    pods_open(d);
     control_rehearse(&d->control);
     /* Last: what only the start needed (users and groups, of libraries that are loaded for it) is not kept.
      */

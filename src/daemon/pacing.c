@@ -109,7 +109,7 @@ static void read_devices(struct pacing *p, bool has_swap)
 
 static bool is_counted(const struct qos_cgroup *g)
 {
-    return g->tier != QOS_UNSET && (g->files & QOS_KNOB_BIT(QOS_SWAP_MAX));
+    return g->tier != QOS_UNSET && ((g->files | g->unread) & QOS_KNOB_BIT(QOS_SWAP_MAX));
 }
 
 static void row_add(struct pacing *p, struct qos_cgroup *g)
@@ -123,6 +123,7 @@ static void row_add(struct pacing *p, struct qos_cgroup *g)
                                .dir_fd = -1,
                                .fresh = p->seen && g->id > p->newest_id,
                                .class_index = g->class_index,
+                               .bound_bytes = UINT64_MAX, /* until it is planned */
                                .value_bytes = UINT64_MAX};
     memcpy(row->path, g->path, sizeof(row->path));
 }
@@ -248,7 +249,7 @@ static void count(struct pacing *p, bool all, uint64_t now_usec)
 
         if (all || row->set || row->group.seen_usec == 0)
             count_row(p, row, now_usec);
-        if (!is_limited(p, row))
+        if (!is_limited(p, row) || row->bound_bytes == 0) /* who may not swap at all has no part in it */
             continue;
         p->classes[row->class_index].pace.groups++;
         p->classes[row->class_index].pace.wanting += pace_wants(&row->group, now_usec);
@@ -285,7 +286,7 @@ static void move(struct pacing *p, struct pacing_row *row, uint64_t now_usec)
     if (!l || l->drift == LEASE_YIELDED || knobs_read(p->knobs, row->path, knob, &state) < 0 ||
         state.id != row->id || !(state.ours || (row->forgotten && state.value == l->was)))
         return;
-    if (knobs_apply(p->knobs, row->path, knob, value, now_usec) == 0)
+    if (knobs_apply_seen(p->knobs, row->path, knob, value, &state.value, now_usec) == 0)
         row->value_bytes = value;
 }
 

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "config/pods.h"
 #include "daemon/daemon.h"
 #include "kernel/file.h"
 #include "system/clock.h"
@@ -34,6 +35,17 @@ static int load(const struct reload_source *s, struct config *ret, unsigned *ret
         return config_load_origins(s->config_path, ret, NULL, ret_files, messages);
     config_init_defaults(ret);
     return 0;
+}
+
+static void read_into(const struct reload_source *s, struct reload_block *b)
+{
+    if (!b->pods_only) {
+        b->result = load(s, &b->config, &b->files, &b->messages);
+        return;
+    }
+    b->messages.count = b->messages.errors = 0;
+    pods_read(&b->config, &b->messages);
+    b->result = 0;
 }
 
 /* ---- the guardian's side ---- */
@@ -67,7 +79,7 @@ bool reload_child_start(struct reload_child *c, const struct reload_source *sour
         (void)close(guardian_fd);              /* that the guardian has ended is seen by the end of this */
         if (getppid() != guardian)
             _exit(1);
-        b->result = load(source, &b->config, &b->files, &b->messages);
+        read_into(source, b);
         b->sequence = sequence;
         _exit(0);
     }
@@ -139,20 +151,24 @@ int reload_load_first(struct daemon *d)
     for (unsigned i = 0; i < messages.count; i++)
         log_line(messages.warning[i] ? LOG_PRIO_WARNING : LOG_PRIO_ERROR, "%s%s",
                  messages.warning[i] ? "warning: " : "error: ", messages.text[i]);
+    pods_note_said(d, &messages);
     note_path(d, files);
     return r;
 }
 
 /* Started or asked to start; RELOADING stands until all that was asked for is done. */
-static bool ask_guardian(struct daemon *d)
+static bool ask_guardian(struct daemon *d, bool pods_only)
 {
     struct reload *l = &d->reload;
 
+    l->block->pods_only = pods_only;
+    if (pods_only)
+        memcpy(l->block->config.pod_file, d->config.pod_file, sizeof(d->config.pod_file));
     if (!guardian_ask_reload(d, l->sequence + 1))
         return false;
     l->sequence++;
     l->pending = true;
-    l->again = false;
+    l->again = l->pods_again = false; /* the whole has the pods in it */
     loop_timer_arm(l->timer, clock_now_usec() + ANSWER_USEC);
     return true;
 }
@@ -166,7 +182,7 @@ bool reload_request(struct daemon *d, char *ret_text, size_t size)
         l->again = true;
         return true;
     }
-    if (!ask_guardian(d)) {
+    if (!ask_guardian(d, false)) {
         (void)snprintf(ret_text, size,
                        "the guardian, which would read the files, does not run now; the old "
                        "configuration stays in force");
@@ -201,12 +217,49 @@ static void finish(struct daemon *d, uint64_t sequence, int result, const char *
     l->pending = false;
     loop_timer_arm(l->timer, 0);
     control_answer(&d->control, sequence, result, text, details);
-    if (l->again && ask_guardian(d))
+    if (l->again && ask_guardian(d, false))
         return;
     if (l->again)
         control_answer(&d->control, UINT64_MAX, -EBUSY, "the guardian does not run now", "");
     l->again = false;
     notify_send("READY=1");
+    if (l->pods_again && !ask_guardian(d, true))
+        pods_retry(d);
+}
+
+/* ---- the pods alone ---- */
+
+bool reload_request_pods(struct daemon *d)
+{
+    if (!d->reload.pending)
+        return ask_guardian(d, true);
+    d->reload.pods_again = true;
+    return true;
+}
+
+static void finish_pods(struct daemon *d, enum reload_outcome outcome)
+{
+    struct reload *l = &d->reload;
+
+    l->pending = false;
+    loop_timer_arm(l->timer, 0);
+    if (outcome == RELOAD_READ && l->block->sequence == l->sequence) {
+        pods_take(d, &l->block->config, &l->block->messages);
+    } else {
+        report_warning(d, "%.200s could not be read%s; tried again, what it said before goes on",
+                       d->config.pod_file,
+                       outcome == RELOAD_TOO_SLOW ? " in time: is the file system there?" : "");
+        pods_retry(d);
+    }
+    if (l->again) {
+        char ignored[CONTROL_TEXT_MAX];
+
+        if (!reload_request(d, ignored, sizeof(ignored)))
+            control_answer(&d->control, UINT64_MAX, -EBUSY, "the guardian does not run now", "");
+        l->again = false;
+    } else if (l->pods_again && !ask_guardian(d, true)) {
+        pods_retry(d);
+    }
 }
 
 static void append_messages(struct buffer *b, const struct config_messages *m)
@@ -244,6 +297,7 @@ static void take_over(struct daemon *d, uint64_t sequence)
     r = reload_apply(d, &details, text, sizeof(text));
     if (r == 0) {
         append_messages(&details, &b->messages);
+        pods_note_said(d, &b->messages);
         note_path(d, b->files);
     }
     finish(d, sequence, r < 0 ? -EINVAL : 0, text, storage);
@@ -260,7 +314,9 @@ void reload_on_answer(struct daemon *d, uint64_t sequence, enum reload_outcome o
 
     if (!d->reload.pending || sequence != d->reload.sequence)
         return; /* an answer to what was given up */
-    if (outcome == RELOAD_READ && d->reload.block->sequence == sequence)
+    if (d->reload.block->pods_only)
+        finish_pods(d, outcome);
+    else if (outcome == RELOAD_READ && d->reload.block->sequence == sequence)
         take_over(d, sequence);
     else
         finish(d, sequence, -EIO, failures[outcome == RELOAD_TOO_SLOW ? RELOAD_TOO_SLOW : RELOAD_FAILED], "");

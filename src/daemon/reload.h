@@ -39,6 +39,7 @@ struct reload_block {
     unsigned files;    /* that were read */
     int result;        /* of config_load_origins */
     uint64_t sequence; /* of the request that this answers; written last */
+    bool pods_only;    /* the loop's: only what config.pod_file says is asked for */
 };
 
 /* Which files: what the child needs to know. */
@@ -72,6 +73,7 @@ struct reload {
     struct reload_source source;
     uint64_t sequence; /* of the last request; each has its own */
     bool pending;      /* it is not answered yet */
+    bool pods_again;   /* PodFile= has changed meanwhile */
     bool again;        /* asked for meanwhile: what was changed after the files were read would be missed */
     struct loop_timer *timer;
     uint64_t good;
@@ -88,6 +90,9 @@ int reload_load_first(struct daemon *d) _nodiscard_;
 /* Asks for it; what comes of it is logged, and shown in the status. False: nobody can be asked now, and text
  * says why. */
 bool reload_request(struct daemon *d, char *ret_text, size_t size);
+/* PodFile= has changed, and nothing else is to be read; what comes of it is logged (pods.c). False: nobody
+ * can be asked now. */
+bool reload_request_pods(struct daemon *d);
 /* The guardian has answered, or is gone. */
 void reload_on_answer(struct daemon *d, uint64_t sequence, enum reload_outcome outcome);
 void reload_on_guardian_gone(struct daemon *d);

@@ -36,6 +36,15 @@ int watch_add_events(int watch_fd, int cgroup_fd)
     return add(watch_fd, cgroup_fd, "/cgroup.events", IN_MODIFY);
 }
 
+int watch_add_files(int watch_fd, const char *directory)
+{
+    int watch = inotify_add_watch(watch_fd, directory,
+                                  IN_CLOSE_WRITE | IN_MOVE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
+                                      IN_DELETE_SELF | IN_ONLYDIR);
+
+    return watch < 0 ? -errno : watch;
+}
+
 void watch_remove(int watch_fd, int watch)
 {
     (void)inotify_rm_watch(watch_fd, watch);

@@ -15,6 +15,8 @@ int watch_open(void) _nodiscard_; /* a descriptor, of the caller's to close, or 
 /* A watch, or negative errno (-ENOSPC: fs.inotify.max_user_watches). The same again gives the same one. */
 int watch_add_children(int watch_fd, int cgroup_fd) _nodiscard_; /* one came or went */
 int watch_add_events(int watch_fd, int cgroup_fd) _nodiscard_;   /* of its cgroup.events */
+/* By a path, of a directory whose files are replaced or written. */
+int watch_add_files(int watch_fd, const char *directory) _nodiscard_;
 void watch_remove(int watch_fd, int watch);
 
 #define WATCH_NEWS_BITS 8192

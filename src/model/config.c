@@ -158,3 +158,21 @@ unsigned config_class_around(const struct config *c, const char *path)
             ;
     }
 }
+
+const struct pod_config *config_pod(const struct config *c, const char *uid)
+{
+    unsigned low = 0, high = c->pod_count;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        int r = strcmp(uid, c->pods[middle].uid);
+
+        if (r == 0)
+            return &c->pods[middle];
+        if (r < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}

@@ -13,6 +13,8 @@
 #define CONFIG_NAME_MAX 32
 #define CONFIG_PATH_MAX 256
 #define CONFIG_COMMAND_MAX 256
+#define CONFIG_PODS_MAX 512 /* four times what a node of Kubernetes has by default */
+#define CONFIG_POD_UID_MAX 40
 #define CONFIG_COMMAND_WORDS_MAX 16
 #define CONFIG_PRIORITY_DEFAULT 500
 #define CONFIG_PRIORITY_PROTECTED 1000
@@ -156,6 +158,15 @@ struct monitor_config {
     uint64_t pressure_window_usec;
 };
 
+/* A line of PodFile=. */
+struct pod_config {
+    char uid[CONFIG_POD_UID_MAX]; /* with dashes, as the API has it */
+    bool has_priority;
+    bool has_request;
+    unsigned priority;
+    uint64_t request_bytes;
+};
+
 struct config {
     enum mode mode;
     bool observe; /* decide and record, write and signal nothing */
@@ -180,6 +191,9 @@ struct config {
     uint64_t swap_write_limit; /* bytes a second by offload, to swap devices; UINT64_MAX: without limit */
     enum kubelet_knobs kubelet_knobs;
     enum drift drift;
+    char pod_file[CONFIG_PATH_MAX];          /* "": none */
+    struct pod_config pods[CONFIG_PODS_MAX]; /* what it says, by uid; not what the other files say */
+    unsigned pod_count;
     struct monitor_config monitor;
     struct level_config levels[LEVEL_COUNT];
     struct class_config classes[CONFIG_CLASSES_MAX]; /* in the order of the file; the last one is `other` */
@@ -205,6 +219,9 @@ uint64_t class_offload_interval_default_usec(unsigned ratio_permyriad);
 /* What a file that says nothing gives: Mode=auto, Workload=auto, everything in class `other` (Priority=500,
  * Actions=notify reclaim kill), so that nothing is paused. */
 void config_init_defaults(struct config *c);
+
+/* What PodFile= says of a pod; NULL: nothing. */
+const struct pod_config *config_pod(const struct config *c, const char *uid);
 
 /* The class of a group's path: the first one with a pattern that matches, else `other` (the last one). */
 unsigned config_class_of(const struct config *c, const char *path);

@@ -27,7 +27,9 @@ enum kube_kind {
     KUBE_BELOW,     /* in a pod, but none of these: below a container, or a helper beside one (conmon) */
 };
 
-#define KUBE_POD_MAX 40 /* a UUID with its dashes has 36 characters, a static pod's hash 32 */
+#define KUBE_POD_MAX                                                                                         \
+    CONFIG_POD_UID_MAX /* a UUID with its dashes has 36 characters, a static pod's hash 32                   \
+                        */
 #define KUBE_CONTAINER_MAX 72
 
 struct kube_place {

@@ -85,6 +85,7 @@ struct qos_cgroup {
     uint64_t kept_bytes;    /* memory.current; over its limit, without what is only cached; 0: not known */
     uint64_t protected_cache_bytes; /* page cache that its memory.min keeps */
     unsigned files;                 /* QOS_KNOB_BITs of what is there */
+    unsigned unread;                /* that are there, and could not be read just now */
     uint64_t now[QOS_KNOBS];        /* what stands there */
     uint64_t foreign[QOS_KNOBS];    /* what others want there: the value before ours, where ours stands */
     unsigned held;                  /* QOS_KNOB_BITs: ours stands, as it was last written */

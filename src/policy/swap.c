@@ -17,6 +17,8 @@ void swap_note_groups(const struct snapshot *s, bool whole, struct swap_bounds *
     uint64_t inside[SNAPSHOT_WORKLOADS_MAX] = {0}, room[SNAPSHOT_WORKLOADS_MAX] = {0};
     bool limited[SNAPSHOT_WORKLOADS_MAX] = {0}, unlimited[SNAPSHOT_WORKLOADS_MAX] = {0};
 
+    if (!whole && s->isolate && ++b->failed <= SWAP_FAILED_MAX)
+        return;
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
         unsigned w = g->workload_index;

@@ -22,11 +22,15 @@ struct swap_bound {
     uint64_t charged_bytes; /* of the workload, then */
 };
 
+#define SWAP_FAILED_MAX 3 /* walks, one after the other */
+
 struct swap_bounds {
+    unsigned failed; /* so many walks since then */
     struct swap_bound workloads[SNAPSHOT_WORKLOADS_MAX];
 };
 
-/* After a walk over the groups; `whole`: it succeeded. */
+/* After a walk over the groups; `whole`: it succeeded. Short of memory one may fail, which is when the room
+ * counts: what is known stays for a few. */
 void swap_note_groups(const struct snapshot *s, bool whole, struct swap_bounds *b);
 /* After a look: what the groups cannot take is no room of their workload's. Never makes it more. */
 void swap_bound_workloads(const struct swap_bounds *b, struct snapshot *s);

@@ -6,6 +6,7 @@
 #include "kernel/file.h"
 #include "kernel/process.h"
 #include "kernel/psi.h"
+#include "model/kubernetes.h"
 #include "snapshot/claims.h"
 #include "snapshot/handles.h"
 
@@ -137,6 +138,27 @@ static void read_swap_room(const struct snapshot_reader *r, struct group_handle 
     h->swap_limits = limits;
 }
 
+/* What PodFile= says of its pod, where root has made the cgroup, and itself it says nothing. */
+static void claim_for_pod(const struct config *c, uint32_t directory_uid, struct group *g)
+{
+    const struct pod_config *pod;
+    struct kube_place place;
+
+    if (c->pod_count == 0 || directory_uid != 0 || !kube_place_parse(g->path, &place))
+        return;
+    pod = config_pod(c, place.pod);
+    if (!pod)
+        return;
+    if (pod->has_priority && !g->claims.has_priority) {
+        g->claims.has_priority = true;
+        g->claims.priority = pod->priority;
+    }
+    if (pod->has_request && !g->claims.has_request) {
+        g->claims.has_request = true;
+        g->claims.request_bytes = pod->request_bytes;
+    }
+}
+
 void group_read(const struct snapshot_reader *r, const struct snapshot *s, struct group_handle *h, int dir_fd,
                 const struct memory_stat *m, struct group *g)
 {
@@ -159,6 +181,7 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
         claims_read(dir_fd, r->real_offset_usec, directory, &h->claims);
     }
     g->claims = h->claims;
+    claim_for_pod(r->config, directory, g);
     g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;
     if (r->isolate && s->node.swap_total > 0)
         read_swap_room(r, h, dir_fd, s->now_usec, g);

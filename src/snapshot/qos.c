@@ -60,8 +60,12 @@ static void leave_out(struct walk *w, int error)
 static void read_knobs(struct qos_cgroup *g, int dir_fd, unsigned files)
 {
     for (enum qos_knob k = 0; k < QOS_FILES; k++) {
-        if (!(files & QOS_KNOB_BIT(k)) || file_read_u64_at(dir_fd, qos_knob_name(k), &g->now[k]) < 0)
-            continue; /* one that cannot be read is not acted on, as one that is not there */
+        int r = files & QOS_KNOB_BIT(k) ? file_read_u64_at(dir_fd, qos_knob_name(k), &g->now[k]) : -ENOENT;
+
+        if (r < 0) { /* it is not acted on, as one that is not there */
+            g->unread |= is_gone(r) ? 0 : QOS_KNOB_BIT(k);
+            continue;
+        }
         g->files |= QOS_KNOB_BIT(k);
         g->foreign[k] = g->now[k];
     }

@@ -47,6 +47,20 @@ def drifts(p, tree):
             for v in e["victims"]]
 
 
+def drifts_of(p, tree, wanted, seconds):
+    """Waits for one drift of each of the knobs, and says which are missing where they do not come."""
+    until = time.monotonic() + seconds
+    while True:
+        got = [f"sys/fs/cgroup/{group}/{knob}" for group, knob, *_ in drifts(p, tree)]
+        if len(got) >= len(wanted) or time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    missing = [(k, tree.read(k)) for k in wanted if k not in got]
+    more = sorted(k for k in set(got) if k not in wanted or got.count(k) > 1)
+    expect(not missing and not more, f"{len(got)} events of {len(wanted)} knobs: {len(missing)} are missing: {missing[:5]}; "
+           f"not wanted or twice: {more[:5]}; status: {p.status(tree)['qos']}")
+
+
 def differs(before, after):
     return {k: (before[k], v) for k, v in after.items() if k in before and before[k] != v}
 
@@ -315,13 +329,52 @@ def pods_are_kept(p):
         for k in wanted:
             tree.write(k, before[k] + "\n")
         wait_for("the plan again", stands, 15)
-        wait_for("the events", lambda: len(drifts(p, tree)) == len(wanted), 10)
+        drifts_of(p, tree, wanted, 10)
         expect({done for *_, done in drifts(p, tree)} == {"reapplied"}, drifts(p, tree)[:5])
         busy = p.status(tree)["qos"]
         print(f"     {driver}: a look at {calm['groups']} cgroups with {len(wanted)} knobs: {calm['look_usec']} us when all stands", flush=True)
         expect(busy["yielded"] == 0 and busy["drifts"] == len(wanted), busy)
         d.stop()
         expect(differs(before, tree.knobs()) == {}, list(differs(before, tree.knobs()).items())[:5])
+
+
+def no_drift_is_lost(p):
+    """of a knob that cannot be read for a while; of hundreds, while the loop stands still."""
+    tree = node(p)
+    d = kept(p, tree)
+    looks = lambda: p.status(tree)["qos"]["looks"]
+    calm, leases = looks(), p.status(tree)["qos"]["leases"]
+    tree.write(HIGH, "not a number\n")
+    wait_for("two looks", lambda: looks() >= calm + 2, 15)
+    expect(p.status(tree)["qos"]["leases"] == leases and drifts(p, tree) == [], p.status(tree)["qos"])
+    tree.write(HIGH, "max\n")
+    drifts_of(p, tree, [HIGH], 10)
+    wait_for("ours again", is_read(tree, HIGH, OURS), 10)
+    d.stop()
+    tree = Kubernetes(p.base, "cgroupfs", 300, swap=8 * GIB)
+    config = tree.config(p)
+    cgroups, _ = plan(p, tree, config)
+    wanted = {f"sys/fs/cgroup/{path}/{k}": str(v) for path, c in cgroups.items() for k, v in planned(c).items()}
+    before = tree.knobs()
+    d = p.daemon(tree, "--config", config)
+    stands = lambda: all(tree.read(k) == v for k, v in wanted.items())
+    wait_for("the plan", stands, 15)
+    calm = looks()
+    wait_for("a look at it", lambda: looks() >= calm + 2, 15)
+    os.kill(d.pid, signal.SIGSTOP)
+    try:
+        for k in wanted:
+            tree.write(k, before[k] + "\n")
+        wait_for("the plan again", stands, 15)
+    finally:
+        os.kill(d.pid, signal.SIGCONT)
+    # The record has no room for all of them: the first ones go.
+    wait_for("the count", lambda: p.status(tree)["qos"]["drifts"] == len(wanted), 10)
+    last = list(wanted)[-1]
+    wait_for("the last one", lambda: last in [f"sys/fs/cgroup/{group}/{knob}" for group, knob, *_ in drifts(p, tree)], 10)
+    got = len(drifts(p, tree))
+    print(f"     {got} events of {len(wanted)} knobs are in the record", flush=True)
+    d.stop()
 
 
 def swap_writes_are_paced(p):
@@ -357,6 +410,22 @@ def swap_writes_are_paced(p):
     expect(differs(before, tree.knobs()) == {}, differs(before, tree.knobs()))
 
 
+def who_may_not_swap_has_no_part(p):
+    """of what his class may write: it is all the other's."""
+    tree = node(p)
+    meminfo(tree, GIB, GIB)
+    other = "sys/fs/cgroup/workload.slice/task-2/memory.swap.max"
+    tree.write(other, "0\n")
+    d = kept(p, tree, CLASSES.replace("[Class batch]\n", "[Class batch]\nSwapMax=100%\nSwapWriteLimit=1M\n", 1))
+    groups = [g for g in os.listdir(tree.path("sys/fs/cgroup/workload.slice")) if g.startswith("task-")]
+    for g in groups:
+        if g != "task-1":
+            tree.write(f"sys/fs/cgroup/workload.slice/{g}/memory.swap.max", "0\n")
+    wait_for("all that can be put by", is_read(tree, f"{TASK}/memory.swap.max", str(2 * MIB)), 15)
+    expect(tree.read(other) == "0", tree.read(other))
+    d.stop()
+
+
 def nothing_is_kept(p):
     """in a dry run, or without a limit."""
     tree = node(p)
@@ -372,5 +441,5 @@ def nothing_is_kept(p):
 
 
 TESTS = [kept_from_start_to_stop, set_again_once, yielded_at_once, kept_over_reloads, kept_over_crashes,
-         nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, swap_writes_are_paced,
-         nothing_is_kept]
+         nobody_is_left_to_put_it_back, the_runtime_directory_is_full, what_an_operator_has_applied, pods_are_kept, no_drift_is_lost,
+         swap_writes_are_paced, who_may_not_swap_has_no_part, nothing_is_kept]

@@ -424,6 +424,87 @@ def reload_and_the_paused(p):
     d.stop()
 
 
-TESTS = [config_show, keys_page, reload_good_bad_good, reload_by_signal, reload_is_for_root,
+# ---- PodFile= ----
+
+POD = "0c8c8dc3-1a2b-4c3d-8e9f-00000000000{}"
+
+
+def add_pod(tree, i):
+    pod = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.format(i).replace('-', '_')}.slice"
+    tree.group(pod, 20 * MIB)
+    tree.group(f"{pod}/cri-containerd-{i:064x}.scope", 20 * MIB, pid=200 + i, start=100 + i)
+
+
+def what_holds(p, tree):
+    """By the last digit of the pod: what its container is held to have said."""
+    code, out, err = p.cli(tree, "groups", "--json")
+    expect(code == 0, f"groups: exit {code}: {err}")
+    return {int(g["group"][-7]): (g["priority"], g.get("request_bytes")) for g in json.loads(out)}
+
+
+def replace(path, text, mode=0o644):
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.chmod(path + ".new", mode)
+    os.rename(path + ".new", path)
+
+
+def pods_are_followed(p):
+    """what a file says of them: as it comes, changes, goes; whoever comes later; a bad line costs that line."""
+    tree = Tree(p.base, workload=False)
+    for path in ("kubepods.slice", "kubepods.slice/kubepods-burstable.slice"):
+        tree.group(path, 60 * MIB)
+    for i in (1, 2):
+        add_pod(tree, i)
+    directory = tempfile.mkdtemp(dir=p.base)
+    path = os.path.join(directory, "pods")
+    files = Files(p, CONFIG.replace("workload.slice", "kubepods.slice") + f"PodFile={path}\n[Class other]\nPriority=500\n")
+    d = daemon(p, tree, files)
+    none = what_holds(p, tree)[1][1]
+    holds = lambda wanted: lambda: what_holds(p, tree) == wanted
+    def becomes(what, **pods):
+        wanted = {int(k[1:]): v for k, v in pods.items()}
+        try:
+            wait_for(what, holds(wanted), 10)
+        except Exception as e:
+            raise type(e)(f"{e}: {what_holds(p, tree)}; {d.log()[-600:]}")
+    becomes("nothing is said", p1=(500, none), p2=(500, none))
+    replace(path, f"# uid priority request\n{POD.format(1)} 900 2G\n{POD.format(2).replace('-', '_')} - 30M\n{POD.format(3)} 7\n")
+    becomes("it comes", p1=(900, 2 << 30), p2=(500, 30 * MIB))
+    add_pod(tree, 3)
+    becomes("a pod that comes later", p1=(900, 2 << 30), p2=(500, 30 * MIB), p3=(7, none))
+    # In place, and one more line that is not right; the others hold.
+    with open(path, "w") as f:
+        f.write(f"{POD.format(1)} 1001\nnobody 1\n{POD.format(2)} 100\n")
+    becomes("bad lines", p1=(500, none), p2=(100, none), p3=(500, none))
+    d.said(f"event=pods text=\"{path}:1: ")
+    d.said(f"event=pods text=\"{path}:2: nobody is no pod's uid")
+    os.chmod(path, 0o640)  # read again, and not said again
+    time.sleep(1)
+    expect(d.log().count("nobody is no pod's uid") == 1, d.log()[-900:])
+    # What others may write is nobody's word.
+    replace(path, f"{POD.format(2)} 900\n", mode=0o666)
+    becomes("not root's", p1=(500, none), p2=(500, none), p3=(500, none))
+    d.said("Others than root may write it")
+    replace(path, f"{POD.format(2)} 900\n")
+    becomes("root's", p1=(500, none), p2=(900, none), p3=(500, none))
+    # The configuration's other files are not read with it.
+    files.write("[Nonsense]\n")
+    replace(path, f"{POD.format(2)} 800\n")
+    becomes("beside a file that is not right", p1=(500, none), p2=(800, none), p3=(500, none))
+    expect(p.status(tree)["reload"]["refused"] == 0, p.status(tree)["reload"])
+    os.unlink(path)
+    becomes("it goes", p1=(500, none), p2=(500, none), p3=(500, none))
+    # A link that is moved on, as Kubernetes mounts such files.
+    for name in ("a", "b"):
+        with open(os.path.join(directory, name), "w") as f:
+            f.write(f"{POD.format(1)} {300 if name == 'a' else 400}\n")
+        os.symlink(name, path + ".link")
+        os.rename(path + ".link", path)
+        becomes(f"the link to {name}", p1=(300 if name == "a" else 400, none), p2=(500, none), p3=(500, none))
+    d.stop()
+
+
+TESTS = [pods_are_followed, config_show, keys_page, reload_good_bad_good, reload_by_signal, reload_is_for_root,
          reload_keeps_what_needs_a_restart, reload_mode_that_is_not_possible, reload_without_the_guardian, reload_that_hangs, reloads_at_once,
          reload_leaks_nothing, reload_moves_the_knobs, reload_lowers_the_limit_gently, reload_and_the_paused]

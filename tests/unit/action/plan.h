@@ -48,13 +48,18 @@ static inline void look(struct plan *p)
         struct qos_cgroup *g = &p->cgroups[i];
         _cleanup_close_ int fd = cgroup_open(&p->tree.hierarchy, g->path);
 
-        g->files = g->held = g->drifted = g->yielded = 0;
+        g->files = g->unread = g->held = g->drifted = g->yielded = 0;
         g->settling = false;
-        for (enum qos_knob k = 0; k < QOS_FILES; k++)
-            if (file_read_u64_at(fd, qos_knob_name(k), &g->now[k]) == 0) {
+        for (enum qos_knob k = 0; k < QOS_FILES; k++) {
+            int r = file_read_u64_at(fd, qos_knob_name(k), &g->now[k]);
+
+            if (r == 0) {
                 g->foreign[k] = g->now[k];
                 g->files |= QOS_KNOB_BIT(k);
+            } else if (r != -ENOENT) {
+                g->unread |= QOS_KNOB_BIT(k);
             }
+        }
     }
     qos_follow_units(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC);
     qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);

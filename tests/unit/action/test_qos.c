@@ -209,7 +209,10 @@ static void test_drift_is_met_once(void **state)
     keep(p, 2 * GIB, true);
     tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
     assert_int_equal(told.count, 0);
-    others(p, "max\n");
+    look(p);
+    others(p, "max\n"); /* readable again, behind the look */
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, 2 * GIB);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, now_sec * USEC_PER_SEC, &p->done);
     keep(p, 2 * GIB, true);
     assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
     tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
@@ -357,6 +360,55 @@ static void test_what_systemd_does_not_know_of(void **state)
     assert_told(LEASE_YIELDED, UINT64_MAX, 3 * MIB);
 }
 
+/* A read that fails is nobody's word: what somebody sets at that moment is told with the next look. */
+static void test_what_cannot_be_read_is_as_it_was(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    others(p, "no number\n");
+    for (unsigned i = 0; i < 2; i++) {
+        keep(p, 2 * GIB, true);
+        assert_int_equal(told.count, 0);
+        assert_int_equal(p->done.restored + p->done.written, 0);
+        assert_true(p->cgroups[1].foreign[QOS_MEMORY_HIGH] == UINT64_MAX);
+    }
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "2147483648");
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, UINT64_MAX, 2 * GIB);
+    others(p, "no number\n");
+    keep(p, 2 * GIB, true);
+    others(p, "max\n");
+    keep(p, 2 * GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max"); /* his still */
+    restore(p, 0, 1);
+}
+
+/* Between the look and the write, where the plan has another value. */
+static void test_what_is_set_after_the_look(void **state)
+{
+    struct plan *p = *state;
+
+    keep(p, 2 * GIB, true);
+    memset(&told, 0, sizeof(told));
+    look(p);
+    set(&p->cgroups[1], QOS_MEMORY_HIGH, GIB);
+    others(p, "max\n");
+    qos_settle_drifts(&p->tree.knobs, p->cgroups, p->count, true, now_sec * USEC_PER_SEC);
+    qos_apply(&p->tree.knobs, p->cgroups, p->count, true, now_sec * USEC_PER_SEC, &p->done);
+    assert_int_equal(told.count + p->done.failed, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+    keep(p, GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, 2 * GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+    restore(p, 1, 0);
+}
+
 static void test_drift_of_scores(void **state)
 {
     struct plan *p = *state;
@@ -396,6 +448,8 @@ int main(void)
         TEST(test_drift_ages),
         TEST(test_drift_is_yielded_at_once),
         TEST(test_drift_to_what_is_tighter),
+        TEST(test_what_cannot_be_read_is_as_it_was),
+        TEST(test_what_is_set_after_the_look),
         TEST(test_drift_of_scores),
         TEST(test_what_our_own_writes_reset),
         TEST(test_what_systemd_does_not_know_of),

@@ -51,6 +51,71 @@ static void start_unit(struct plan *p, const char *value)
     others(p, value);
 }
 
+/* Its pace has moved it since, by plain writes; systemd writes what it was told at any time, and a unit that
+ * is started anew begins with it. */
+static void test_what_systemd_was_told_is_ours(void **state)
+{
+    struct plan *p = *state;
+    struct lease *l;
+
+    is_unit(p);
+    for (unsigned successor = 0; successor < 2; successor++) {
+        p->tree.knobs.write = to_systemd;
+        systemd.there = false;
+        keep(p, 2 * GIB, true);
+        l = lease_find(&p->tree.table, p->cgroups[1].id, "memory.high");
+        assert_non_null(l);
+        qos_note_told(&p->tree.table, l, 2 * GIB);
+        others(p, "2147483648\n");
+        keep(p, 2 * GIB, true);
+        p->tree.knobs.write = NULL; /* plainly from here */
+        keep(p, GIB, true);
+        tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+        keep(p, GIB / 2, true);
+        if (successor) {
+            reread(p);
+            qos_adopt_told(&p->tree.knobs);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            others(p, "2147483648\n");
+            keep(p, GIB / 4 * (i + 1), true);
+            assert_int_equal(told.count, 0);
+            assert_true(p->cgroups[1].foreign[QOS_MEMORY_HIGH] == UINT64_MAX);
+        }
+        tree_assert(&p->tree, SLICE "/a/memory.high", "805306368");
+        stop_unit(p);
+        start_unit(p, "2147483648\n");
+        keep(p, GIB, true);
+        assert_int_equal(told.count, 0);
+        assert_true(p->cgroups[1].foreign[QOS_MEMORY_HIGH] == UINT64_MAX);
+        others(p, "8589934592\n"); /* another value is somebody's, whatever systemd has */
+        keep(p, GIB, true);
+        assert_int_equal(told.count, 1);
+        others(p, "2147483648\n");
+        restore(p, 1, 0);
+        tree_assert(&p->tree, SLICE "/a/memory.high", "8589934592");
+        others(p, "max\n");
+    }
+}
+
+/* An operator's set-property while nobody kept it: what systemd has is not certain to be ours. */
+static void test_what_others_told_systemd_is_theirs(void **state)
+{
+    struct plan *p = *state;
+
+    is_unit(p);
+    p->tree.knobs.write = NULL;
+    keep(p, 2 * GIB, true);
+    systemd.there = true;
+    systemd.value = GIB;
+    others(p, "1073741824\n");
+    reread(p);
+    qos_adopt_told(&p->tree.knobs);
+    keep(p, 2 * GIB, true);
+    assert_told(LEASE_YIELDED, GIB, 2 * GIB); /* tighter */
+    restore(p, 0, 1);
+}
+
 static void test_unit_is_restarted(void **state)
 {
     struct plan *p = *state;
@@ -162,6 +227,8 @@ static void test_unit_is_set_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_what_systemd_was_told_is_ours),
+        TEST(test_what_others_told_systemd_is_theirs),
         TEST(test_unit_is_restarted),
         TEST(test_unit_is_only_just_started),
         TEST(test_unit_is_stopped),

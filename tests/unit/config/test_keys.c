@@ -100,6 +100,8 @@ static const struct good {
     N("PreKill=", hooks[HOOK_PRE_KILL][0], 0),
     N("PostKill=/x", hooks[HOOK_POST_KILL][1], 'x'),
     N("OnLevel=/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", hooks[HOOK_ON_LEVEL][0], '/'),
+    N("PodFile=", pod_file[0], 0),
+    N("PodFile=/etc/headroom/pods", pod_file[5], 'h'),
     N("HookTimeout=10ms", hook_timeout_usec, 10000),
     N("HookTimeout=1min", hook_timeout_usec, 60000000),
     N("SwapWriteLimit=0", swap_write_limit, 0),
@@ -315,6 +317,7 @@ static const struct bad {
     {NODE, "PostKill=/x > /y", "character for a shell"},
     {NODE, "OnLevel=/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "at most 16"},
     {NODE, "OnLevel=/" LONG_PATH_250 "012345", "255 bytes"},
+    {NODE, "PodFile=pods", "no absolute path"},
     {NODE, "HookTimeout=1", "needs a unit, for example 1s"},
     {NODE, "HookTimeout=9ms", "from 10.0ms to 1.0min"},
     {NODE, "HookTimeout=61s", "from 10.0ms to 1.0min"},
@@ -487,7 +490,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 52);
+    assert_int_equal(keys, 53);
 }
 
 static void test_paths_are_normalised(void **state _unused_)

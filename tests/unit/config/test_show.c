@@ -35,7 +35,7 @@ static const char *const files[] = {
     "[Node]\nMode=host\nWorkload=a "
     "b/c\nProtect=\nSystemReserve=1.5G\nHostLimit=ray\nMinFree=0.05%\nObserve=yes\n"
     "MaxGroups=7\nMaxClients=9\nStatusAccess=all\nKillDeadline=1500ms\nKillLimit=3\nThrottleDeadline=90s\n"
-    "NotifyGrace=0\nNotifyWake=2\nMoveProcesses=yes\nKubeletKnobs=set\nDrift=yield\n",
+    "NotifyGrace=0\nNotifyWake=2\nMoveProcesses=yes\nKubeletKnobs=set\nDrift=yield\nPodFile=/nowhere/pods\n",
     "[Node]\nSystemReserve=12.34%\n[Monitor]\nPressure=full 70001us 2s\nEvent=off\nThreshold=no\n",
     "[Monitor]\nPressure=off\n[Level low]\nActions=\nPriorityMax=0\n[Level medium]\nActions=reclaim pause\n",
     "[Class a]\nMatch=w/* x/?\nMatch=y\nUnit=process\nMatchCommand=python* "

@@ -75,6 +75,33 @@ static void test_not_whole(void **state _unused_)
     }
 }
 
+/* What is known of a walk that succeeded is known while a few fail; who comes too late knows nothing. */
+static void test_walks_that_fail(void **state _unused_)
+{
+    struct test t;
+
+    prepare(&t, 2);
+    for (unsigned i = 0; i < 2; i++)
+        limit(&t, i, 10 * MIB);
+    for (unsigned round = 0; round < 2; round++) {
+        swap_note_groups(&t.s, true, &t.bounds);
+        for (unsigned i = 0; i < SWAP_FAILED_MAX; i++) {
+            swap_note_groups(&t.s, false, &t.bounds);
+            t.s.workloads[0].swap_room = NONE;
+            assert_int_equal(look(&t, 0), 20 * MIB);
+        }
+    }
+    swap_note_groups(&t.s, false, &t.bounds);
+    t.s.workloads[0].swap_room = NONE;
+    assert_int_equal(look(&t, 0), NONE);
+    swap_note_groups(&t.s, true, &t.bounds);
+    t.s.isolate = false; /* its workloads are not guarded any more */
+    swap_note_groups(&t.s, false, &t.bounds);
+    t.s.isolate = true;
+    t.s.workloads[0].swap_room = NONE;
+    assert_int_equal(look(&t, 0), NONE);
+}
+
 static void test_between_walks(void **state _unused_)
 {
     struct test t;
@@ -154,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_not_whole),
+        cmocka_unit_test(test_walks_that_fail),
         cmocka_unit_test(test_between_walks),
         cmocka_unit_test(test_laws),
     };

@@ -35,6 +35,45 @@ static void test_deepest_populated(void **state)
     assert_int_equal(t->s.groups_left_out, 0);
 }
 
+#define POD "kubepods/besteffort/pod0123456789abcdef0123456789abcdef"
+#define CONTAINER POD "/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* What PodFile= says of a pod is its containers' word, where root has made them and they say nothing. */
+static void test_pods(void **state)
+{
+    static const uid_t owners[] = {0, 1000, 0};
+    struct tree *t = *state;
+    char path[PATH_MAX];
+
+    tree_slice(t, "kubepods");
+    tree_slice(t, "kubepods/besteffort");
+    tree_slice(t, POD);
+    tree_leaf(t, CONTAINER, "101\n", MIB);
+    tree_workload(t, "kubepods");
+    t->config.pods[0] = (struct pod_config){.uid = "0123456789abcdef0123456789abcdef",
+                                            .has_priority = true,
+                                            .has_request = true,
+                                            .priority = 7,
+                                            .request_bytes = MIB};
+    t->config.pod_count = 1;
+    tree_open(t, true);
+    (void)snprintf(path, sizeof(path), "%s/" CGROUP_ROOT "/" CONTAINER, t->f->path);
+    for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+        const struct group_claims *claims = &t->groups[0].claims;
+
+        if (chown(path, owners[i], 0) < 0)
+            skip();
+        tree_expect_groups(t, NOW + i * 10 * USEC_PER_SEC, CONTAINER);
+        assert_int_equal(claims->has_priority, owners[i] == 0);
+        assert_int_equal(claims->has_request, owners[i] == 0);
+        if (owners[i] == 0)
+            assert_true(claims->priority == 7 && claims->request_bytes == MIB);
+    }
+    t->config.pod_count = 0;
+    tree_expect_groups(t, NOW + 60 * USEC_PER_SEC, CONTAINER);
+    assert_false(t->groups[0].claims.has_priority || t->groups[0].claims.has_request);
+}
+
 /* Children without processes do not make their parent less of a group. */
 static void test_parent_of_empty_children(void **state)
 {
@@ -310,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_deepest_populated),
+        TEST(test_pods),
         TEST(test_parent_of_empty_children),
         TEST(test_flat_workload),
         TEST(test_slice_is_no_group),
