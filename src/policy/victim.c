@@ -6,6 +6,7 @@
 #include "base/sort.h"
 #include "base/units.h"
 #include "policy/claims.h"
+#include "policy/numa.h"
 
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 /* Growth below this is noise, and nobody is to blame for it. */
@@ -28,9 +29,33 @@ struct choice {
 
 static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
 {
-    uint64_t shmem = u64_mul_div(g->shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
+    struct group_memory m = numa_counted(&ch->decision->room, g);
+    uint64_t shmem = u64_mul_div(m.shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
 
-    return u64_add_cap(u64_add_cap(g->anon, g->kernel), shmem);
+    return u64_add_cap(u64_add_cap(m.anon, m.kernel), shmem);
+}
+
+/* Where it is short. */
+static uint64_t held_bytes(const struct choice *ch, const struct group *g)
+{
+    struct group_memory m = numa_counted(&ch->decision->room, g);
+
+    return u64_add_cap(u64_add_cap(m.anon, m.kernel), m.shmem);
+}
+
+static bool is_elsewhere(const struct choice *ch, const struct group *g)
+{
+    return ch->decision->room.nodes != 0 && held_bytes(ch, g) < VICTIM_USEFUL_BYTES;
+}
+
+/* Of its growth the part that it holds of its memory where it is short. */
+static uint64_t grown_bytes(const struct choice *ch, const struct group *g, uint64_t grown)
+{
+    uint64_t all = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
+
+    if (ch->decision->room.nodes == 0)
+        return grown;
+    return u64_mul_div(grown, u64_min(held_bytes(ch, g), all), u64_max(all, 1));
 }
 
 static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st,
@@ -44,6 +69,8 @@ static enum verdict admit(const struct choice *ch, const struct group *g, const 
         return VERDICT_PROTECTED;
     if ((class->actions & ACTION_BIT(ACTION_KILL)) == 0)
         return VERDICT_ACTIONS;
+    if (is_elsewhere(ch, g))
+        return VERDICT_ELSEWHERE;
     return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
 
@@ -69,7 +96,7 @@ static void fill_row(struct choice *ch, unsigned index)
         .request_bytes = st.request_bytes,
         .freed_bytes = freed_bytes(ch, g),
         .progress_usec = st.progress_usec,
-        .growth_bytes = g->growth_bytes,
+        .growth_bytes = grown_bytes(ch, g, g->growth_bytes),
     };
     k->verdict = admit(ch, g, &st, k->freed_bytes);
 }
@@ -125,7 +152,7 @@ static void take(struct choice *ch, struct candidate *k, enum verdict why)
         .class_index = g->class_index,
         .task = g->claims.task,
         .expected_bytes = k->freed_bytes,
-        .shmem_bytes = g->shmem,
+        .shmem_bytes = numa_counted(&d->room, g).shmem,
         .age_usec = u64_sub_floor(ch->snapshot->now_usec, g->birth_usec),
         .progress_usec = k->progress_usec,
         .culprit = why == VERDICT_CULPRIT,
@@ -146,17 +173,14 @@ static uint64_t fair_share(const struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct candidate *k = &ch->scratch->candidates[i];
 
+        if (is_elsewhere(ch, &ch->snapshot->groups[i]))
+            continue;
         if (k->request_bytes == GROUP_REQUEST_NONE)
             without++;
         else
             requests = u64_add_cap(requests, k->request_bytes);
     }
     return u64_sub_floor(ch->decision->room.limit, requests) / u64_max(without, 1);
-}
-
-static uint64_t held_bytes(const struct group *g)
-{
-    return u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
 }
 
 /* Then who still grows is only who was left running, which says little of who is to blame. */
@@ -175,24 +199,26 @@ static bool is_over_share(const struct choice *ch, const struct candidate *k, ui
     const struct group *g = &ch->snapshot->groups[k->group_index];
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
-        return held_bytes(g) > k->request_bytes;
-    if (held_bytes(g) <= share)
+        return held_bytes(ch, g) > k->request_bytes;
+    if (held_bytes(ch, g) <= share)
         return false;
     lead = somebody_paused(ch) ? 2 : 1;
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];
 
-        if (other != g && other->class_index == g->class_index && held_bytes(other) >= held_bytes(g) / lead)
+        if (other != g && other->class_index == g->class_index &&
+            held_bytes(ch, other) >= held_bytes(ch, g) / lead)
             return false;
     }
     return true;
 }
 
 /* A paused one would have gone on growing as it did: that it stands still makes nobody else the cause. */
-static uint64_t growth_of(const struct group *g, const struct candidate *k)
+static uint64_t growth_of(const struct choice *ch, const struct group *g, const struct candidate *k)
 {
-    return g->paused ? u64_max(k->growth_bytes, u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC))
-                     : k->growth_bytes;
+    uint64_t would = u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC);
+
+    return g->paused ? u64_max(k->growth_bytes, grown_bytes(ch, g, would)) : k->growth_bytes;
 }
 
 static struct candidate *find_culprit(struct choice *ch)
@@ -204,7 +230,7 @@ static struct candidate *find_culprit(struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         struct candidate *k = &ch->scratch->candidates[i];
 
-        growth = u64_add_cap(growth, growth_of(&ch->snapshot->groups[i], k));
+        growth = u64_add_cap(growth, growth_of(ch, &ch->snapshot->groups[i], k));
         if (k->verdict != VERDICT_TIER && k->verdict != VERDICT_NOTHING)
             continue;
         if (k->verdict == VERDICT_TIER && k->priority < lowest)
@@ -241,14 +267,14 @@ static uint64_t rank_of(const struct choice *ch, enum order order, const struct 
 {
     const struct group *g = &ch->snapshot->groups[k->group_index];
     uint64_t request = k->request_bytes == GROUP_REQUEST_NONE ? 0 : k->request_bytes;
-    uint64_t over = u64_sub_floor(held_bytes(g), request);
+    uint64_t over = u64_sub_floor(held_bytes(ch, g), request);
     struct standing st;
 
     switch (order) {
     case ORDER_LARGEST:
-        return UINT64_MAX - held_bytes(g);
+        return UINT64_MAX - held_bytes(ch, g);
     case ORDER_GROWTH:
-        return UINT64_MAX - growth_of(g, k);
+        return UINT64_MAX - growth_of(ch, g, k);
     case ORDER_SWAP:
         return UINT64_MAX - g->swap;
     case ORDER_OVER_REQUEST:
