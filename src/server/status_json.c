@@ -460,7 +460,7 @@ json_t *status_to_json(const struct status *s, size_t max)
                    s->hold_until_usec > s->now_usec ? s->hold_until_usec - s->now_usec : UINT64_MAX);
     if (s->has_look) {
         (void)json_object_set_new(o, "room", room_to_json(s->room));
-        if (s->numa_room->nodes != 0)
+        if (s->numa_room && s->numa_room->nodes != 0)
             (void)json_object_set_new(o, "nodes_room", room_to_json(s->numa_room));
         (void)json_object_set_new(o, "node", node_to_json(&s->snapshot->node));
         (void)json_object_set_new(o, "workloads", workloads_to_json(s));
