@@ -17,7 +17,7 @@
 #define LOOK_CALM_USEC USEC_PER_SEC
 #define LOOK_LEAST_USEC (10 * USEC_PER_MSEC)
 /* A set may stay short where nobody may be killed. */
-#define LOOK_NEED_USEC (50 * USEC_PER_MSEC)
+#define LOOK_NEED_USEC (20 * USEC_PER_MSEC)
 #define FILLING_PART 4
 #define WANTED_PART 8
 
