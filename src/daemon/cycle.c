@@ -68,7 +68,7 @@ static void say_look_failed(struct daemon *d, int error)
 #define WALK_LEAST_USEC (100 * USEC_PER_MSEC)
 /* The same where the kernel has told that a group came, ended or froze. */
 #define WALK_CHANGED_USEC (10 * USEC_PER_MSEC)
-/* And while nobody waits for that. */
+/* And while nobody waits for that, of who is bound to which NUMA node. */
 #define NEWS_LEAST_USEC (250 * USEC_PER_MSEC)
 
 static bool walks_often(const struct daemon *d)
@@ -80,10 +80,10 @@ static bool walks_often(const struct daemon *d)
 static uint64_t walk_due_usec(const struct daemon *d)
 {
     uint64_t every = d->room.level == LEVEL_CALM ? SAMPLE_CALM_USEC : GROUP_SAMPLE_USEC;
-    uint64_t least = !walks_often(d)     ? NEWS_LEAST_USEC
-                     : d->groups_changed ? WALK_CHANGED_USEC
-                                         : WALK_LEAST_USEC;
+    uint64_t least = d->groups_changed ? WALK_CHANGED_USEC : WALK_LEAST_USEC;
 
+    if (d->snapshot.numa_nodes != 0 && !walks_often(d))
+        least = NEWS_LEAST_USEC;
     if (walks_often(d) || d->groups_changed)
         every = u64_min(u64_max(d->walk_usec * WALK_SHARE, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
@@ -127,7 +127,7 @@ static void finish(struct daemon *d)
     struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
 
     d->deciding = false;
-    if (e->gone > 0 && e->stuck == 0)
+    if (e->gone > 0 && e->stuck == 0 && e->room.nodes == 0) /* of nodes it is another growth */
         room_forget_growth(&d->room_state, e->growth_permyriad);
     loop_timer_arm(d->kill_timer, 0);
     e->ended = true;

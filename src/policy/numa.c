@@ -199,3 +199,25 @@ bool numa_concerns(const struct group *g, uint64_t nodes)
 {
     return g->mems == 0 || (g->mems & nodes) != 0;
 }
+
+static uint64_t sum_of(struct group_memory m)
+{
+    return u64_add_cap(u64_add_cap(m.anon, m.kernel), m.shmem);
+}
+
+struct group_memory numa_counted(const struct room *r, const struct group *g)
+{
+    return r->nodes != 0 ? g->on_nodes : (struct group_memory){g->anon, g->shmem, g->kernel};
+}
+
+uint64_t numa_held(const struct room *r, const struct group *g)
+{
+    return sum_of(numa_counted(r, g));
+}
+
+uint64_t numa_grown(const struct room *r, const struct group *g, uint64_t grown)
+{
+    uint64_t all = sum_of((struct group_memory){g->anon, g->shmem, g->kernel});
+
+    return r->nodes == 0 ? grown : u64_mul_div(grown, u64_min(numa_held(r, g), all), u64_max(all, 1));
+}

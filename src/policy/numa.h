@@ -55,7 +55,7 @@ bool numa_is_filling(const struct snapshot *s, const struct numa_state *st);
 /* Whether a group can hold anything there that it should be asked for. */
 bool numa_concerns(const struct group *g, uint64_t nodes);
 /* What of a group counts for this need: all of it, or what it holds on the nodes that are short. */
-static inline struct group_memory numa_counted(const struct room *r, const struct group *g)
-{
-    return r->nodes != 0 ? g->on_nodes : (struct group_memory){g->anon, g->shmem, g->kernel};
-}
+struct group_memory numa_counted(const struct room *r, const struct group *g);
+uint64_t numa_held(const struct room *r, const struct group *g);
+/* Of its growth the part that it holds there of its memory. */
+uint64_t numa_grown(const struct room *r, const struct group *g, uint64_t grown);

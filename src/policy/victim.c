@@ -38,24 +38,12 @@ static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
 /* Where it is short. */
 static uint64_t held_bytes(const struct choice *ch, const struct group *g)
 {
-    struct group_memory m = numa_counted(&ch->decision->room, g);
-
-    return u64_add_cap(u64_add_cap(m.anon, m.kernel), m.shmem);
+    return numa_held(&ch->decision->room, g);
 }
 
 static bool is_elsewhere(const struct choice *ch, const struct group *g)
 {
     return ch->decision->room.nodes != 0 && held_bytes(ch, g) < VICTIM_USEFUL_BYTES;
-}
-
-/* Of its growth the part that it holds of its memory where it is short. */
-static uint64_t grown_bytes(const struct choice *ch, const struct group *g, uint64_t grown)
-{
-    uint64_t all = u64_add_cap(u64_add_cap(g->anon, g->kernel), g->shmem);
-
-    if (ch->decision->room.nodes == 0)
-        return grown;
-    return u64_mul_div(grown, u64_min(held_bytes(ch, g), all), u64_max(all, 1));
 }
 
 static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st,
@@ -96,7 +84,7 @@ static void fill_row(struct choice *ch, unsigned index)
         .request_bytes = st.request_bytes,
         .freed_bytes = freed_bytes(ch, g),
         .progress_usec = st.progress_usec,
-        .growth_bytes = grown_bytes(ch, g, g->growth_bytes),
+        .growth_bytes = numa_grown(&ch->decision->room, g, g->growth_bytes),
     };
     k->verdict = admit(ch, g, &st, k->freed_bytes);
 }
@@ -218,7 +206,7 @@ static uint64_t growth_of(const struct choice *ch, const struct group *g, const 
 {
     uint64_t would = u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC);
 
-    return g->paused ? u64_max(k->growth_bytes, grown_bytes(ch, g, would)) : k->growth_bytes;
+    return g->paused ? u64_max(k->growth_bytes, numa_grown(&ch->decision->room, g, would)) : k->growth_bytes;
 }
 
 static struct candidate *find_culprit(struct choice *ch)
