@@ -9,8 +9,11 @@
 #define GROWTH_PEAK_FALL_USEC (60 * USEC_PER_SEC)
 #define GROWTH_WINDOW_USEC (20 * USEC_PER_MSEC)
 #define REACTION_USEC (100 * USEC_PER_MSEC)
+#define MARGIN_PART_MOST 8
 
-#define KEPT_LEAST_BYTES (16 * MIB)
+/* As HostLimit=auto keeps on a machine of two of them; of a small one an eighth. */
+#define KEPT_LEAST_BYTES (64 * MIB)
+#define KEPT_PART_MOST 8
 #define KEPT_MOST_BYTES GIB
 /* One core touching pages. */
 #define PLAUSIBLE_BYTES (4 * GIB)
@@ -83,7 +86,7 @@ void numa_note_look(const struct snapshot *s, struct numa_state *st)
 
 static uint64_t kept(uint64_t total)
 {
-    return u64_min(u64_max(total / 20, KEPT_LEAST_BYTES), u64_min(KEPT_MOST_BYTES, total));
+    return u64_min(u64_max(total / 20, u64_min(KEPT_LEAST_BYTES, total / KEPT_PART_MOST)), KEPT_MOST_BYTES);
 }
 
 static uint64_t growth_peak(const struct numa_state *st, uint64_t nodes)
@@ -119,8 +122,8 @@ void numa_room(const struct snapshot *s, const struct numa_state *st, const stru
         r.growth = u64_add_cap(r.growth, st->growth[n]);
     }
     r.limit = total - kept(total);
-    r.margin = u64_max(limit_margin(r.limit),
-                       u64_min(u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC), r.limit / 16));
+    r.margin = u64_max(limit_margin(r.limit), u64_min(u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC),
+                                                      r.limit / MARGIN_PART_MOST));
     left = u64_sub_floor(r.limit, r.used);
     r.by_available = available < left;
     r.room = (int64_t)u64_min(u64_add_cap(u64_min(left, available), r.swap), INT64_MAX) -

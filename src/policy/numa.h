@@ -5,7 +5,7 @@
  * bound to, and that is not all of the machine, is therefore a domain of its own, without a brake:
  *
  *   used      = unreclaimable memory on the nodes of the set, whoever holds it
- *   limit     = their total − clamp(5 % of it, 16 MiB, 1 GiB)
+ *   limit     = their total − clamp(5 % of it, 64 MiB (at most an eighth), 1 GiB)
  *   room      = min(limit − used, what is available there) + effective swap, felt or not
  *   need      = max(0, reaction margin − room)
  *
