@@ -53,6 +53,7 @@ static const struct verdict_words kill_words[] = {
     {"dying", "is ending already"},
     {"frees-nothing", "spared: its end would free nothing"},
     {"too-many", "spared: one decision takes no more victims"},
+    {"elsewhere", "spared: it holds nothing on the nodes that are short"},
     {NULL, NULL},
 };
 
@@ -209,6 +210,8 @@ static void print_decision(const json_t *d)
         (void)printf("\nwhy: %s: %s", text(d, "why"), cli_why(text(d, "why")));
     (void)printf("\nwoken by %s (%s), level %s\n", text(d, "trigger"), text(d, "detail"),
                  text(room, "level"));
+    if (text(room, "nodes")[0])
+        (void)printf("short on nodes %s: on those ", text(room, "nodes"));
     (void)printf("used %s of %s, ", cli_bytes(get(room, "used_bytes")), cli_bytes(get(room, "limit_bytes")));
     (void)printf("room %s%s, margin %s", left < 0 ? "-" : "",
                  cli_bytes_of((uint64_t)(left < 0 ? -left : left)), cli_bytes(get(room, "margin_bytes")));

@@ -52,6 +52,20 @@ static void print_room(const json_t *status)
                                                               : "");
 }
 
+/* Some NUMA nodes that groups are bound to: the tightest. */
+static void print_nodes(const json_t *status)
+{
+    const json_t *room = get(status, "nodes_room");
+    json_int_t left = number(room, "room_bytes");
+
+    if (!room)
+        return;
+    (void)printf("nodes %s:  %s of %s used, room %s%s, need %s; groups are bound there\n",
+                 text(room, "nodes"), cli_bytes(get(room, "used_bytes")), cli_bytes(get(room, "limit_bytes")),
+                 left < 0 ? "-" : "", cli_bytes_of((uint64_t)(left < 0 ? -left : left)),
+                 number(room, "need_bytes") > 0 ? cli_bytes(get(room, "need_bytes")) : "none");
+}
+
 static void print_workloads(const json_t *status)
 {
     const json_t *w;
@@ -368,6 +382,7 @@ int cli_status(const struct cli_options *o, int argc, char **argv)
                      cli_usec(get(status, "hold_left_usec")));
     print_reload(status);
     print_room(status);
+    print_nodes(status);
     print_workloads(status);
     print_next(status);
     print_actions(status);

@@ -46,6 +46,7 @@ static int read_and_judge(struct daemon *d)
     isolate_note_foreign(d);
     swap_bound_workloads(&d->swap_bounds, &d->snapshot);
     room_evaluate(&d->config, &d->snapshot, &d->room_state, &d->room);
+    nodes_judge(d);
     d->has_look = true;
     return 0;
 }
@@ -69,10 +70,13 @@ static void say_look_failed(struct daemon *d, int error)
  * it is seen, and what it holds then is in the way of those who run. */
 #define WALK_CHANGED_SHARE 10
 #define WALK_CHANGED_USEC (10 * USEC_PER_MSEC)
+/* And while nobody waits for that, of who is bound to which NUMA node. */
+#define NEWS_LEAST_USEC (250 * USEC_PER_MSEC)
 
 static bool walks_often(const struct daemon *d)
 {
-    return pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d));
+    return pauser_count(&d->pauser) > 0 || (d->room.level >= LEVEL_MEDIUM && pausing_possible(d)) ||
+           numa_is_filling(&d->snapshot, &d->numa_state);
 }
 
 static uint64_t walk_due_usec(const struct daemon *d)
@@ -83,9 +87,17 @@ static uint64_t walk_due_usec(const struct daemon *d)
 
     if (d->walk_now)
         return d->snapshot.groups_usec;
+    if (d->snapshot.numa_nodes != 0 && !walks_often(d))
+        least = NEWS_LEAST_USEC;
     if (walks_often(d) || d->groups_changed)
         every = u64_min(u64_max(d->walk_usec * share, least), GROUP_SAMPLE_USEC);
     return d->snapshot.groups_usec + every;
+}
+
+/* With more than one NUMA node it matters soon who is bound to which. */
+static bool wants_news(const struct daemon *d)
+{
+    return walks_often(d) || d->snapshot.numa_nodes != 0;
 }
 
 /* Whoever waits for room need not wait for the next walk as well. Told once; schedule() asks again. */
@@ -96,7 +108,7 @@ void cycle_on_groups_changed(void *user, int fd, uint32_t events)
     (void)fd;
     (void)events;
     d->groups_changed = true;
-    if (d->has_look && walks_often(d))
+    if (d->has_look && wants_news(d))
         threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
                                   u64_max(walk_due_usec(d), clock_now_usec()));
 }
@@ -120,15 +132,17 @@ static void finish(struct daemon *d)
     struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
 
     d->deciding = false;
-    if (e->gone > 0 && e->stuck == 0)
+    if (e->gone > 0 && e->stuck == 0 && e->room.nodes == 0) /* of nodes it is another growth */
         room_forget_growth(&d->room_state, e->growth_permyriad);
     loop_timer_arm(d->kill_timer, 0);
     e->ended = true;
     e->outcome_usec = clock_now_usec() - e->trigger.at_usec;
     d->ring.stuck += e->stuck;
     if (read_and_judge(d) == 0) {
-        e->used_after = d->room.used;
-        e->need_after = d->room.need;
+        const struct room now = nodes_room(d, e);
+
+        e->used_after = now.used;
+        e->need_after = now.need;
         e->freed_bytes = u64_sub_floor(e->room.used, e->used_after);
     }
     victim_note_outcome(e, &d->victim_state);
@@ -148,17 +162,20 @@ static bool is_settling(struct daemon *d, uint64_t now)
     const struct decision *e = &d->decision;
     uint64_t shmem = 0;
     bool braked, shared;
+    struct room r;
 
     for (unsigned i = 0; i < e->victim_count; i++)
         shmem = u64_add_cap(shmem, e->victims[i].shmem_bytes);
     if (d->settle_since_usec == 0)
         d->settle_since_usec = now;
-    if (now >= d->settle_since_usec + SETTLE_BRAKED_USEC || read_and_judge(d) < 0 || d->room.need == 0)
+    if (now >= d->settle_since_usec + SETTLE_BRAKED_USEC || read_and_judge(d) < 0)
         return false;
-    braked = d->snapshot.isolate && d->room.room > 0;
-    shared = shmem > e->expected_bytes && u64_sub_floor(e->room.used, d->room.used) < shmem / 2;
-    return (shared && braked) ||
-           (now < d->settle_since_usec + SETTLE_USEC && (shared || d->room.by_available));
+    r = nodes_room(d, e);
+    if (r.need == 0)
+        return false;
+    braked = d->snapshot.isolate && r.nodes == 0 && r.room > 0;
+    shared = shmem > e->expected_bytes && u64_sub_floor(e->room.used, r.used) < shmem / 2;
+    return (shared && braked) || (now < d->settle_since_usec + SETTLE_USEC && (shared || r.by_available));
 }
 
 static void check_victims(struct daemon *d)
@@ -228,6 +245,7 @@ int cycle_read_groups(struct daemon *d)
     d->reader.wants_stalls = d->room.strained && pausing_possible(d);
     r = snapshot_read_groups(&d->reader, &d->snapshot);
     swap_note_groups(&d->snapshot, r == 0, &d->swap_bounds);
+    numa_note_groups(&d->snapshot, &d->numa_state);
     if (r < 0) {
         say_look_failed(d, r);
         return r;
@@ -260,11 +278,57 @@ bool cycle_kill(struct daemon *d, const struct decision *e)
     return false;
 }
 
-static void decide(struct daemon *d, const struct trigger *t)
+/* Who is killed for what is needed by `room`. */
+static void choose(struct daemon *d, const struct trigger *t, const struct room *room, uint64_t now)
 {
     struct decision *e = &d->decision;
-    uint64_t now = clock_now_usec();
     bool acts;
+
+    *e = (struct decision){.trigger = *t,
+                           .room = *room,
+                           .time_usec = now,
+                           .wall_usec = clock_wall_usec(),
+                           .dry_run = d->dry_run};
+    victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
+    e->select_usec = clock_now_usec() - t->at_usec;
+    acts = e->reason == DECISION_KILL && !d->dry_run;
+    if (d->dry_run)
+        d->decide_due_usec = now + DRY_RUN_PAUSE_USEC;
+    else if (!acts && e->reason != DECISION_KILL_LIMIT) /* that one changes with every page */
+        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+    /* The choice took its time: is it still needed? */
+    if (acts && (read_and_judge(d) < 0 || nodes_room(d, e).need == 0))
+        return;
+    if (!record(d, e, acts) || (acts && act(d, e)))
+        return;
+    e->ended = true;
+    record_ring_set_outcome(&d->ring, e);
+    if (d->dry_run && e->reason == DECISION_KILL)
+        hooks_tell_kill(d, HOOK_PRE_KILL, e);
+    if (!acts || e->failed > 0)
+        report_decision(d, e);
+    if (e->failed > 0)
+        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+}
+
+/* Memory is short for those alone who are bound to some nodes. */
+static void decide_nodes(struct daemon *d, const struct trigger *t)
+{
+    uint64_t now = clock_now_usec();
+
+    if (now < d->decide_due_usec || pausing_held(d, now) || cycle_read_groups(d) < 0)
+        return;
+    nodes_judge(d); /* by who grows now */
+    if (d->numa_room.need == 0)
+        return;
+    nodes_read_held(d, d->numa_room.nodes);
+    choose(d, t, &d->numa_room, now);
+}
+
+static void decide(struct daemon *d, const struct trigger *t)
+{
+    uint64_t now = clock_now_usec();
+    struct room room;
 
     if (now < d->decide_due_usec || cycle_read_groups(d) < 0)
         return;
@@ -278,32 +342,9 @@ static void decide(struct daemon *d, const struct trigger *t)
             d->decide_due_usec = now + WALK_LEAST_USEC;
         return;
     }
-    *e = (struct decision){.trigger = *t,
-                           .room = d->room,
-                           .time_usec = now,
-                           .wall_usec = clock_wall_usec(),
-                           .dry_run = d->dry_run};
-    e->room.need = u64_max(d->room.need, pausing_short_bytes(d));
-    victim_choose(&d->config, &d->snapshot, &d->victim_state, &d->scratch, e);
-    e->select_usec = clock_now_usec() - t->at_usec;
-    acts = e->reason == DECISION_KILL && !d->dry_run;
-    if (d->dry_run)
-        d->decide_due_usec = now + DRY_RUN_PAUSE_USEC;
-    else if (!acts && e->reason != DECISION_KILL_LIMIT) /* that one changes with every page */
-        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
-    /* The choice took its time: is it still needed? */
-    if (acts && (read_and_judge(d) < 0 || d->room.need == 0))
-        return;
-    if (!record(d, e, acts) || (acts && act(d, e)))
-        return;
-    e->ended = true;
-    record_ring_set_outcome(&d->ring, e);
-    if (d->dry_run && e->reason == DECISION_KILL)
-        hooks_tell_kill(d, HOOK_PRE_KILL, e);
-    if (!acts || e->failed > 0)
-        report_decision(d, e);
-    if (e->failed > 0)
-        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+    room = d->room;
+    room.need = u64_max(room.need, pausing_short_bytes(d));
+    choose(d, t, &room, now);
 }
 
 static void schedule(struct daemon *d, const struct trigger *t)
@@ -318,11 +359,11 @@ static void schedule(struct daemon *d, const struct trigger *t)
     }
     if (now < d->pressed_until_usec)
         wait = u64_min(wait, PRESSED_LOOK_USEC);
-    if (walks_often(d)) {
+    if (walks_often(d) || (d->groups_changed && wants_news(d)))
         wait = u64_min(wait, u64_sub_floor(walk_due_usec(d), now) + USEC_PER_MSEC);
-        if (!d->groups_changed)
-            (void)loop_change(&d->loop, d->reader.watch_fd, EPOLLIN | EPOLLONESHOT);
-    }
+    if (wants_news(d) && !d->groups_changed)
+        (void)loop_change(&d->loop, d->reader.watch_fd, EPOLLIN | EPOLLONESHOT);
+    wait = u64_min(wait, numa_next_look_usec(&d->snapshot, &d->numa_state, &d->room));
     wait = u64_min(wait, u64_min(reclaiming_next_look_usec(d), notifying_next_look_usec(d)));
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], now + wait);
     /* An event that asks for nothing (page cache at the limit) would come again a hundred times a second. */
@@ -389,7 +430,7 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     }
     hooks_note_level(d, t);
     refresh(d);
-    victim_note_need(&d->victim_state, d->room.need);
+    victim_note_need(&d->victim_state, u64_max(d->room.need, d->numa_room.need));
     pausing_check(d);
     notifying_step(d, t);
     reclaiming_step(d, t);
@@ -397,6 +438,8 @@ void cycle_look(struct daemon *d, const struct trigger *t)
         check_victims(d);
     else if (d->room.need > 0)
         decide(d, t);
+    else if (d->numa_room.need > 0)
+        decide_nodes(d, t);
     if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
         pausing_step(d, t); /* and growth is known when it matters */
     offloading_step(d);

@@ -9,6 +9,7 @@
  *   reclaiming.c  memory pushed out to swap, by the worker
  *   notifying.c  programs that are asked to give memory back
  *   offloading.c  memory that nobody misses, while all is calm
+ *   nodes.c     shortage on NUMA nodes that groups are bound to
  *   isolate.c   the knobs: memory.high on the workloads, memory.low on the protected
  *   hooks.c     what the operator's commands are told
  *   keeping.c   memory QoS: what its keeper is given, and what it tells
@@ -44,6 +45,7 @@
 #include "monitor/monitor.h"
 #include "policy/ladder.h"
 #include "policy/notify.h"
+#include "policy/numa.h"
 #include "policy/pause.h"
 #include "policy/reclaim.h"
 #include "policy/room.h"
@@ -205,6 +207,8 @@ struct daemon {
 
     struct room_state room_state;
     struct room room;
+    struct numa_state numa_state;
+    struct room numa_room; /* of the nodes that are tightest for those who are bound to them; 0: nobody is */
     bool has_look;
     uint64_t limit_step_from; /* bytes that the workload was over its limit at start, or after a reload */
     uint64_t limit_step_usec; /* when that was */
@@ -339,6 +343,13 @@ uint64_t reclaiming_next_look_usec(const struct daemon *d);
 void reclaiming_rest(struct daemon *d);
 void reclaiming_note(struct daemon *d, const struct worker_reply *reply);
 struct ladder_rung reclaiming_rung(const struct daemon *d);
+
+/* nodes.c */
+void nodes_judge(struct daemon *d); /* at each look, after the room */
+/* The room that the decision is about, as of the last look: the domain's, or that of some nodes. */
+struct room nodes_room(const struct daemon *d, const struct decision *e);
+/* What each group of the last walk holds there. */
+void nodes_read_held(struct daemon *d, uint64_t nodes);
 
 /* notifying.c */
 void notifying_open(struct daemon *d);

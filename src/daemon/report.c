@@ -70,6 +70,7 @@ void report_status(void *user, struct status *s)
     s->config = &d->config;
     s->snapshot = &d->snapshot;
     s->room = &d->room;
+    s->numa_room = &d->numa_room;
     s->has_look = d->has_look;
     fill_monitors(d, s);
     memcpy(s->high_wanted, d->high_wanted, sizeof(s->high_wanted));

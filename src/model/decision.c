@@ -21,7 +21,7 @@ const char *decision_reason_name(enum decision_reason r)
 const char *verdict_name(enum verdict v)
 {
     static const char *const names[] = {"chosen",  "culprit", "not-needed",    "higher-tier", "protected",
-                                        "actions", "dying",   "frees-nothing", "too-many"};
+                                        "actions", "dying",   "frees-nothing", "too-many",    "elsewhere"};
 
     return (size_t)v < ARRAY_SIZE(names) ? names[v] : "?";
 }

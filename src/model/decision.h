@@ -27,6 +27,7 @@ struct trigger {
 
 /* How the domain stands: limit, what is used of it, and how long it lasts (DESIGN: the ladder). */
 struct room {
+    uint64_t nodes; /* of these NUMA nodes alone; 0: of the whole domain */
     uint64_t limit;
     uint64_t used;
     uint64_t margin;          /* kept free for what happens between a look and its effect */
@@ -61,8 +62,9 @@ enum verdict {
     VERDICT_PROTECTED,  /* its class is, or it asked to be left out and may */
     VERDICT_ACTIONS,    /* its class does not name the action */
     VERDICT_DYING,
-    VERDICT_NOTHING, /* it would free nothing */
-    VERDICT_NO_ROOM, /* more victims than one decision takes */
+    VERDICT_NOTHING,   /* it would free nothing */
+    VERDICT_NO_ROOM,   /* more victims than one decision takes */
+    VERDICT_ELSEWHERE, /* it holds nothing on the NUMA nodes that are short */
 };
 
 /* What the policy saw in one group. */

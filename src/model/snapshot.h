@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/nodelist.h"
 #include "model/config.h"
 
 #define GROUP_PATH_MAX 256
@@ -19,6 +20,7 @@ struct node {
     uint64_t available;     /* MemAvailable */
     uint64_t unreclaimable; /* in use and not to be had back by reclaim: everything but free, file pages,
                              * reclaimable slab, the huge page pool and zram's pool */
+    uint64_t kept_free;     /* what MemAvailable leaves out of free, file pages and reclaimable slab */
     uint64_t swap_total;
     uint64_t swap_free;
     uint64_t zram_used;      /* of what is in swap */
@@ -29,6 +31,13 @@ struct node {
     uint64_t io_full_usec;  /* /proc/pressure/io; of a host only */
     uint64_t read_bytes;    /* from block devices */
     uint64_t swap_in_bytes; /* of them, from swap */
+};
+
+/* One NUMA node of it. */
+struct numa_node {
+    uint64_t total;
+    uint64_t available;     /* as MemAvailable is made: what that leaves out is shared out by size */
+    uint64_t unreclaimable; /* everything but free, file pages and reclaimable slab */
 };
 
 /* One guarded subtree of work. */
@@ -80,6 +89,13 @@ struct group_claims {
 
 #define GROUP_REQUEST_NONE UINT64_MAX
 
+/* What cannot be had back from a group by reclaim to files. */
+struct group_memory {
+    uint64_t anon;
+    uint64_t shmem;
+    uint64_t kernel; /* less reclaimable slab, plus sock */
+};
+
 /* One unit of work that is asked, paused or killed whole. */
 struct group {
     char path[GROUP_PATH_MAX]; /* of the cgroup, relative to the hierarchy's root */
@@ -113,9 +129,12 @@ struct group {
     uint64_t shmem;
     uint64_t kernel; /* less reclaimable slab, plus sock */
     uint64_t swap;
-    uint64_t swap_room;    /* only where swap_limited */
-    uint64_t file;         /* page cache, without shmem: for people */
-    uint64_t zswap;        /* what it has in zswap, as that holds it: for people */
+    uint64_t mems;                /* the NUMA nodes that it is bound to; 0: it may have memory on all */
+    struct group_memory on_nodes; /* of anon, shmem and kernel, what it holds on the nodes that are short;
+                                     read only to decide on those */
+    uint64_t swap_room;           /* only where swap_limited */
+    uint64_t file;                /* page cache, without shmem: for people */
+    uint64_t zswap;               /* what it has in zswap, as that holds it: for people */
     uint64_t growth_bytes; /* by how much it grew in the last GROUP_GROWTH_USEC (since its birth where that is
                               less) */
     uint64_t cpu_permyriad; /* of one CPU, between the last two times that it was read; GROUP_CPU_UNKNOWN:
@@ -160,6 +179,8 @@ struct snapshot {
     struct node node;
     struct workload workloads[SNAPSHOT_WORKLOADS_MAX];
     unsigned workload_count;
+    uint64_t numa_nodes; /* that have memory; 0: one alone, or they cannot be told apart */
+    struct numa_node numa[NODELIST_MAX];
     uint64_t protected_cache; /* page cache in the workloads that groups' memory.min keeps */
     uint64_t limit_step;      /* added to the limit while it steps down after a start above it */
 

@@ -139,8 +139,9 @@ struct status {
     const struct config *config;
     const struct snapshot *snapshot;
     const struct room *room;
-    uint64_t reserve_bytes; /* of the node, that the work may not have */
-    bool has_look;          /* snapshot and room are of a look that succeeded */
+    const struct room *numa_room; /* of the NUMA nodes that are tightest for those who are bound there */
+    uint64_t reserve_bytes;       /* of the node, that the work may not have */
+    bool has_look;                /* snapshot and room are of a look that succeeded */
     struct status_monitor monitors[STATUS_MONITORS_MAX];
     unsigned monitor_count;
     uint64_t high_wanted[SNAPSHOT_WORKLOADS_MAX];

@@ -3,40 +3,40 @@
 #include "base/macros.h"
 #include "base/sort.h"
 #include "base/units.h"
+#include "policy/numa.h"
 
 /* So many bits hold any amount of memory, and leave ten for a priority. */
 #define RANK_BITS 53
 #define RANK_MAX ((UINT64_C(1) << RANK_BITS) - 1)
 
-uint64_t order_growth_bytes(const struct group *g)
+uint64_t order_growth_bytes(const struct room *room, const struct group *g)
 {
-    return g->paused ? u64_max(g->growth_bytes, u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC))
-                     : g->growth_bytes;
+    uint64_t would = g->paused ? u64_mul_div(g->rate, GROUP_GROWTH_USEC, USEC_PER_SEC) : 0;
+
+    return numa_grown(room, g, u64_max(g->growth_bytes, would));
 }
 
-static uint64_t over_bytes(const struct group *g, const struct standing *st)
+uint64_t order_rank(enum order order, const struct room *room, const struct group *g,
+                    const struct standing *st)
 {
-    return u64_sub_floor(claims_held_bytes(g),
-                         st->request_bytes == GROUP_REQUEST_NONE ? 0 : st->request_bytes);
-}
+    uint64_t request = st->request_bytes == GROUP_REQUEST_NONE ? 0 : st->request_bytes;
+    uint64_t held = numa_held(room, g), over = u64_sub_floor(held, request);
 
-uint64_t order_rank(enum order order, const struct group *g, const struct standing *st)
-{
     switch (order) {
     case ORDER_NEWEST:
         return st->age_usec;
     case ORDER_OLDEST:
         return UINT64_MAX - st->age_usec;
     case ORDER_LARGEST:
-        return UINT64_MAX - claims_held_bytes(g);
+        return UINT64_MAX - held;
     case ORDER_GROWTH:
-        return UINT64_MAX - order_growth_bytes(g);
+        return UINT64_MAX - order_growth_bytes(room, g);
     case ORDER_SWAP:
         return UINT64_MAX - g->swap;
     case ORDER_OVER_REQUEST:
-        return UINT64_MAX - over_bytes(g, st);
+        return UINT64_MAX - over;
     case ORDER_KUBELET: /* its priority, then the most over its request */
-        return ((uint64_t)st->priority << RANK_BITS) + RANK_MAX - u64_min(over_bytes(g, st), RANK_MAX);
+        return ((uint64_t)st->priority << RANK_BITS) + RANK_MAX - u64_min(over, RANK_MAX);
     case ORDER_LEAST_PROGRESS:
         break;
     }

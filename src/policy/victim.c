@@ -6,6 +6,7 @@
 #include "base/sort.h"
 #include "base/units.h"
 #include "policy/claims.h"
+#include "policy/numa.h"
 #include "policy/order.h"
 
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
@@ -26,9 +27,21 @@ struct choice {
 
 static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
 {
-    uint64_t shmem = u64_mul_div(g->shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
+    struct group_memory m = numa_counted(&ch->decision->room, g);
+    uint64_t shmem = u64_mul_div(m.shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
 
-    return u64_add_cap(u64_add_cap(g->anon, g->kernel), shmem);
+    return u64_add_cap(u64_add_cap(m.anon, m.kernel), shmem);
+}
+
+/* Where it is short. */
+static uint64_t held_bytes(const struct choice *ch, const struct group *g)
+{
+    return numa_held(&ch->decision->room, g);
+}
+
+static bool is_elsewhere(const struct choice *ch, const struct group *g)
+{
+    return ch->decision->room.nodes != 0 && held_bytes(ch, g) < VICTIM_USEFUL_BYTES;
 }
 
 static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st,
@@ -42,6 +55,8 @@ static enum verdict admit(const struct choice *ch, const struct group *g, const 
         return VERDICT_PROTECTED;
     if ((class->actions & ACTION_BIT(ACTION_KILL)) == 0)
         return VERDICT_ACTIONS;
+    if (is_elsewhere(ch, g))
+        return VERDICT_ELSEWHERE;
     return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
 
@@ -72,7 +87,7 @@ static void fill_row(struct choice *ch, unsigned index)
         .request_bytes = st.request_bytes,
         .freed_bytes = freed_bytes(ch, g),
         .progress_usec = st.progress_usec,
-        .growth_bytes = g->growth_bytes,
+        .growth_bytes = numa_grown(&ch->decision->room, g, g->growth_bytes),
     };
     k->verdict = admit(ch, g, &st, k->freed_bytes);
 }
@@ -128,7 +143,7 @@ static void take(struct choice *ch, struct candidate *k, enum verdict why)
         .class_index = g->class_index,
         .task = g->claims.task,
         .expected_bytes = k->freed_bytes,
-        .shmem_bytes = g->shmem,
+        .shmem_bytes = numa_counted(&d->room, g).shmem,
         .age_usec = u64_sub_floor(ch->snapshot->now_usec, g->birth_usec),
         .progress_usec = k->progress_usec,
         .culprit = why == VERDICT_CULPRIT,
@@ -149,6 +164,8 @@ static uint64_t fair_share(const struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct candidate *k = &ch->scratch->candidates[i];
 
+        if (is_elsewhere(ch, &ch->snapshot->groups[i]))
+            continue;
         if (k->request_bytes == GROUP_REQUEST_NONE)
             without++;
         else
@@ -170,7 +187,7 @@ static bool somebody_paused(const struct choice *ch)
 static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
 {
     const struct group *g = &ch->snapshot->groups[k->group_index];
-    uint64_t held = claims_held_bytes(g), lead;
+    uint64_t held = held_bytes(ch, g), lead;
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
         return held > k->request_bytes;
@@ -180,7 +197,7 @@ static bool is_over_share(const struct choice *ch, const struct candidate *k, ui
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];
 
-        if (other != g && other->class_index == g->class_index && claims_held_bytes(other) >= held / lead)
+        if (other != g && other->class_index == g->class_index && held_bytes(ch, other) >= held / lead)
             return false;
     }
     return true;
@@ -195,7 +212,7 @@ static struct candidate *find_culprit(struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         struct candidate *k = &ch->scratch->candidates[i];
 
-        growth = u64_add_cap(growth, order_growth_bytes(&ch->snapshot->groups[i]));
+        growth = u64_add_cap(growth, order_growth_bytes(&ch->decision->room, &ch->snapshot->groups[i]));
         if (k->verdict != VERDICT_TIER && k->verdict != VERDICT_NOTHING)
             continue;
         if (k->verdict == VERDICT_TIER && k->priority < lowest)
@@ -272,7 +289,7 @@ static enum order collect(struct choice *ch, unsigned tier, unsigned *ret_count)
         struct standing st;
 
         resolve(ch, g, &st);
-        items[i].cost = order_rank(order, g, &st);
+        items[i].cost = order_rank(order, &ch->decision->room, g, &st);
     }
     *ret_count = n;
     return order;

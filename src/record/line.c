@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nodelist.h"
 #include "record/ring.h"
 
 static void append_time_left(struct buffer *b, uint64_t usec)
@@ -72,6 +73,11 @@ void record_format_line(struct buffer *b, const struct config *c, const struct d
                    d->dry_run ? " dry_run=yes" : "");
     buffer_appendf(b, " trigger=%s detail=%s level=%s", trigger_name(d->trigger.kind),
                    d->trigger.detail ? d->trigger.detail : "none", level_name(r->level));
+    if (r->nodes != 0) {
+        char nodes[NODELIST_FORMAT_MAX];
+
+        buffer_appendf(b, " nodes=%s", nodelist_format(nodes, r->nodes));
+    }
     buffer_appendf(b, " limit=%" PRIu64 " used=%" PRIu64 " room=%" PRIi64 " need=%" PRIu64 " growth=%" PRIu64,
                    r->limit, r->used, r->room, r->need, r->growth);
     append_time_left(b, r->time_left_usec);

@@ -5,12 +5,18 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/nodelist.h"
 #include "server/member.h"
 
 static json_t *room_to_json(const struct room *r)
 {
     json_t *o = json_object();
 
+    if (r->nodes != 0) {
+        char nodes[NODELIST_FORMAT_MAX];
+
+        member_set_string(o, "nodes", nodelist_format(nodes, r->nodes));
+    }
     member_set_string(o, "level", level_name(r->level));
     member_set_u64(o, "limit_bytes", r->limit);
     member_set_u64(o, "used_bytes", r->used);
@@ -454,6 +460,8 @@ json_t *status_to_json(const struct status *s, size_t max)
                    s->hold_until_usec > s->now_usec ? s->hold_until_usec - s->now_usec : UINT64_MAX);
     if (s->has_look) {
         (void)json_object_set_new(o, "room", room_to_json(s->room));
+        if (s->numa_room && s->numa_room->nodes != 0)
+            (void)json_object_set_new(o, "nodes_room", room_to_json(s->numa_room));
         (void)json_object_set_new(o, "node", node_to_json(&s->snapshot->node));
         (void)json_object_set_new(o, "workloads", workloads_to_json(s));
     }

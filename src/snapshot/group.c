@@ -9,6 +9,7 @@
 #include "model/kubernetes.h"
 #include "snapshot/claims.h"
 #include "snapshot/handles.h"
+#include "snapshot/nodes.h"
 
 #define DEPTH_MAX 12
 #define BIRTH_PIDS_MAX 32
@@ -179,7 +180,9 @@ void group_read(const struct snapshot_reader *r, const struct snapshot *s, struc
         else if (cgroup_read_cpu_usec(dir_fd, &cpu) == 0)
             handle_note_cpu(h, s->now_usec, u64_sub_floor(cpu, h->cpu_base_usec));
         claims_read(dir_fd, r->real_offset_usec, directory, &h->claims);
+        h->mems = nodes_bound(r, dir_fd, g->path);
     }
+    g->mems = h->mems;
     g->claims = h->claims;
     claim_for_pod(r->config, directory, g);
     g->owner_uid = h->claims.has_owner ? h->claims.owner_uid : directory;

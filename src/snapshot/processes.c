@@ -9,6 +9,7 @@
 #include "kernel/oom_score.h"
 #include "kernel/process.h"
 #include "snapshot/handles.h"
+#include "snapshot/nodes.h"
 
 #define DEPTH_MAX 12
 #define PROCESS_LEAST_BYTES UINT64_C(1048576)
@@ -22,6 +23,7 @@ struct members {
     unsigned depth;
     int dir_fd;
     const char *path;
+    uint64_t mems;   /* nodes that they are bound to, with the cgroup */
     pid_t spared[8]; /* our own ancestors: killing the shell that holds us ends us, too */
     unsigned spared_count;
 };
@@ -64,6 +66,7 @@ static void fill(struct members *m, struct group_handle *h, const struct process
         .workload_index = m->workload_index,
         .owner_uid = uid,
         .birth_usec = st->start_usec,
+        .mems = m->mems,
         .anon = memory->rss_anon,
         .shmem = memory->rss_shmem,
         .swap = memory->swap,
@@ -142,6 +145,7 @@ void processes_of_cgroup(struct snapshot_reader *r, struct snapshot *s, unsigned
         .workload_index = workload_index,
         .dir_fd = cgroup_fd,
         .path = path,
+        .mems = nodes_bound(r, cgroup_fd, path),
     };
 
     visit_cgroup(&m);

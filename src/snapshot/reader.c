@@ -12,6 +12,7 @@
 #include "kernel/swap.h"
 #include "kernel/vmstat.h"
 #include "snapshot/handles.h"
+#include "snapshot/nodes.h"
 #include "snapshot/watches.h"
 
 #define PAGE_BYTES UINT64_C(4096)
@@ -88,6 +89,7 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->pressure_fd = file_open_read(root_fd, "proc/pressure/memory");
     r->io_pressure_fd = file_open_read(root_fd, "proc/pressure/io");
     r->vmstat_fd = vmstat_open(root_fd);
+    nodes_open(r);
     return 0;
 }
 
@@ -101,6 +103,7 @@ void snapshot_reader_deinit(struct snapshot_reader *r)
     close_fdp(&r->pressure_fd);
     close_fdp(&r->io_pressure_fd);
     close_fdp(&r->vmstat_fd);
+    nodes_close(r);
     watches_deinit(r);
 }
 
@@ -187,6 +190,8 @@ void snapshot_reader_reconfigure(struct snapshot_reader *r, const struct snapsho
             h->class_index = config_class_of(r->config, s->groups[i].path);
     }
     r->reconfigured = true;
+    nodes_close(r);
+    nodes_open(r); /* some may have come */
 }
 
 static void read_node_psi(struct snapshot_reader *r, struct node *n)
@@ -278,6 +283,7 @@ static int read_node(struct snapshot_reader *r, struct node *n)
     n->available = m.available;
     file = u64_add_cap(m.active_file, m.inactive_file);
     n->unreclaimable = u64_sub_floor(n->total, u64_add_cap(u64_add_cap(m.free, file), m.kreclaimable));
+    n->kept_free = u64_sub_floor(u64_add_cap(u64_add_cap(m.free, file), m.kreclaimable), m.available);
     n->swap_total = m.swap_total;
     n->swap_free = m.swap_free;
     n->zram_used = areas.zram_used;
@@ -439,6 +445,7 @@ int snapshot_read_node(struct snapshot_reader *r, uint64_t now_usec, struct snap
     s->now_usec = now_usec;
     s->isolate = r->isolate;
     s->node = node;
+    s->numa_nodes = nodes_read(r, &node, s->numa);
     s->workload_count = r->workload_count;
     memcpy(s->workloads, workloads, r->workload_count * sizeof(*workloads));
     s->limit_step = s->protected_cache = 0;

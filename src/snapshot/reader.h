@@ -85,6 +85,7 @@ struct group_handle {
     uint32_t swap_limits;   /* where a memory.swap.max was found: bit n, n levels above it */
     struct group_claims claims;
     uint32_t owner_uid; /* whose the claims are */
+    uint64_t mems;      /* NUMA nodes that it is bound to; as old as these */
 };
 
 /* What has its place a group: itself, a slice of its own, and room for those that come in the walk in which
@@ -115,6 +116,8 @@ struct snapshot_reader {
     int pressure_fd;
     int io_pressure_fd;
     int vmstat_fd;
+    uint64_t numa_nodes; /* that are read; 0: there is one alone (nodes.c) */
+    int numa_fds[NODELIST_MAX];
     const struct config *config;
     bool isolate;
     bool has_swap;             /* as of the last look */

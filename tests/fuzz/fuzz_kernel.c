@@ -16,6 +16,7 @@
 #include "kernel/meminfo.h"
 #include "kernel/memory_events.h"
 #include "kernel/memory_stat.h"
+#include "kernel/numa.h"
 #include "kernel/oom_score.h"
 #include "kernel/process.h"
 #include "kernel/psi.h"
@@ -135,6 +136,21 @@ static int parse_permyriad(const char *buf, size_t length, void *ret)
     return r;
 }
 
+static int parse_node_meminfo(const char *buf, size_t length, void *ret)
+{
+    return numa_meminfo_parse(buf, length, ret);
+}
+
+static int parse_numa_stat(const char *buf, size_t length, void *ret)
+{
+    return numa_stat_parse(buf, length, 5, ret);
+}
+
+static int parse_nodes(const char *buf, size_t length, void *ret)
+{
+    return nodelist_parse((struct text){buf, length}, ret);
+}
+
 static int parse_list(const char *buf, size_t length, void *ret _unused_)
 {
     (void)cgroup_list_has(buf, length, "memory");
@@ -165,6 +181,9 @@ static const struct {
     {'U', parse_usec, sizeof(uint64_t), {-EINVAL, -ERANGE}},
     {'P', parse_permyriad, sizeof(uint64_t), {-EINVAL, -ERANGE}},
     {'l', parse_list, 0, {0}},
+    {'M', parse_node_meminfo, sizeof(struct numa_meminfo), {-EBADMSG}},
+    {'N', parse_numa_stat, sizeof(struct numa_stat), {-EBADMSG}},
+    {'n', parse_nodes, sizeof(uint64_t), {-EBADMSG, -ERANGE}},
 };
 
 static void run_one(size_t i, const char *buf, size_t length)

@@ -181,6 +181,51 @@ def kills_the_newest(p):
     d.stop()
 
 
+def numa_node(tree, node, used):
+    """Of 512 MiB, and of one width."""
+    tree.write(f"sys/devices/system/node/node{node}/meminfo", f"Node {node} MemTotal: {512 << 10:12} kB\n"
+               f"Node {node} MemFree: {(512 << 10) - used // 1024:12} kB\n")
+
+
+def numa_group(tree, group, node, anon):
+    tree.stat(group, anon)
+    tree.write(f"sys/fs/cgroup/{group}/cpuset.mems.effective", f"{node}\n")
+    held = [anon if n == node else 0 for n in (0, 1)]
+    tree.write(f"sys/fs/cgroup/{group}/memory.numa_stat",
+               f"anon N0={held[0]:020} N1={held[1]:020}\nshmem N0=0 N1=0\nkernel_stack N0=0 N1=0\n")
+
+
+def kills_where_it_is_short(p):
+    """The older task has filled the NUMA node that it is bound to; the newer one is bound to the other."""
+    tree = Tree(p.base)
+    tree.write("sys/devices/system/node/has_memory", "0-1\n")
+    numa_node(tree, 0, 150 << 20)
+    numa_node(tree, 1, 150 << 20)
+    numa_group(tree, "workload.slice/task-1", 0, 100 << 20)
+    numa_group(tree, "workload.slice/task-2", 1, 100 << 20)
+    d = guarded(p, tree)
+    wait_for("the sets", lambda: "nodes_room" in p.status(tree))
+    tree.meminfo(used=650 << 20)
+    tree.stat("workload.slice", 500 << 20)
+    numa_group(tree, "workload.slice/task-1", 0, 400 << 20)
+    numa_node(tree, 0, 500 << 20)
+    wait_for("cgroup.kill", lambda: tree.read(SLICE + "/task-1/cgroup.kill") == "1")
+    numa_node(tree, 0, 100 << 20)
+    tree.calm()
+    tree.write(SLICE + "/task-1/cgroup.events", "populated 0\nfrozen 0\n")
+    line = d.said("decision=1 ")
+    expect(" action=kill " in line and " nodes=0 " in line and " victim=workload.slice/task-1 " in line, line)
+    expect(" gone=1 " in line and " need_after=0 " in line, line)
+    expect(tree.read(SLICE + "/task-2/cgroup.kill") == "", "task-2 was killed, too")
+    code, out, _ = p.cli(tree, "explain", "--json", "1")
+    rows = {row["group"]: row["verdict"] for row in json.loads(out)["considered"]}
+    expect(code == 0 and rows["workload.slice/task-2"] == "elsewhere", out)
+    expect(json.loads(out)["room"]["nodes"] == "0", out)
+    time.sleep(0.5)
+    expect(d.log().count("decision=") == 1, d.log())
+    d.stop()
+
+
 def victim_that_stays(p):
     """The first one does not die: after KillDeadline it is recorded as stuck, and the next one is taken."""
     tree = Tree(p.base)
@@ -374,5 +419,5 @@ def full_file_system_keeps_nobody_paused(p):
 
 TESTS = [full_file_system_keeps_nobody_paused, pauses_are_undone, stopped_process_of_a_tree_is_left, pauses_of_a_class_that_may_not, stop_restores, killed_and_undone, killed_restarted_and_stopped, killed_and_started_with_another_configuration,
          another_boot, journal_torn, others_value_is_left, value_set_meanwhile_is_put_back,
-         new_cgroup_of_the_name_is_left, workload_comes_and_goes, kills_the_newest, victim_that_stays, nobody_to_kill,
+         new_cgroup_of_the_name_is_left, workload_comes_and_goes, kills_the_newest, kills_where_it_is_short, victim_that_stays, nobody_to_kill,
          look_fails, stopped_and_continued, full_inotify_queue, companions_end, full_file_system]

@@ -171,6 +171,13 @@ def explained(p):
         code, out, _, _ = ask(p, replies[:1] + [{"parameters": {}}], "events")
         expect(code == 0 and f" #12 {action}, " in out and " a (50.0M, " in out, out)
         expect((f"; {why}: " in out) == (why != "none") and ("; freed 30.0M" in out) == (why == "none"), out)
+    short = decision("kill", "none")
+    short["room"] = dict(short["room"], nodes="0,2-3")
+    rows = {"candidates": [candidate("g", "elsewhere")]}
+    replies = [{"parameters": {"decision": short}, "continues": True}, {"parameters": rows}]
+    code, out, _, _ = ask(p, replies, "explain", "12")
+    expect(code == 0 and "\nshort on nodes 0,2-3: on those used " in out, out)
+    expect("spared: it holds nothing on the nodes that are short" in out, out)
 
 
 def row(group, priority, **more):

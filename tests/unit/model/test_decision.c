@@ -58,7 +58,8 @@ static void test_verdict_names(void **state _unused_)
     assert_string_equal(verdict_name(VERDICT_DYING), "dying");
     assert_string_equal(verdict_name(VERDICT_NOTHING), "frees-nothing");
     assert_string_equal(verdict_name(VERDICT_NO_ROOM), "too-many");
-    assert_string_equal(verdict_name((enum verdict)(VERDICT_NO_ROOM + 1)), "?");
+    assert_string_equal(verdict_name(VERDICT_ELSEWHERE), "elsewhere");
+    assert_string_equal(verdict_name((enum verdict)(VERDICT_ELSEWHERE + 1)), "?");
 }
 
 static void test_method_names(void **state _unused_)

@@ -72,6 +72,15 @@ static void test_kill(void **state _unused_)
         "stuck=0 failed=0 used_after=500 need_after=3 freed=490 select_us=100 signal_us=200 outcome_us=300");
 }
 
+/* Short on some NUMA nodes alone. */
+static void test_nodes(void **state _unused_)
+{
+    struct decision d = decision_of_a_kill();
+
+    d.room.nodes = 0xd;
+    assert_non_null(strstr(format(&d, 4096), " level=critical nodes=0,2-3 limit=1000 used=990 "));
+}
+
 static void test_notify(void **state _unused_)
 {
     struct decision d = decision_of_a_kill();
@@ -225,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_notify),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_nobody),

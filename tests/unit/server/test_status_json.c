@@ -58,6 +58,7 @@ static void test_before_the_first_look(void **state _unused_)
 
 static void test_after_a_look(void **state _unused_)
 {
+    const struct room nodes_room = {.nodes = 0xd, .need = 7};
     json_t *o, *w, *r;
 
     fill();
@@ -79,6 +80,15 @@ static void test_after_a_look(void **state _unused_)
     r = json_object_get(o, "room");
     assert_int_equal(number(r, "room_bytes"), -4096);
     assert_true(json_is_null(json_object_get(r, "time_left_usec")));
+    assert_null(json_object_get(o, "nodes_room")); /* nobody is bound to some NUMA nodes */
+    assert_null(json_object_get(r, "nodes"));
+    json_decref(o);
+
+    status.numa_room = &nodes_room;
+    o = status_to_json(&status, 65536);
+    r = json_object_get(o, "nodes_room");
+    assert_string_equal(json_string_value(json_object_get(r, "nodes")), "0,2-3");
+    assert_int_equal(number(r, "need_bytes"), 7);
     json_decref(o);
 }
 
