@@ -203,8 +203,8 @@ static uint64_t bound_now(const struct planner *p)
     return u64_max(u64_mul_div(st->bound_bytes, share, PERMYRIAD), planner_place_bytes(p));
 }
 
-/* What the running ones and this one come to, beside what the others who wait hold in memory. The last of that
- * is not waited for: a few pages each, which no request brings, and the margin has a place for them. */
+/* What the running ones and this one come to, beside what the others who wait hold in memory. The last of
+ * that is not waited for: a few pages each, which no request brings, and the margin has a place for them. */
 static uint64_t wanted_with(const struct planner *p, const struct pause_row *row)
 {
     uint64_t others =
