@@ -189,11 +189,16 @@ static bool is_ours(const struct offload_state *s)
     return s->returned_per_sec <= 4 * s->taken_per_sec && s->returned_per_sec >= s->taken_per_sec / 16;
 }
 
-/* The kernel has taken far more than it was asked for, and so what it came to first: that it comes back says
- * nothing of how much is needed. Debt is worked off at a step's pace, so it is known for a while. */
-static bool is_burst(const struct offload_state *s, const struct offload_reading *in)
+/* What was taken since the last hold is felt. Of the first time it says nothing where the kernel has taken
+ * far more than it was asked for: memory that it had never looked at, and so what it came to first. Debt is
+ * worked off at a step's pace, so it is known for a while. */
+static bool is_edge(const struct offload_state *s, const struct offload_reading *in)
 {
-    return s->debt_bytes >= in->current_bytes / EDGE_TAKEN_PART / 2;
+    uint64_t part = in->current_bytes / EDGE_TAKEN_PART;
+    bool first = s->hold_took_bytes == 0;
+
+    return is_ours(s) && s->took_total_bytes > s->hold_took_bytes && !(first && s->debt_bytes >= part / 2) &&
+           s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= part;
 }
 
 /* It doubles for what was taken since the last one, and not while that is still felt. */
@@ -278,8 +283,7 @@ static uint64_t adaptive_wanted(const struct class_config *c, const struct offlo
     }
     f = feels(c, g, s);
     if (f == FEELS_MUCH) {
-        if (is_ours(s) && !is_burst(s, in) &&
-            s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= in->current_bytes / EDGE_TAKEN_PART)
+        if (is_edge(s, in))
             s->edge_bytes = in->current_bytes;
         hold(s, in->now_usec);
         return 0;

@@ -19,11 +19,12 @@
  *    as nothing is felt;
  *  - backing off: what is felt ends it at once. The size at which that was so is the edge, if what
  *    comes back is about what was taken (far more: it has turned to other memory; hardly any: it waits for
- *    something else; and not where the kernel has just taken far more than it was asked for, whatever came
- *    first). Nothing is asked until the hold is over, which doubles each time that what was taken since the
- *    last one is felt again soon (10 s to 2 min; as long as no edge is known, 30 s: lists that were never
- *    sorted give what is used, too, and are sorted by being asked). Where far more has come back in it than
- *    was beyond the edge (an eighth), there is another set, whose edge is not known;
+ *    something else; nor the first time, where the kernel has just taken far more than it was asked for,
+ *    whatever came first). Nothing is asked until the hold is over, which doubles each time that what was
+ *    taken since the last one is felt again soon: 10 s to 2 min, and to 30 s where no edge is
+ *    known (lists that were never sorted give what is used, too, and
+ *    are sorted by being asked). Where far more has come back in it than was beyond the edge (an eighth),
+ *    there is another set, whose edge is not known;
  *  - concave: from above a known edge a sixteenth of the distance is taken a second, so that it is come to
  *    ever more slowly;
  *  - convex: at the edge it probes with a sixth of TMO's ratio a second, which is TMO's pace, doubled for
