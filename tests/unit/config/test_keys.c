@@ -165,6 +165,8 @@ static const struct good {
     C("Retriable=yes\nQoS=besteffort", oom_group, true),
     C("QoS=burstable\nRetriable=yes\nOomGroup=no", oom_group, false),
     C("Retriable=yes", oom_group, false),
+    C("ZswapWriteback=no\nQoS=burstable", zswap_writeback, false),
+    C("QoS=burstable", zswap_writeback, true),
     C("CpuWeight=1\nQoS=burstable", cpu_weight, 1),
     C("CpuWeight=10000\nQoS=burstable", cpu_weight, 10000),
     C("Request=", request.kind, AMOUNT_UNSET),
@@ -373,6 +375,7 @@ static const struct bad {
     {CLASS, "SwapWriteLimit=1", "needs a unit, for example 1M"},
     {CLASS, "SwapWriteLimit=2T", "more than any device"},
     {CLASS, "OomGroup=maybe", "neither yes nor no"},
+    {CLASS, "ZswapWriteback=maybe", "neither yes nor no"},
     {CLASS, "CpuWeight=0", "from 1 to 10000"},
     {CLASS, "CpuWeight=10001", "from 1 to 10000"},
     {CLASS, "Limit=0", "Leave it empty for none"},
@@ -487,7 +490,7 @@ static void test_every_key_is_in_the_tables(void **state _unused_)
             keys++;
         }
     }
-    assert_int_equal(keys, 52);
+    assert_int_equal(keys, 53);
 }
 
 static void test_paths_are_normalised(void **state _unused_)
