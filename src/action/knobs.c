@@ -197,7 +197,8 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
 static uint64_t whole_pages(const char *knob, uint64_t value)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    bool size = strncmp(knob, "memory.", 7) == 0 && strcmp(knob, "memory.oom.group") != 0;
+    bool size = strncmp(knob, "memory.", 7) == 0 && strcmp(knob, "memory.oom.group") != 0 &&
+                strcmp(knob, "memory.zswap.writeback") != 0;
 
     return !size || value == UINT64_MAX || page == 0 ? value : value / page * page;
 }

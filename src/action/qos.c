@@ -26,7 +26,7 @@ struct applying {
  * included. */
 static bool is_unnamed(enum qos_knob k)
 {
-    return k == QOS_OOM_GROUP || k == QOS_ZSWAP_MAX;
+    return k == QOS_OOM_GROUP || k == QOS_ZSWAP_MAX || k == QOS_ZSWAP_WRITEBACK;
 }
 
 /* systemd has put back what it knows of, or will have in a moment. */

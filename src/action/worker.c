@@ -12,6 +12,7 @@
 #include "kernel/cgroup.h"
 #include "kernel/file.h"
 #include "kernel/kill.h"
+#include "kernel/mempolicy.h"
 #include "kernel/oom_score.h"
 #include "kernel/reclaim.h"
 #include "system/clock.h"
@@ -73,8 +74,8 @@ static void on_alarm(int signal)
     (void)signal; /* only interrupts the write */
 }
 
-static int do_reclaim(const struct hierarchy *h, const struct worker_request *q, int request_fd, pid_t parent,
-                      struct worker_reply *reply)
+static int do_reclaim(const struct hierarchy *h, const struct worker_request *q, int root_fd, int request_fd,
+                      pid_t parent, struct worker_reply *reply)
 {
     struct reclaiming c = {.fd = request_fd, .parent = parent, .op = q->op};
     struct sigaction sa = {.sa_handler = on_alarm}, before;
@@ -84,6 +85,7 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
     struct itimerval off = {0};
     _cleanup_close_ int fd = open_same(h, q);
     struct reclaim_result done;
+    bool preferring;
     int r;
 
     if (fd < 0)
@@ -91,11 +93,14 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
     r = q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET ? reclaim_try_swappiness(fd) : 0;
     if (r < 0)
         return r; /* else it would go to swap, which it is not to */
+    preferring = root_fd >= 0 && mempolicy_prefer_of(root_fd, fd) > 0; /* without it, it lies elsewhere */
     if (q->limit_usec != 0)
         c.until_usec = u64_add_cap(clock_now_usec(), q->limit_usec);
     (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
     (void)setitimer(ITIMER_REAL, &on, NULL);
     r = reclaim_run(fd, q->value, q->swappiness, may_go_on, &c, &done);
+    if (preferring)
+        mempolicy_reset();
     (void)setitimer(ITIMER_REAL, &off, NULL);
     (void)sigaction(SIGALRM, &before, NULL);
     reply->freed_bytes = done.freed_bytes;
@@ -160,7 +165,8 @@ int worker_main(int fd, void *user)
         else if (hierarchy.fd < 0)
             reply.result = -ENOENT;
         else if (request.op == WORKER_RECLAIM || request.op == WORKER_OFFLOAD)
-            reply.result = do_reclaim(&hierarchy, &request, fd, parent, &reply);
+            reply.result =
+                do_reclaim(&hierarchy, &request, options->signals ? root_fd : -1, fd, parent, &reply);
         else
             reply.result = do_write(&hierarchy, &request);
         reply.usec = clock_now_usec() - begin;

@@ -18,6 +18,8 @@ static const char *const reasons[QOS_WHY_COUNT] = {
     [QOS_WHY_NO_SWAP] = "its tier has no swap",
     [QOS_WHY_SWAP_MAX] = "SwapMax=",
     [QOS_WHY_OOM_GROUP] = "OomGroup=: the kernel kills it whole",
+    [QOS_WHY_ZSWAP_WRITEBACK] =
+        "ZswapWriteback=no: what zswap keeps of it, and what it does not take, never goes to disk",
     [QOS_WHY_CPU_WEIGHT] = "CpuWeight=",
     [QOS_WHY_PRIORITY] = "1000 - Priority=, of each process",
     [QOS_WHY_ABSENT] = "left: there is no such file here",

@@ -164,6 +164,7 @@ static void check_class_qos(struct draft *d, unsigned index)
                 {"SwapMax", class->swap_max.kind != AMOUNT_UNSET},
                 {"SwapWriteLimit", class->swap_write_limit != UINT64_MAX},
                 {"OomGroup", class->oom_group},
+                {"ZswapWriteback", !class->zswap_writeback},
                 {"CpuWeight", class->cpu_weight > 0}};
 
     if (class->qos != QOS_UNSET && class->unit != UNIT_CGROUP)

@@ -207,6 +207,11 @@ static const struct key keys[] = {
      .help =
          "With QoS=, that the kernel's killer takes a group whole: half a task is worth nothing where the "
          "whole is run again."},
+    {"ZswapWriteback", CLASS_FIELD(zswap_writeback), KIND(boolean),
+     .help =
+         "With QoS=, whether memory that zswap keeps, or does not take, may be written to disk "
+         "(memory.zswap.writeback). no: a group's cold memory is kept compressed or stays. Kernels before "
+         "6.8 have no such file, and `headroom qos plan` says so."},
     {"CpuWeight", CLASS_FIELD(cpu_weight), KIND(count), .min = 1, .max = 10000, .unset = 1,
      .help = "With QoS=, the cpu.weight of a group. Not set: it is left as it is."},
     {"Retriable", CLASS_FIELD(retriable), KIND(boolean),

@@ -76,6 +76,7 @@ void class_config_init(struct class_config *c, const char *name)
     c->actions = ACTION_BIT(ACTION_NOTIFY) | ACTION_BIT(ACTION_RECLAIM) | ACTION_BIT(ACTION_KILL);
     c->unit = UNIT_CGROUP;
     c->qos = QOS_UNSET;
+    c->zswap_writeback = true;
     c->throttle_permyriad = CONFIG_THROTTLE_DEFAULT_PERMYRIAD;
     c->swap_write_limit = UINT64_MAX;
     c->order = ORDER_LEAST_PROGRESS;

@@ -132,6 +132,7 @@ struct class_config {
     struct amount swap_max;      /* a percentage is one of the node's swap */
     uint64_t swap_write_limit; /* bytes a second by its groups, to swap devices; UINT64_MAX: without limit */
     bool oom_group;            /* the kernel's killer takes a group whole */
+    bool zswap_writeback;      /* what zswap keeps may go to disk */
     unsigned cpu_weight;       /* 0: not set */
     bool retriable;
     bool offload;

@@ -20,6 +20,7 @@ enum qos_knob {
     QOS_SWAP_MAX,
     QOS_ZSWAP_MAX,
     QOS_OOM_GROUP,
+    QOS_ZSWAP_WRITEBACK, /* 6.8 */
     QOS_CPU_WEIGHT,
     QOS_FILES,             /* those above are files of the cgroup */
     QOS_SCORE = QOS_FILES, /* oom_score_adj of each of its processes, plus QOS_SCORE_ZERO */
@@ -42,6 +43,7 @@ enum qos_why {
     QOS_WHY_NO_SWAP,
     QOS_WHY_SWAP_MAX,
     QOS_WHY_OOM_GROUP,
+    QOS_WHY_ZSWAP_WRITEBACK,
     QOS_WHY_CPU_WEIGHT,
     QOS_WHY_PRIORITY,
     QOS_WHY_LEFT,

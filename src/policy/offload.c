@@ -6,7 +6,7 @@
 #define START_PPM 500U /* of memory.current: TMO's reclaim ratio, here a second's */
 #define CAP_PPM 10000U /* 1 % a second */
 #define PROBE_PPM 83U  /* a second: TMO's ratio over TMO's six seconds */
-#define PROBE_DOUBLE_USEC (30 * USEC_PER_SEC)
+#define PROBE_DOUBLE_USEC (15 * USEC_PER_SEC)
 #define PROBE_DOUBLINGS_MAX 7
 #define MEAN_USEC (10 * USEC_PER_SEC)
 #define BACKGROUND_USEC (60 * USEC_PER_SEC)
@@ -14,7 +14,8 @@
 #define FELT_NOW 8                            /* times the threshold, within one step */
 #define NEAR_PART 32                          /* this close to the edge is at it */
 #define CONCAVE_PART 16                       /* of the distance to the edge, a second */
-#define EDGE_RISE_PART 8 /* what comes back in a hold raises the edge by so much at most */
+#define EDGE_RISE_PART 8 /* what comes back in a hold raises the edge by so much; more is another set */
+#define HOLD_UNKNOWN_USEC (30 * USEC_PER_SEC) /* at most, where no edge is known */
 /* Less than this taken says nothing of an edge: one huge page, of a new group. */
 #define EDGE_TAKEN_PART 100
 #define HARD_TO_FIND 8 /* pages looked at for one that is taken */
@@ -188,13 +189,31 @@ static bool is_ours(const struct offload_state *s)
     return s->returned_per_sec <= 4 * s->taken_per_sec && s->returned_per_sec >= s->taken_per_sec / 16;
 }
 
+/* What was taken since the last hold is felt. Of the first time it says nothing where the kernel has taken
+ * far more than it was asked for: memory that it had never looked at, and so what it came to first. Debt is
+ * worked off at a step's pace, so it is known for a while. */
+static bool is_edge(const struct offload_state *s, const struct offload_reading *in)
+{
+    uint64_t part = in->current_bytes / EDGE_TAKEN_PART;
+    bool first = s->hold_took_bytes == 0;
+
+    return is_ours(s) && s->took_total_bytes > s->hold_took_bytes && !(first && s->debt_bytes >= part / 2) &&
+           s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= part;
+}
+
+/* It doubles for what was taken since the last one, and not while that is still felt. */
 static void hold(struct offload_state *s, uint64_t now_usec)
 {
     bool again = now_usec < u64_add_cap(s->hold_until_usec, 2 * s->hold_usec);
+    bool ours = s->took_total_bytes > s->hold_took_bytes;
+    uint64_t most = s->edge_bytes > 0 ? OFFLOAD_HOLD_MOST_USEC : HOLD_UNKNOWN_USEC;
 
-    s->hold_usec = again ? u64_min(2 * s->hold_usec, OFFLOAD_HOLD_MOST_USEC) : 0;
-    s->hold_usec = u64_max(s->hold_usec, OFFLOAD_HOLD_LEAST_USEC);
-    s->hold_until_usec = now_usec + s->hold_usec;
+    if (!again)
+        s->hold_usec = OFFLOAD_HOLD_LEAST_USEC;
+    else if (ours)
+        s->hold_usec = u64_max(u64_min(2 * s->hold_usec, most), OFFLOAD_HOLD_LEAST_USEC);
+    s->hold_until_usec = now_usec + (ours || !again ? s->hold_usec : OFFLOAD_HOLD_LEAST_USEC);
+    s->hold_took_bytes = s->took_total_bytes;
     s->ratio_ppm = START_PPM;
     s->pending_bytes = 0;
     s->probe_usec = 0;
@@ -264,15 +283,16 @@ static uint64_t adaptive_wanted(const struct class_config *c, const struct offlo
     }
     f = feels(c, g, s);
     if (f == FEELS_MUCH) {
-        if (is_ours(s) && s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= in->current_bytes / EDGE_TAKEN_PART)
+        if (is_edge(s, in))
             s->edge_bytes = in->current_bytes;
         hold(s, in->now_usec);
         return 0;
     }
     /* What it has come back to in the hold is what it needs, unless it has turned to something else. */
     if (s->hold_until_usec > s->step_usec && s->edge_bytes > 0)
-        s->edge_bytes = u64_max(s->edge_bytes,
-                                u64_min(in->current_bytes, s->edge_bytes + s->edge_bytes / EDGE_RISE_PART));
+        s->edge_bytes = in->current_bytes > s->edge_bytes + s->edge_bytes / EDGE_RISE_PART
+                            ? 0
+                            : u64_max(s->edge_bytes, in->current_bytes);
     if (g->grew_bytes >=
         u64_max(u64_mul_div(u64_mul_div(in->current_bytes, GROWS_PPM, PPM), g->usec, USEC_PER_SEC),
                 GROWS_LEAST_BYTES)) {
@@ -388,7 +408,8 @@ struct offload_request offload_step(const struct class_config *c, const struct o
 
 uint64_t offload_interval_usec(const struct class_config *c, const struct offload_state *s)
 {
-    bool slow = is_held(s, s->step_usec) || s->probe_usec != 0 || s->why == OFFLOAD_WHY_FLOOR;
+    bool probes = s->probe_usec != 0 && s->why != OFFLOAD_WHY_CAP; /* a step takes no more than its cap */
+    bool slow = is_held(s, s->step_usec) || probes || s->why == OFFLOAD_WHY_FLOOR;
     uint64_t usec = c->offload_interval_usec;
 
     if (!is_adaptive(c) || !slow)

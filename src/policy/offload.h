@@ -19,13 +19,17 @@
  *    as nothing is felt;
  *  - backing off: what is felt ends it at once. The size at which that was so is the edge, if what
  *    comes back is about what was taken (far more: it has turned to other memory; hardly any: it waits for
- *    something else). Nothing is asked until the hold is over, which doubles each time that the edge is met
- * again soon (10 s to 2 min);
+ *    something else; nor the first time, where the kernel has just taken far more than it was asked for,
+ *    whatever came first). Nothing is asked until the hold is over, which doubles each time that what was
+ *    taken since the last one is felt again soon: 10 s to 2 min, and to 30 s where no edge is
+ *    known (lists that were never sorted give what is used, too, and
+ *    are sorted by being asked). Where far more has come back in it than was beyond the edge (an eighth),
+ *    there is another set, whose edge is not known;
  *  - concave: from above a known edge a sixteenth of the distance is taken a second, so that it is come to
  *    ever more slowly;
  *  - convex: at the edge it probes with a sixth of TMO's ratio a second, which is TMO's pace, doubled for
- * each half minute in which nothing is felt: an edge that has moved down is found again in minutes, one that
- *    has not costs a few pages a probe.
+ *    each quarter of a minute in which nothing is felt, which is longer than it takes to feel: an edge that
+ *    has moved down is found again in minutes, one that has not costs a few pages a probe.
  *
  * Felt is: the PSI (memory or I/O, `some`) at the threshold, over some 10 s, or at eight times that in one
  * step; or more than half of what was taken coming back beyond what comes back anyway (the mean of a
@@ -116,8 +120,9 @@ struct offload_state {
     uint64_t background_per_sec; /* what comes back anyway: slow to rise, fast to fall */
     uint64_t edge_bytes;         /* 0: not met yet */
     uint64_t hold_until_usec;
-    uint64_t hold_usec;  /* the last hold */
-    uint64_t probe_usec; /* since when nothing has been felt at the edge; 0: it is not there */
+    uint64_t hold_usec;       /* the last hold */
+    uint64_t hold_took_bytes; /* took_total_bytes as it began */
+    uint64_t probe_usec;      /* since when nothing has been felt at the edge; 0: it is not there */
     enum offload_why why;
     uint64_t wanted_bytes; /* by the law, in the last step */
     uint64_t asked_total_bytes, took_total_bytes, returned_total_bytes, swapped_total_bytes;

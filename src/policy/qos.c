@@ -200,6 +200,8 @@ static void plan_own(const struct class_config *class, struct qos_cgroup *g, uin
     plan_max(g, page);
     if (class->oom_group && !g->work.inner)
         raise_to(g, QOS_OOM_GROUP, 1, QOS_WHY_OOM_GROUP);
+    if (!class->zswap_writeback)
+        lower_to(g, QOS_ZSWAP_WRITEBACK, 0, QOS_WHY_ZSWAP_WRITEBACK);
     if (class->cpu_weight > 0)
         put(g, QOS_CPU_WEIGHT, class->cpu_weight, QOS_WHY_CPU_WEIGHT);
     g->plan[QOS_SCORE] =

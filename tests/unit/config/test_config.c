@@ -151,6 +151,7 @@ static const struct row warnings[] = {
     {"[Class a]\nMatch=a\nQoS=besteffort\nSwapWriteLimit=1M\n", 4, "SwapWriteLimit= of [Class a]",
      "Add SwapMax="},
     {"[Class a]\nMatch=a\nOomGroup=yes\n", 3, "OomGroup= of [Class a]", "without QoS="},
+    {"[Class a]\nMatch=a\nZswapWriteback=no\n", 3, "ZswapWriteback= of [Class a]", "without QoS="},
     {"[Class other]\nCpuWeight=50\n", 2, "CpuWeight= of [Class other]", "without QoS="},
     {"[Class a]\nMatch=a\nUnit=process\nQoS=burstable\n", 4, "QoS= of [Class a]", "Unit=process"},
     {"[Class other]\nPauseLimit=1h\nActions=\n", 2, "PauseLimit= of [Class other]", "never paused"},

@@ -42,7 +42,7 @@ static const char *const files[] = {
     "java\nMatchUser=1000\nAllowGroup=7 0\n"
     "Priority=0\n"
     "QoS=guaranteed\nRequest=4097B\nLimit=50%\nThrottleFactor=0.0725\nSwapMax=12.5%\nSwapWriteLimit="
-    "3M\nOomGroup=no\nCpuWeight="
+    "3M\nOomGroup=no\nZswapWriteback=no\nCpuWeight="
     "7\nRetriable=yes\nActions=pause "
     "kill\nOrder=newest\nOffload=yes\nOffloadRatio=adaptive\nOffloadInterval=2s\nOffloadThreshold=0.002\n"
     "TermGrace=5s\nPauseLimit=36h\nMinRunning=2\n[Class b]\nMatch=v/*\nActions=\nRequest=0\n"

@@ -309,6 +309,8 @@ static void test_burstable_group(void **state _unused_)
     struct class_config *class = &config.classes[0];
 
     class->oom_group = true;
+    class->zswap_writeback = false;
+    g->now[QOS_ZSWAP_WRITEBACK] = g->foreign[QOS_ZSWAP_WRITEBACK] = 1;
     class->cpu_weight = 50;
     class->priority = 300;
     plan();
@@ -318,6 +320,7 @@ static void test_burstable_group(void **state _unused_)
     assert_set(g, QOS_SWAP_MAX, page_floor(4 * GIB / 10), QOS_WHY_SWAP_SHARE);
     assert_left(g, QOS_ZSWAP_MAX, QOS_WHY_NOTHING);
     assert_set(g, QOS_OOM_GROUP, 1, QOS_WHY_OOM_GROUP);
+    assert_set(g, QOS_ZSWAP_WRITEBACK, 0, QOS_WHY_ZSWAP_WRITEBACK);
     assert_set(g, QOS_CPU_WEIGHT, 50, QOS_WHY_CPU_WEIGHT);
     assert_set(g, QOS_SCORE, QOS_SCORE_ZERO + 700, QOS_WHY_PRIORITY);
     assert_set(&cgroups[0], QOS_MEMORY_LOW, GIB, QOS_WHY_CHILDREN);
