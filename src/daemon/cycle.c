@@ -414,6 +414,15 @@ static void follow_workloads(struct daemon *d)
     d->workloads_due_usec = now + NEW_WORKLOADS_USEC;
 }
 
+/* Growth is known when it matters. */
+static void walk(struct daemon *d, const struct trigger *t)
+{
+    if (d->snapshot.now_usec < walk_due_usec(d) || cycle_read_groups(d) < 0)
+        return;
+    pausing_step(d, t);
+    nodes_judge(d);
+}
+
 void cycle_look(struct daemon *d, const struct trigger *t)
 {
     int r;
@@ -434,14 +443,15 @@ void cycle_look(struct daemon *d, const struct trigger *t)
     pausing_check(d);
     notifying_step(d, t);
     reclaiming_step(d, t);
+    if (!d->deciding && numa_is_filling(&d->snapshot, &d->numa_state))
+        walk(d, t); /* who grows there has to be known before it is decided */
     if (d->deciding)
         check_victims(d);
     else if (d->room.need > 0)
         decide(d, t);
     else if (d->numa_room.need > 0)
         decide_nodes(d, t);
-    if (d->snapshot.now_usec >= walk_due_usec(d) && cycle_read_groups(d) == 0)
-        pausing_step(d, t); /* and growth is known when it matters */
+    walk(d, t);
     offloading_step(d);
     schedule(d, t);
     (void)log_flush();

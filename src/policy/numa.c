@@ -21,7 +21,7 @@
 #define LOOK_LEAST_USEC (10 * USEC_PER_MSEC)
 /* A set may stay short where nobody may be killed. */
 #define LOOK_NEED_USEC (20 * USEC_PER_MSEC)
-#define FILLING_PART 4
+#define FILLING_PART 2
 #define WANTED_PART 8
 
 static bool is_in(uint64_t nodes, unsigned n)
