@@ -4,6 +4,8 @@
 
 /* A group that ended so early came to nothing: it says nothing of its class. */
 #define LIVED_LEAST_USEC USEC_PER_SEC
+/* Two that come to the same differ by so much. */
+#define SPREAD_PART 16
 
 void expect_note_ended(struct expect_peak peaks[static CONFIG_CLASSES_MAX], const struct snapshot *s)
 {
@@ -69,6 +71,7 @@ void expect_class(const struct snapshot *s, unsigned class_index, const struct e
 {
     *ret = (struct expect_size){
         .bytes = u64_add_cap(peak->bytes, peak->deviation / 2), .settled = true, .learned = peak->seen > 0};
+    ret->spread_bytes = peak->seen > 0 ? u64_max(peak->bytes / SPREAD_PART, 2 * peak->deviation) : 0;
     if (peak->seen == 0)
         ret->bytes = largest_of_class(s, class_index, &ret->settled);
 }
@@ -79,12 +82,23 @@ static bool has_settled(const struct group *g, const struct standing *st, uint64
     return !g->paused && st->age_usec >= GROUP_GROWTH_USEC && g->growth_bytes < held / 16;
 }
 
+/* What its rate speaks for. That is still the rate of its growth for some seconds after its end. */
+static uint64_t beyond(const struct group *g, const struct standing *st, const struct expect_size *class,
+                       uint64_t held)
+{
+    uint64_t more = ahead(g->rate), most = u64_add_cap(class->bytes, class->spread_bytes);
+
+    if (st->request_bytes != GROUP_REQUEST_NONE || !class->learned || held >= most)
+        return more;
+    return u64_min(more, most - held);
+}
+
 /* What is only guessed from others counts for one that grows, or has just begun; who stands still at his size
  * is taken at it. */
 uint64_t expect_growth_bytes(const struct group *g, const struct standing *st,
                              const struct expect_size *class)
 {
-    uint64_t held = expect_held_bytes(g), more = ahead(g->rate), left;
+    uint64_t held = expect_held_bytes(g), more = beyond(g, st, class, held), left;
 
     if (st->request_bytes != GROUP_REQUEST_NONE)
         left = u64_sub_floor(st->request_bytes, held);

@@ -1,7 +1,8 @@
 /* What groups are still expected to grow by. Pure.
  *
  *   expected(g) = its request, else the learned peak of its class, less what it holds; beyond that, and where
- *                 nothing is known, its rate × EXPECT_HORIZON_USEC
+ *                 nothing is known, its rate × EXPECT_HORIZON_USEC; but who has just come to the learned peak
+ *                 is thought to stop within the spread of his class
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct expect_peak {
 /* What a group of a class is thought to come to. */
 struct expect_size {
     uint64_t bytes;
-    bool settled; /* not a lower bound */
+    uint64_t spread_bytes; /* learned: that much more is still the same size */
+    bool settled;          /* not a lower bound */
     bool learned;
 };
 

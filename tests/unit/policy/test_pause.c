@@ -236,6 +236,14 @@ static void test_expected_by_learned_peak(void **state _unused_)
     g->growth_bytes = 300 * MIB;
     g->rate = 600 * MIB;
     assert_int_equal(expected(t, 1), 824 * MIB);
+    g->anon = GIB + 110 * MIB; /* beyond the peak and half a deviation, and within two */
+    assert_int_equal(expected(t, 1), 390 * MIB);
+    t->state.peaks[CLASS_BATCH].deviation = 0;
+    g->anon = GIB;
+    assert_int_equal(expected(t, 1), 64 * MIB); /* it has just come there */
+    g->anon = GIB + 64 * MIB;
+    assert_int_equal(expected(t, 1), 1200 * MIB);
+    t->state.peaks[CLASS_BATCH].deviation = 200 * MIB;
     g->anon = 2 * GIB;
     assert_int_equal(expected(t, 1), 1200 * MIB);
     g->rate = 0;
