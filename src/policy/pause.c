@@ -11,10 +11,15 @@
 #define STEADY_USEC (3 * USEC_PER_SEC)
 #define STEADY_LEFT_USEC (30 * USEC_PER_SEC)
 /* The bound of a thrash is raised by a twentieth each time this has gone by without one, and forgotten after
- * BOUND_STEPS. Each time that more was too much again the steps are twice as long. */
+ * BOUND_STEPS. Each time that more was too much again the steps are twice as long. To find that out costs as
+ * much as it did before: with four times that a step, and a fifth more after five of them, it is a twentieth
+ * of the time. */
+#define BOUND_STALLS 4
 #define BOUND_STEP_USEC (10 * USEC_PER_SEC)
 #define BOUND_STEP_MOST_USEC (160 * USEC_PER_SEC)
 #define BOUND_STEPS 6
+/* A stall that pauses for breath is one. */
+#define STALL_GAP_USEC (3 * USEC_PER_SEC)
 /* Later than this it is another load. */
 #define BOUND_AGAIN_USEC (600 * USEC_PER_SEC)
 /* So long those that fit are waited for to have their pages back. */
@@ -103,18 +108,31 @@ static void queue_up(struct planner *p)
     }
 }
 
+/* It is there, or still there. */
+static void note_stall(struct pause_state *st, uint64_t now_usec)
+{
+    uint64_t step;
+
+    if (now_usec > st->bound_usec + STALL_GAP_USEC)
+        st->stall_since_usec = now_usec;
+    step = BOUND_STALLS * u64_min(now_usec - st->stall_since_usec, BOUND_STEP_MOST_USEC);
+    st->bound_step_usec = u64_max(st->bound_step_usec, u64_min(step, BOUND_STEP_MOST_USEC));
+    st->bound_usec = now_usec;
+}
+
 /* Not to be reached again soon. More than one pause within a step is the same thrash. */
 static void set_bound(struct planner *p, uint64_t bytes)
 {
     struct pause_state *st = p->state;
     uint64_t now = p->snapshot->now_usec, since = u64_sub_floor(now, st->thrash_usec);
 
-    if (st->thrash_usec == 0 || since >= BOUND_AGAIN_USEC)
+    if (st->thrash_usec == 0 || since >= u64_max(BOUND_AGAIN_USEC, 2 * BOUND_STEPS * st->bound_step_usec))
         st->bound_step_usec = BOUND_STEP_USEC;
     else if (since >= st->bound_step_usec)
         st->bound_step_usec = u64_min(2 * st->bound_step_usec, BOUND_STEP_MOST_USEC);
+    note_stall(st, now);
     st->bound_bytes = bytes;
-    st->bound_usec = st->thrash_usec = now;
+    st->thrash_usec = now;
 }
 
 /* Fewer would do more: as many as have their place. */
@@ -167,7 +185,7 @@ static bool is_stalled(const struct planner *p)
 static void lower_bound(struct pause_state *st, uint64_t now_usec)
 {
     st->bound_step_usec = u64_min(2 * st->bound_step_usec, BOUND_STEP_MOST_USEC);
-    st->bound_usec = now_usec;
+    st->bound_usec = st->stall_since_usec = now_usec;
 }
 
 static void age_bound(struct planner *p)
@@ -178,7 +196,7 @@ static void age_bound(struct planner *p)
     if (st->bound_bytes == 0)
         return;
     if (is_stalled(p) && p->wanted_bytes < st->bound_bytes)
-        st->bound_usec = p->snapshot->now_usec; /* not over yet */
+        note_stall(st, p->snapshot->now_usec); /* not over yet */
     else if (p->room->felt && age >= st->bound_step_usec && p->wanted_bytes > planner_place_bytes(p))
         lower_bound(st, p->snapshot->now_usec);
     else if (age >= BOUND_STEPS * st->bound_step_usec)

@@ -44,8 +44,9 @@ struct pause_state {
     struct expect_peak peaks[CONFIG_CLASSES_MAX];
     uint64_t bound_bytes; /* what the running ones held when swapping was felt; 0: it was not, lately */
     uint64_t bound_usec;
-    uint64_t bound_step_usec; /* in which it is raised once */
-    uint64_t thrash_usec;     /* of the last pause for a stall */
+    uint64_t bound_step_usec;  /* in which it is raised once */
+    uint64_t thrash_usec;      /* of the last pause for a stall */
+    uint64_t stall_since_usec; /* of the first one for that stall */
     struct crowd_state crowd;
     enum crowd crowded;         /* what was judged last */
     uint64_t idle_since_usec;   /* the running ones stand still; 0: they do not */

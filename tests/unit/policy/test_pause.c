@@ -708,6 +708,31 @@ static void test_thrash_bound(void **state _unused_)
     assert_int_equal(t->state.bound_bytes, 0);
 }
 
+/* Who stalled for eight seconds is not asked to do so again every minute. */
+static void test_long_stall(void **state _unused_)
+{
+    struct pauses *t = thrashing();
+    uint64_t waited = 0;
+
+    assert_string_equal(pauses_words(t), "-4 thrash");
+    pauses_apply(t);
+    t->r.felt = false;
+    t->r.thrash = 0;
+    t->groups[0].cpu_permyriad = PERMYRIAD;
+    for (unsigned i = 0; i < 8; i++) {
+        wait_usec(t, USEC_PER_SEC);
+        t->r.stall_permyriad = t->r.paging_permyriad = i == 3 || i == 4 ? 0 : 5000; /* it pauses for breath */
+        assert_string_equal(pauses_words(t), "");
+    }
+    t->r.stall_permyriad = t->r.paging_permyriad = 0;
+    while (waited < 100 && *pauses_words(t) == '\0') {
+        wait_usec(t, USEC_PER_SEC);
+        waited++;
+    }
+    assert_string_equal(pauses_words(t), "+4 fits");
+    assert_int_equal(waited, 32);
+}
+
 /* A raise of the bound that is felt is taken back, and the next one is twice as far away. */
 static void test_bound_raised_by_too_much(void **state _unused_)
 {
@@ -887,6 +912,7 @@ int main(void)
         cmocka_unit_test(test_held_by_operator),
         cmocka_unit_test(test_thrash),
         cmocka_unit_test(test_thrash_bound),
+        cmocka_unit_test(test_long_stall),
         cmocka_unit_test(test_bound_raised_by_too_much),
         cmocka_unit_test(test_paused_memory_is_in_the_way),
         cmocka_unit_test(test_past_the_first),
