@@ -87,7 +87,7 @@ struct guardian_options {
     bool act; /* false in dry-run and in a recorded tree */
     pid_t daemon_pid;
     int hook_fd; /* the end of whoever runs hooks */
-    struct hook_counts *hook_counts;
+    struct guardian_page *page;
     bool hooks; /* some are configured */
     struct keeper_options keeper;
     bool keep; /* there is a plan to keep */
@@ -232,6 +232,7 @@ struct daemon {
     struct guardian_options guardian_options;
     struct companion worker;
     struct companion guardian;
+    struct guardian_page *guardian_page;
     struct daemon_hooks hooks;
     struct daemon_keeping keeping;
     struct daemon_running running;
@@ -390,6 +391,7 @@ void isolate_after_fence(struct daemon *d);
 void isolate_close(struct daemon *d);
 
 /* guarding.c: the loop's side of the guardian */
+int guardian_map(struct daemon *d) _nodiscard_; /* what both share; once */
 int guardian_start(struct daemon *d) _nodiscard_;
 void guardian_beat(struct daemon *d, uint64_t now_usec);
 void guardian_stop(struct daemon *d);

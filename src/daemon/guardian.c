@@ -21,7 +21,7 @@
 #include "system/clock.h"
 #include "system/log.h"
 
-/* The guardian is the dead-man switch: the loop sends it a beat with every look, at least once a second. Two
+/* The guardian is the dead-man switch: the loop leaves it a beat with every look, at least once a second. Two
  * seconds without one (a stopped or hanging daemon), or end-of-file without a goodbye and without a successor
  * that holds the lock (a killed one), and it lets run what is paused and turns the brake into a fence
  * (action/fence). It also does what the loop must not: it runs systemctl, whose start and D-Bus call block,
@@ -36,7 +36,7 @@
 #define NEXT_WAIT_USEC (250 * USEC_PER_MSEC)
 #define SUCCESSOR_USEC (1500 * USEC_PER_MSEC)
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
-#define GUARDIAN_STACK_BYTES 65536
+#define GUARDIAN_STACK_BYTES 32768 /* the fence and what it reads of the journal take half of it */
 #define QUEUE_MAX 32
 #define KEEPER_QUEUE_MAX 4               /* of the plan's */
 #define WRITE_USEC (500 * USEC_PER_MSEC) /* well below DEAD_USEC */
@@ -53,6 +53,8 @@ struct guardian {
     bool fenced; /* since the last beat */
     bool bye;
     uint64_t silent_usec; /* waited since the last beat */
+    uint64_t beat_usec;   /* the last one that was seen */
+    const struct guardian_page *page;
     uint64_t wait_began_usec;
     uint64_t wait_usec; /* how long the wait that began then counts at most */
     struct message queue[QUEUE_MAX];
@@ -359,12 +361,23 @@ static bool receive(struct guardian *g)
     return true;
 }
 
+static void note_beat(struct guardian *g)
+{
+    uint64_t beat = __atomic_load_n(&g->page->beat_usec, __ATOMIC_RELAXED);
+
+    if (beat == g->beat_usec)
+        return;
+    g->beat_usec = beat;
+    g->silent_usec = u64_min(u64_sub_floor(clock_now_usec(), beat), FIRST_WAIT_USEC);
+    g->fenced = false;
+}
+
 static int wait_msec(struct guardian *g)
 {
-    uint64_t wait = UINT64_MAX, now = clock_now_usec();
+    uint64_t now = clock_now_usec(), wait;
 
-    if (!g->fenced)
-        wait = g->silent_usec == 0 ? FIRST_WAIT_USEC : NEXT_WAIT_USEC;
+    /* After a fence it is looked as often whether the loop is back. */
+    wait = g->fenced ? NEXT_WAIT_USEC : u64_max(u64_sub_floor(FIRST_WAIT_USEC, g->silent_usec), NEXT_WAIT_USEC);
     g->wait_began_usec = now;
     g->wait_usec = wait;
     if (g->child > 0)
@@ -373,7 +386,7 @@ static int wait_msec(struct guardian *g)
         wait = u64_min(wait, u64_sub_floor(g->reload.due_usec, now));
     if (g->news_wait)
         wait = u64_min(wait, NEWS_WAIT_MSEC * USEC_PER_MSEC);
-    return wait == UINT64_MAX ? -1 : (int)(wait / USEC_PER_MSEC) + 1;
+    return (int)(wait / USEC_PER_MSEC) + 1;
 }
 
 static void guard(struct guardian *g)
@@ -394,6 +407,7 @@ static void guard(struct guardian *g)
         } else {
             g->silent_usec += u64_min(clock_now_usec() - g->wait_began_usec, g->wait_usec);
         }
+        note_beat(g);
         child_check(g);
         hook_keeper_check(&g->hooks, n > 0 && (p[2].revents & POLLIN), clock_now_usec());
         reload_check(g);
@@ -416,8 +430,9 @@ int guardian_main(int fd, void *user)
     static struct guardian g;
 
     g = (struct guardian){.fd = fd, .act = o->act, .child_fd = -1, .daemon_pid = o->daemon_pid};
-    g.hooks = (struct hook_keeper){.fd = o->hook_fd, .counts = o->hook_counts};
+    g.hooks = (struct hook_keeper){.fd = o->hook_fd, .counts = &o->page->hook_counts};
     g.keeper = (struct keeper_child){.options = o->keeper, .wanted = o->keep, .fd = -1};
+    g.page = o->page;
     g.reload_source = &o->reload;
     g.reload.fd = -1;
     g.root_fd = open(o->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);

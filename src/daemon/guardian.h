@@ -1,6 +1,7 @@
 /* What the loop (guarding.c) and its guardian (guardian.c) tell each other, a message a packet. */
 #pragma once
 
+#include "action/hook.h"
 #include "action/run.h"
 #include "action/worker.h"
 #include "base/units.h"
@@ -8,8 +9,14 @@
 
 #define GUARDIAN_BEAT_USEC USEC_PER_SEC
 
+/* A page that both share. The beat is no message: each look has one, and it would be a third of what a calm
+ * look costs. */
+struct guardian_page {
+    uint64_t beat_usec; /* when the loop beat last */
+    struct hook_counts hook_counts;
+};
+
 enum message_kind {
-    MESSAGE_BEAT,
     MESSAGE_BYE,      /* the daemon stops and has put its knobs back */
     MESSAGE_PROPERTY, /* value → knob, through systemd */
     MESSAGE_RELOAD,   /* read the configuration; value: of the request */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "daemon/daemon.h"
@@ -52,6 +53,17 @@ static void on_guardian(void *user, int fd, uint32_t events)
             m.path, m.knob);
 }
 
+int guardian_map(struct daemon *d)
+{
+    void *page =
+        mmap(NULL, sizeof(*d->guardian_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return -errno;
+    d->guardian_page = page;
+    return 0;
+}
+
 int guardian_start(struct daemon *d)
 {
     int r;
@@ -61,7 +73,7 @@ int guardian_start(struct daemon *d)
         .act = d->real_root && !d->dry_run,
         .daemon_pid = getpid(),
         .hook_fd = d->hooks.far_fd,
-        .hook_counts = d->hooks.counts,
+        .page = d->guardian_page,
         .hooks = hooks_configured(&d->config),
         .reload = d->reload.source,
         .keeper = {.sysroot = d->options.sysroot, .block = d->keeping.block},
@@ -76,21 +88,15 @@ int guardian_start(struct daemon *d)
 
 void guardian_beat(struct daemon *d, uint64_t now_usec)
 {
-    struct message m = {.kind = MESSAGE_BEAT};
-
+    __atomic_store_n(&d->guardian_page->beat_usec, now_usec, __ATOMIC_RELAXED);
     if (d->beat_timer)
         loop_timer_arm(d->beat_timer, now_usec + GUARDIAN_BEAT_USEC);
     if (now_usec < d->last_beat_usec + GUARDIAN_BEAT_USEC / 2)
         return;
     d->last_beat_usec = now_usec;
-    if (d->guardian.pid == 0) {
-        /* A fork copies what is locked; it is done at a calm moment, and not to be had at another one anyway.
-         */
-        if (d->room.level <= LEVEL_LOW && guardian_start(d) == 0)
-            log_line(LOG_PRIO_NOTICE, "event=guardian-started");
-        return;
-    }
-    (void)companion_send(&d->guardian, &m, sizeof(m));
+    /* A fork copies what is locked; it is done at a calm moment, and not to be had at another one anyway. */
+    if (d->guardian.pid == 0 && d->room.level <= LEVEL_LOW && guardian_start(d) == 0)
+        log_line(LOG_PRIO_NOTICE, "event=guardian-started");
 }
 
 void guardian_on_timer(void *user)

@@ -1,10 +1,10 @@
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/guardian.h"
 #include "system/clock.h"
 #include "system/log.h"
 
@@ -19,12 +19,8 @@
 int hooks_open(struct daemon *d)
 {
     int pair[2];
-    void *page =
-        mmap(NULL, sizeof(*d->hooks.counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (page == MAP_FAILED)
-        return -errno;
-    d->hooks.counts = page;
+    d->hooks.counts = &d->guardian_page->hook_counts;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     d->hooks.fd = pair[0];

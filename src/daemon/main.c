@@ -130,6 +130,8 @@ static int start_companions(struct daemon *d)
     if (r == 0)
         r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
     if (r == 0)
+        r = guardian_map(d);
+    if (r == 0)
         r = hooks_open(d);
     if (r == 0)
         r = reload_init(d);

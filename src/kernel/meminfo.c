@@ -3,6 +3,7 @@
 #include "kernel/meminfo.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "kernel/file.h"
@@ -19,28 +20,37 @@ static const struct text_key keys[] = {
     KEY("MemTotal", info.total),
     KEY("MemFree", info.free),
     KEY("MemAvailable", info.available),
-    KEY("Buffers", info.buffers),
-    KEY("Cached", info.cached),
-    KEY("SwapCached", info.swap_cached),
     KEY("Active(file)", info.active_file),
     KEY("Inactive(file)", info.inactive_file),
     KEY("SwapTotal", info.swap_total),
     KEY("SwapFree", info.swap_free),
-    KEY("Dirty", info.dirty),
-    KEY("Writeback", info.writeback),
     KEY("AnonPages", info.anon),
     KEY("Shmem", info.shmem),
     KEY("KReclaimable", info.kreclaimable),
     KEY("SReclaimable", slab_reclaimable),
-    KEY("Hugetlb", info.hugetlb),
 };
+/* Thirty lines further on. */
+static const struct text_key last_keys[] = {KEY("Hugetlb", info.hugetlb)};
+#define LAST_KEYS "\nHugetlb:"
 
 enum { /* places in the table above, as bits of what was seen */
        SEEN_TOTAL = 1 << 0,
        SEEN_FREE = 1 << 1,
        SEEN_AVAILABLE = 1 << 2,
-       SEEN_KRECLAIMABLE = 1 << 14,
+       SEEN_KRECLAIMABLE = 1 << 9,
 };
+
+static int parse_last(const char *buf, size_t length, struct meminfo_scratch *s)
+{
+    const char *at = memmem(buf, length, LAST_KEYS, sizeof(LAST_KEYS) - 1);
+    uint64_t seen = 0;
+
+    if (!at)
+        return 0;
+    at++;
+    return text_parse_keyed_kib((struct text){at, length - (size_t)(at - buf)}, last_keys,
+                                ARRAY_SIZE(last_keys), s, &seen);
+}
 
 int meminfo_parse(const char *buf, size_t length, struct meminfo *ret)
 {
@@ -49,6 +59,8 @@ int meminfo_parse(const char *buf, size_t length, struct meminfo *ret)
     int r;
 
     r = text_parse_keyed_kib((struct text){buf, length}, keys, ARRAY_SIZE(keys), &s, &seen);
+    if (r == 0)
+        r = parse_last(buf, length, &s);
     if (r < 0)
         return r;
     if (!(seen & SEEN_TOTAL) || !(seen & SEEN_FREE))

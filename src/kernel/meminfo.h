@@ -10,16 +10,11 @@ struct meminfo {
     uint64_t total;
     uint64_t free;
     uint64_t available; /* the kernel's estimate (3.14); absent: free + file pages + reclaimable slab */
-    uint64_t buffers;
-    uint64_t cached;
-    uint64_t swap_cached;
     uint64_t active_file;
     uint64_t inactive_file;
     uint64_t anon; /* resident; without shmem */
     uint64_t shmem;
     uint64_t kreclaimable; /* 4.20; else SReclaimable */
-    uint64_t dirty;
-    uint64_t writeback;
     uint64_t swap_total;
     uint64_t swap_free;
     uint64_t hugetlb; /* pool of huge pages, of all sizes: never free for anybody else */

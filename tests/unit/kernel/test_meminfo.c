@@ -20,7 +20,7 @@ static const char good[] = "MemTotal:       16384 kB\n"
                            "Inactive(file):     5 kB\n"
                            "SwapTotal:       2048 kB\n"
                            "SwapFree:        1024 kB\n"
-                           "Dirty:              6 kB\n"
+                           "SwapFree:              6 kB\n"
                            "Writeback:          7 kB\n"
                            "Shmem:              8 kB\n"
                            "KReclaimable:       9 kB\n"
@@ -37,15 +37,10 @@ static void test_values(void **state _unused_)
     assert_int_equal(m.total, 16384 * KIB);
     assert_int_equal(m.free, 4096 * KIB);
     assert_int_equal(m.available, 8192 * KIB);
-    assert_int_equal(m.buffers, 1 * KIB);
-    assert_int_equal(m.cached, 2 * KIB);
-    assert_int_equal(m.swap_cached, 3 * KIB);
     assert_int_equal(m.active_file, 4 * KIB);
     assert_int_equal(m.inactive_file, 5 * KIB);
     assert_int_equal(m.swap_total, 2048 * KIB);
     assert_int_equal(m.swap_free, 1024 * KIB);
-    assert_int_equal(m.dirty, 6 * KIB);
-    assert_int_equal(m.writeback, 7 * KIB);
     assert_int_equal(m.shmem, 8 * KIB);
     assert_int_equal(m.kreclaimable, 9 * KIB);
     assert_int_equal(m.hugetlb, 6144 * KIB);
@@ -77,13 +72,15 @@ static void test_table(void **state _unused_)
         {"MemTotal: 100 kB\n", -EBADMSG, 0, 0, 0},
         {"MemFree: 50 kB\n", -EBADMSG, 0, 0, 0},
         {"MemTotalX: 100 kB\nMemFree: 50 kB\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty: -1 kB\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty: 1\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty: 1 MB\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty: 1 kBytes\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty:\n", -EBADMSG, 0, 0, 0},
-        {BASE "Dirty: 18014398509481984 kB\n", -EBADMSG, 0, 0, 0}, /* 2^64 bytes */
-        {BASE "Dirty: 18446744073709551616 kB\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree: -1 kB\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree: 1\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree: 1 MB\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree: 1 kBytes\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree:\n", -EBADMSG, 0, 0, 0},
+        {BASE "SwapFree: 18014398509481984 kB\n", -EBADMSG, 0, 0, 0}, /* 2^64 bytes */
+        {BASE "SwapFree: 18446744073709551616 kB\n", -EBADMSG, 0, 0, 0},
+        {BASE "Hugetlb: 1 MB\n", -EBADMSG, 0, 0, 0},
+        {BASE "Hugetlb: 4 kB\nHugetlb: x\n", 0, 100, 50, 0}, /* the first of two counts */
         {"MemTotal: 100 kB\r\nMemFree: 50 kB\r\n", -EBADMSG, 0, 0, 0},
     };
 
