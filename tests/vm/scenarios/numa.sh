@@ -3,7 +3,7 @@
 # without end while the machine as a whole has room enough. It is he who dies, and no group of node 1 is touched, though
 # those are larger, newer and of a lower priority. First without headroom, once: what the kernel does.
 . /lib.sh
-: "${ROUNDS:=10}" "${HOST_ROUNDS:=3}" "${RATE:=200M}" "${STEADY0:=100M}" "${STEADY1:=130M}"
+: "${ROUNDS_NUMA:=10}" "${HOST_ROUNDS:=3}" "${RATE:=200M}" "${STEADY0:=100M}" "${STEADY1:=130M}"
 
 check "there are two nodes" [ "$(cat /sys/devices/system/node/has_memory)" = 0-1 ] || finish
 cat >/tmp/headroom.conf <<CONFIG
@@ -92,8 +92,8 @@ rounds() { # NAME COUNT MODE
 }
 rounds host "$HOST_ROUNDS" host
 check "headroomd stops" stop_headroomd
-rounds hog "$ROUNDS" isolate
-ROUNDS=$((ROUNDS + HOST_ROUNDS))
+rounds hog "$ROUNDS_NUMA" isolate
+ROUNDS=$((ROUNDS_NUMA + HOST_ROUNDS))
 headroom explain >/tmp/explain.txt && bring_out /tmp/explain.txt
 figure rounds "$ROUNDS"
 figure hogs_killed "$killed"
