@@ -174,6 +174,8 @@ static int apply_again(struct knobs *k, struct lease *l, uint64_t value, int fd,
         l->pending_until_usec = 1;
     } else if (current == l->ours) {
         l->pending_until_usec = 0;
+    } else if (l->is_told && current == l->told && l->told != l->ours) {
+        l->pending_until_usec = 0; /* systemd has set what it was told before: that is not on its way */
     }
     if (current == l->ours && value == l->ours && l->pending_until_usec == 0)
         return 0;
@@ -222,7 +224,7 @@ int knobs_apply_seen(struct knobs *k, const char *path, const char *knob, uint64
     l = r == 0 ? lease_find(k->table, id, knob) : NULL;
     if (l) {
         r = apply_again(k, l, value, fd, current, seen, now_usec);
-    } else if (r == 0 && current != value) {
+    } else if (r == 0 && current != value && (!seen || current == *seen)) {
         const struct lease next = {
             .used = true, .cgroup_id = id, .was = current, .ours = value, .ours_before = value};
 

@@ -208,6 +208,15 @@ static void note_failure(struct applying *a, const char *path, enum qos_knob k, 
     (void)snprintf(a->done->path, sizeof(a->done->path), "%s", path);
 }
 
+/* It was to be set again, and nobody took that: no answer to what we set. */
+static void take_back_drift(struct applying *a, const struct qos_cgroup *g, enum qos_knob k)
+{
+    struct lease *l = lease_find(a->knobs->table, g->id, qos_knob_name(k));
+
+    if (l && l->drift == LEASE_REAPPLIED && l->drift_usec == a->now_usec)
+        knobs_note_drift(a->knobs, l, LEASE_KEPT);
+}
+
 static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_knob k)
 {
     int r;
@@ -219,6 +228,8 @@ static void apply_knob(struct applying *a, const struct qos_cgroup *g, enum qos_
     /* Whoever is told of drift is told of all of it: what was set since the look is for the next one. */
     r = knobs_apply_seen(a->knobs, g->path, qos_knob_name(k), g->plan[k].value,
                          a->knobs->drifted ? &g->now[k] : NULL, a->now_usec);
+    if (r == -EAGAIN)
+        take_back_drift(a, g, k);
     if (r < 0)
         note_failure(a, g->path, k, r);
     else if (g->now[k] != g->plan[k].value)

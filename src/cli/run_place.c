@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/units.h"
@@ -63,6 +64,14 @@ static bool is_wrong(const char *error)
     return false;
 }
 
+/* After a plain su it is still the other user's. */
+static bool is_mine(const char *dir)
+{
+    struct stat st;
+
+    return dir && *dir && stat(dir, &st) == 0 && st.st_uid == getuid();
+}
+
 /* The user's own systemd: a service of cron's or a shell of su's has one beside it without being told where.
  */
 static bool reaches_systemd(void)
@@ -72,7 +81,7 @@ static bool reaches_systemd(void)
     char path[PATH_MAX], usual[64];
 
     (void)snprintf(usual, sizeof(usual), "/run/user/%ju", (uintmax_t)getuid());
-    if (!dir || !*dir) {
+    if (!is_mine(dir)) {
         if (access(usual, X_OK) < 0)
             return address && *address;
         dir = usual;

@@ -96,16 +96,29 @@ static void parse(struct parsing *p, struct text rest)
         parse_line(p, text_trim(line));
 }
 
-/* Whoever writes it lets his pods outlive others: nobody but root (or who the daemon runs as) may. */
+static bool is_of_others(const struct stat *st)
+{
+    return (st->st_uid != 0 && st->st_uid != geteuid()) || (st->st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+/* Whoever writes it lets his pods outlive others: nobody but root (or who the daemon runs as) may, nor put
+ * another file of root's in its place. */
 static bool is_trusted(struct parsing *p, int fd)
 {
+    const char *file = p->config->pod_file, *slash = strrchr(file, '/');
+    char directory[CONFIG_PATH_MAX];
     struct stat st;
 
+    (void)snprintf(directory, sizeof(directory), "%.*s", slash > file ? (int)(slash - file) : 1, file);
+    if (stat(directory, &st) < 0 || is_of_others(&st)) {
+        reader_warning_at(&p->reader, 0, "Others than root may write its directory. It is passed over.");
+        return false;
+    }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         reader_warning_at(&p->reader, 0, "This is not a regular file. It is passed over.");
         return false;
     }
-    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (is_of_others(&st)) {
         reader_warning_at(&p->reader, 0, "Others than root may write it. It is passed over.");
         return false;
     }

@@ -245,13 +245,14 @@ int cycle_read_groups(struct daemon *d)
     d->reader.wants_stalls = d->room.strained && pausing_possible(d);
     r = snapshot_read_groups(&d->reader, &d->snapshot);
     swap_note_groups(&d->snapshot, r == 0, &d->swap_bounds);
-    numa_note_groups(&d->snapshot, &d->numa_state);
+    d->walk_now = false; /* one that fails is tried again at its time */
     if (r < 0) {
         say_look_failed(d, r);
         return r;
     }
     d->walk_usec = clock_now_usec() - begin;
-    d->groups_changed = d->walk_now = false;
+    d->groups_changed = false;
+    numa_note_groups(&d->snapshot, &d->numa_state);
     if (d->snapshot.rest_count > 0 && !d->beyond_said) {
         d->beyond_said = true;
         report_warning(

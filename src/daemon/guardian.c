@@ -338,7 +338,9 @@ static bool receive(struct guardian *g)
     ssize_t n = recv(g->fd, &of, sizeof(of), MSG_DONTWAIT);
     struct message m = of.m;
 
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    /* ECONNRESET: the loop has closed with something of ours unread; what it has sent is there all the same.
+     */
+    if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNRESET))
         return true;
     if (n != (ssize_t)sizeof(m) && n != (ssize_t)sizeof(of.run))
         return false;
@@ -368,7 +370,7 @@ static void note_beat(struct guardian *g)
     if (beat == g->beat_usec)
         return;
     g->beat_usec = beat;
-    g->silent_usec = u64_min(u64_sub_floor(clock_now_usec(), beat), FIRST_WAIT_USEC);
+    g->silent_usec = u64_min(u64_sub_floor(clock_monotonic_usec(), beat), FIRST_WAIT_USEC);
     g->fenced = false;
 }
 
@@ -377,7 +379,8 @@ static int wait_msec(struct guardian *g)
     uint64_t now = clock_now_usec(), wait;
 
     /* After a fence it is looked as often whether the loop is back. */
-    wait = g->fenced ? NEXT_WAIT_USEC : u64_max(u64_sub_floor(FIRST_WAIT_USEC, g->silent_usec), NEXT_WAIT_USEC);
+    wait =
+        g->fenced ? NEXT_WAIT_USEC : u64_max(u64_sub_floor(FIRST_WAIT_USEC, g->silent_usec), NEXT_WAIT_USEC);
     g->wait_began_usec = now;
     g->wait_usec = wait;
     if (g->child > 0)

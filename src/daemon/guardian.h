@@ -12,7 +12,7 @@
 /* A page that both share. The beat is no message: each look has one, and it would be a third of what a calm
  * look costs. */
 struct guardian_page {
-    uint64_t beat_usec; /* when the loop beat last */
+    uint64_t beat_usec; /* when the loop beat last, by the clock that both wait by: it stands in a suspend */
     struct hook_counts hook_counts;
 };
 

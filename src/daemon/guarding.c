@@ -88,7 +88,7 @@ int guardian_start(struct daemon *d)
 
 void guardian_beat(struct daemon *d, uint64_t now_usec)
 {
-    __atomic_store_n(&d->guardian_page->beat_usec, now_usec, __ATOMIC_RELAXED);
+    __atomic_store_n(&d->guardian_page->beat_usec, clock_monotonic_usec(), __ATOMIC_RELAXED);
     if (d->beat_timer)
         loop_timer_arm(d->beat_timer, now_usec + GUARDIAN_BEAT_USEC);
     if (now_usec < d->last_beat_usec + GUARDIAN_BEAT_USEC / 2)

@@ -554,7 +554,8 @@ static int keep(struct keeper *k)
             return end(k);
         now = clock_now_usec();
         if (now < look_usec) {
-            pacing_step(&k->pacing, now);
+            if (now >= pacing_due_usec(&k->pacing)) /* not where news were waited for */
+                pacing_step(&k->pacing, now);
         } else {
             if (!look(k))
                 return 0;

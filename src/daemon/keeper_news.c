@@ -52,10 +52,13 @@ void keeper_queue_flush(struct keeper_queue *q)
 {
     say_lost(q);
     while (q->count > 0) {
-        if (keeper_send(q->fd, &q->waiting[q->first]) == -EAGAIN)
+        int r = keeper_send(q->fd, &q->waiting[q->first]);
+
+        if (r == -EAGAIN)
             return;
-        q->first = (q->first + 1) % KEEPER_NEWS_MAX; /* whoever is gone is told nothing */
+        q->untold += r < 0; /* whoever is gone is told nothing */
         q->count--;
+        q->first = q->count == 0 ? 0 : (q->first + 1) % KEEPER_NEWS_MAX;
         say_lost(q);
     }
 }
@@ -63,6 +66,6 @@ void keeper_queue_flush(struct keeper_queue *q)
 void keeper_queue_end(struct keeper_queue *q)
 {
     keeper_queue_flush(q);
-    if (q->count + q->lost > 0)
-        log_line(LOG_PRIO_WARNING, "event=qos-untold count=%ju", (uintmax_t)(q->count + q->lost));
+    if (q->count + q->lost + q->untold > 0)
+        log_line(LOG_PRIO_WARNING, "event=qos-untold count=%ju", (uintmax_t)(q->count + q->lost + q->untold));
 }

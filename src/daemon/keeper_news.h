@@ -10,6 +10,7 @@
 struct keeper_queue {
     int fd; /* the caller's: a socket that keeps messages apart */
     unsigned first, count;
+    uint64_t untold;                                /* nobody was there any more */
     uint64_t lost;                                  /* there was no place for them, and it is not said yet */
     struct keeper_message waiting[KEEPER_NEWS_MAX]; /* not touched before something waits */
 };

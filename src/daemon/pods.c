@@ -72,6 +72,8 @@ static void watch_again(struct daemon *d)
     if (watch < 0 && !p->unwatched)
         report_warning(d, "%.200s is not watched: %s; tried again every 10 s", directory, strerror(-watch));
     p->unwatched = watch < 0;
+    if (p->watch >= 0 && watch != p->watch)
+        watch_remove(p->fd, p->watch); /* it was moved away */
     if (watch < 0)
         pods_retry(d);
     else if (watch != p->watch)

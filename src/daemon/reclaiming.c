@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "policy/limit.h"
 #include "policy/reclaim.h"
 #include "policy/room.h"
 #include "system/clock.h"
@@ -198,7 +199,8 @@ uint64_t reclaiming_next_look_usec(const struct daemon *d)
 
     if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead)
         return UINT64_MAX;
-    if (left < ahead && then > left) /* what has been written is still to be taken */
+    if (left < ahead &&
+        then >= left + limit_margin(d->room.limit) / 4) /* what has been written is still to be taken */
         return LOOK_LEAST_USEC;
     if (comes < TREND_LEAST_BYTES)
         return UINT64_MAX;

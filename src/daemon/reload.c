@@ -168,7 +168,11 @@ static bool ask_guardian(struct daemon *d, bool pods_only)
         return false;
     l->sequence++;
     l->pending = true;
-    l->again = l->pods_again = false; /* the whole has the pods in it */
+    /* The whole has the pods in it, but may be refused: they are read once more then. */
+    if (pods_only)
+        l->pods_again = false;
+    else
+        l->again = false;
     loop_timer_arm(l->timer, clock_now_usec() + ANSWER_USEC);
     return true;
 }

@@ -1,9 +1,12 @@
 #include "kernel/numa.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/units.h"
 #include "kernel/file.h"
 
 #define NODES_DIR "sys/devices/system/node"
@@ -79,6 +82,45 @@ int numa_meminfo_open(int root_fd, unsigned node)
 
     (void)snprintf(path, sizeof(path), NODES_DIR "/node%u/meminfo", node);
     return file_open_read(root_fd, path);
+}
+
+struct pools {
+    int dir_fd;
+    uint64_t bytes;
+};
+
+/* "hugepages-2048kB" */
+static int add_pool(void *user, const char *name, unsigned char type, uint64_t inode)
+{
+    static const char prefix[] = "hugepages-";
+    struct pools *p = user;
+    struct text size = text_from(name);
+    char path[64];
+    uint64_t kib, pages;
+
+    (void)type;
+    (void)inode;
+    if (size.length < sizeof(prefix) + 2 || memcmp(name, prefix, sizeof(prefix) - 1) != 0)
+        return 0;
+    size = (struct text){name + sizeof(prefix) - 1, size.length - (sizeof(prefix) - 1) - 2};
+    (void)snprintf(path, sizeof(path), "%.40s/nr_hugepages", name);
+    if (text_parse_u64(size, &kib) == 0 && file_read_u64_at(p->dir_fd, path, &pages) == 0)
+        p->bytes = u64_add_cap(p->bytes, u64_mul_div(pages, u64_mul_div(kib, KIB, 1), 1));
+    return 0;
+}
+
+uint64_t numa_read_hugetlb(int root_fd, unsigned node)
+{
+    char path[64];
+    _cleanup_close_ int fd = -1;
+    struct pools p;
+
+    (void)snprintf(path, sizeof(path), NODES_DIR "/node%u/hugepages", node);
+    fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    p = (struct pools){.dir_fd = fd};
+    if (fd >= 0)
+        (void)file_each_entry(fd, add_pool, &p);
+    return p.bytes;
 }
 
 static int read_list(int dir_fd, const char *path, uint64_t *ret)

@@ -22,6 +22,9 @@ int numa_meminfo_parse(const char *buf, size_t length, struct numa_meminfo *ret)
 int numa_meminfo_pread(int fd, struct numa_meminfo *ret) _nodiscard_;
 int numa_meminfo_open(int root_fd, unsigned node) _nodiscard_;
 
+/* The node's pools of huge pages, of all sizes: never free for anybody else. 0 where there are none. */
+uint64_t numa_read_hugetlb(int root_fd, unsigned node);
+
 /* Nodes that have memory. -ENOENT: the kernel knows of no nodes. */
 int numa_read_nodes(int root_fd, uint64_t *ret_nodes) _nodiscard_;
 /* Those on which a cgroup's processes may have memory: its cpuset.mems.effective, or that of the nearest of

@@ -148,8 +148,9 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
             return r;
         if (fruitless >= FRUITLESS_MAX)
             return -EAGAIN;
-        came = u64_max(done->asked_bytes, u64_sub_floor(begin->current, now->current));
-        came = u64_add_cap(came, u64_sub_floor(now->leaving, begin->leaving));
+        came = u64_add_cap(u64_sub_floor(begin->current, now->current),
+                           u64_sub_floor(now->leaving, begin->leaving));
+        came = u64_max(done->asked_bytes, came);
         c = (struct chunk){.bytes = next_chunk(cgroup_fd, now->current, u64_sub_floor(bytes, came)),
                            .before = *now};
         if (c.bytes == 0)

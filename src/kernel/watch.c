@@ -39,8 +39,8 @@ int watch_add_events(int watch_fd, int cgroup_fd)
 int watch_add_files(int watch_fd, const char *directory)
 {
     int watch = inotify_add_watch(watch_fd, directory,
-                                  IN_CLOSE_WRITE | IN_MOVE | IN_DELETE | IN_ATTRIB | IN_MOVE_SELF |
-                                      IN_DELETE_SELF | IN_ONLYDIR);
+                                  IN_CREATE | IN_CLOSE_WRITE | IN_MOVE | IN_DELETE | IN_ATTRIB |
+                                      IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR);
 
     return watch < 0 ? -errno : watch;
 }

@@ -15,6 +15,7 @@
 /* The whole machine (or the container that we are in). */
 struct node {
     uint64_t mem_total; /* MemTotal */
+    uint64_t hugetlb;   /* of it, in pools of huge pages */
     uint64_t
         total; /* what can be shared out: MemTotal − huge page pool − zram's pool, at most our own limit */
     uint64_t available;     /* MemAvailable */

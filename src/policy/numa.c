@@ -19,6 +19,7 @@
 #define PLAUSIBLE_BYTES (4 * GIB)
 #define LOOK_CALM_USEC USEC_PER_SEC
 #define LOOK_LEAST_USEC (10 * USEC_PER_MSEC)
+#define LOOK_UNWANTED_USEC (100 * USEC_PER_MSEC)
 /* A set may stay short where nobody may be killed. */
 #define LOOK_NEED_USEC (20 * USEC_PER_MSEC)
 #define FILLING_PART 2
@@ -177,7 +178,9 @@ uint64_t numa_next_look_usec(const struct snapshot *s, const struct numa_state *
             return LOOK_NEED_USEC;
         left = r.room > 0 ? u64_sub_floor((uint64_t)r.room, r.margin) : 0;
         left = u64_mul_div(left, USEC_PER_SEC, u64_max(PLAUSIBLE_BYTES, u64_add_cap(peak, peak)));
-        due = u64_min(due, u64_min(u64_max(left, LOOK_LEAST_USEC), LOOK_CALM_USEC));
+        /* Who is bound there does not grow: what makes it a need is seen by a walk. */
+        left = u64_max(left, is_wanted(st, st->sets[i], &r) ? LOOK_LEAST_USEC : LOOK_UNWANTED_USEC);
+        due = u64_min(due, u64_min(left, LOOK_CALM_USEC));
     }
     return due;
 }
@@ -223,4 +226,9 @@ uint64_t numa_grown(const struct room *r, const struct group *g, uint64_t grown)
     uint64_t all = sum_of((struct group_memory){g->anon, g->shmem, g->kernel});
 
     return r->nodes == 0 ? grown : u64_mul_div(grown, u64_min(numa_held(r, g), all), u64_max(all, 1));
+}
+
+bool numa_grows_there(const struct room *r, const struct group *g)
+{
+    return r->nodes == 0 || (g->mems != 0 && (g->mems & ~r->nodes) == 0);
 }

@@ -57,5 +57,7 @@ bool numa_concerns(const struct group *g, uint64_t nodes);
 /* What of a group counts for this need: all of it, or what it holds on the nodes that are short. */
 struct group_memory numa_counted(const struct room *r, const struct group *g);
 uint64_t numa_held(const struct room *r, const struct group *g);
+/* Whether what it grows by is there: who may have memory elsewhere as well is nobody's cause. */
+bool numa_grows_there(const struct room *r, const struct group *g);
 /* Of its growth the part that it holds there of its memory. */
 uint64_t numa_grown(const struct room *r, const struct group *g, uint64_t grown);

@@ -459,9 +459,9 @@ void pause_make_plan(const struct config *c, const struct snapshot *s, const str
 
     ret->count = ret->paused = ret->running = 0;
     planner_begin(&p);
-    put_off(&p, scratch->asked_bytes);
     age_bound(&p);
     plan_limits(&p);
+    put_off(&p, scratch->asked_bytes);
     plan_growth(&p);
     plan_exchange(&p);
     plan_crowd(&p);

@@ -217,6 +217,8 @@ static struct candidate *find_culprit(struct choice *ch)
             continue;
         if (k->verdict == VERDICT_TIER && k->priority < lowest)
             lowest = k->priority;
+        if (!numa_grows_there(&ch->decision->room, &ch->snapshot->groups[i]))
+            continue;
         if (!most || k->growth_bytes > most->growth_bytes)
             most = k;
     }

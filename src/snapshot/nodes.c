@@ -33,16 +33,19 @@ void nodes_close(struct snapshot_reader *r)
 }
 
 /* The kernel keeps watermarks in each zone by its size, so what MemAvailable leaves out is shared out so. */
-static void fill(const struct node *node, const struct numa_meminfo *m, struct numa_node *ret)
+static void fill(const struct node *node, const struct numa_meminfo *m, uint64_t hugetlb,
+                 struct numa_node *ret)
 {
     uint64_t file = u64_add_cap(m->active_file, m->inactive_file);
     uint64_t reclaimable = u64_add_cap(u64_add_cap(m->free, file), m->kreclaimable);
     uint64_t kept = u64_mul_div(node->kept_free, m->total, u64_max(node->mem_total, 1));
 
+    uint64_t total = u64_sub_floor(m->total, hugetlb);
+
     *ret = (struct numa_node){
-        .total = m->total,
+        .total = total,
         .available = u64_sub_floor(reclaimable, kept),
-        .unreclaimable = u64_sub_floor(m->total, reclaimable),
+        .unreclaimable = u64_sub_floor(total, reclaimable),
     };
 }
 
@@ -62,8 +65,11 @@ uint64_t nodes_read(struct snapshot_reader *r, const struct node *node,
         }
         if (e < 0)
             return 0;
-        fill(node, &m, &ret[n]);
+        if (r->numa_pools != node->hugetlb)
+            r->numa_hugetlb[n] = numa_read_hugetlb(r->root_fd, n);
+        fill(node, &m, r->numa_hugetlb[n], &ret[n]);
     }
+    r->numa_pools = node->hugetlb;
     return r->numa_nodes;
 }
 

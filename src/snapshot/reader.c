@@ -279,6 +279,7 @@ static int read_node(struct snapshot_reader *r, struct node *n)
     }
     taken = u64_add_cap(m.hugetlb, areas.zram_pool);
     n->mem_total = m.total;
+    n->hugetlb = m.hugetlb;
     n->total = u64_sub_floor(m.total, taken);
     n->available = m.available;
     file = u64_add_cap(m.active_file, m.inactive_file);

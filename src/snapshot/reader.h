@@ -118,6 +118,8 @@ struct snapshot_reader {
     int vmstat_fd;
     uint64_t numa_nodes; /* that are read; 0: there is one alone (nodes.c) */
     int numa_fds[NODELIST_MAX];
+    uint64_t numa_pools;                 /* of the machine, when the next ones were read */
+    uint64_t numa_hugetlb[NODELIST_MAX]; /* in pools */
     const struct config *config;
     bool isolate;
     bool has_swap;             /* as of the last look */

@@ -10,7 +10,7 @@
 
 #define UID "0c8c8dc3-1a2b-4c3d-8e9f-00000000000"
 
-static char path[] = "/tmp/headroom-pods-XXXXXX";
+static char directory[] = "/tmp/headroom-pods-XXXXXX", path[sizeof(directory) + 8];
 static struct config c;
 static struct config_messages messages;
 
@@ -33,14 +33,12 @@ static void read_text(const char *text)
 
 static int setup(void **state)
 {
-    int fd;
-
     (void)state;
-    memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
-    fd = mkstemp(path);
-    if (fd < 0)
+    memcpy(directory + sizeof(directory) - 7, "XXXXXX", 6);
+    if (!mkdtemp(directory))
         return -1;
-    (void)close(fd);
+    (void)snprintf(path, sizeof(path), "%s/pods", directory);
+    write_file("", 0);
     config_init_defaults(&c);
     (void)snprintf(c.pod_file, sizeof(c.pod_file), "%s", path);
     return 0;
@@ -49,7 +47,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    return unlink(path);
+    (void)unlink(path);
+    return rmdir(directory);
 }
 
 static void test_lines(void **state)
@@ -142,7 +141,13 @@ static void test_whose(void **state)
     assert_int_equal(chmod(path, 0622), 0);
     read_text("1 1\n");
     assert_int_equal(c.pod_count, 0);
-    assert_non_null(strstr(messages.text[0], "Others than root"));
+    assert_non_null(strstr(messages.text[0], "Others than root may write it."));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(chmod(directory, 01777), 0); /* he may put another one there */
+    read_text("1 1\n");
+    assert_int_equal(c.pod_count, 0);
+    assert_non_null(strstr(messages.text[0], "Others than root may write its directory."));
+    assert_int_equal(chmod(directory, 0700), 0);
     (void)snprintf(c.pod_file, sizeof(c.pod_file), "/tmp");
     read_text("");
     assert_non_null(strstr(messages.text[0], "not a regular file"));

@@ -54,6 +54,32 @@ static void test_two(void **state)
     assert_true(t->s.numa[1].unreclaimable == GIB);
 }
 
+/* Pools of huge pages are nobody's to give; they are read again when the machine's change. */
+static void test_huge_pages(void **state)
+{
+    struct tree *t = *state;
+    struct tree_meminfo m = {.total = 10 * GIB, .free = 4 * GIB, .available = 4 * GIB, .file = GIB};
+
+    write_two(t);
+    m.hugetlb = 3 * GIB;
+    tree_meminfo(t, &m);
+    fixture_write(t->f, NODES "node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+    fixture_write(t->f, NODES "node0/hugepages/hugepages-1048576kB/nr_hugepages", "2\n");
+    fixture_write(t->f, NODES "node0/hugepages/hugepages-xkB/nr_hugepages", "7\n");
+    tree_open(t, true);
+    assert_int_equal(tree_look(t, NOW), 0);
+    assert_true(t->s.numa[0].total == 3 * GIB);
+    assert_true(t->s.numa[0].unreclaimable == GIB);
+    assert_true(t->s.numa[1].total == 4 * GIB);
+    fixture_write(t->f, NODES "node0/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+    assert_int_equal(tree_look(t, NOW), 0);
+    assert_true(t->s.numa[0].total == 3 * GIB); /* not asked for at each look */
+    m.hugetlb = 2 * GIB;
+    tree_meminfo(t, &m);
+    assert_int_equal(tree_look(t, NOW), 0);
+    assert_true(t->s.numa[0].total == 4 * GIB);
+}
+
 /* One alone, none, or what cannot be read: there is nothing, and the look is as good as ever. */
 static void test_none(void **state)
 {
@@ -111,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_two, setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(test_huge_pages, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_none, setup, tree_teardown),
         cmocka_unit_test_setup_teardown(test_bound, setup, tree_teardown),
     };
