@@ -149,7 +149,7 @@ static const struct key keys[] = {
      .help =
          "What Kubernetes does not tell a node of its pods: a line for each with its uid, a priority (0 to "
          "1000, as of a class) and a request (a size), - for what is left as it is. Followed as it changes; "
-         "root's alone."},
+         "it and its directory root's alone."},
     {"MoveProcesses", .section = SECTION_NODE, KIND(boolean), .unstored = true, .later = true,
      .help = "In a container, move processes out of the hierarchy's root so that it can be divided."},
 
