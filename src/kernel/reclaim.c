@@ -81,19 +81,21 @@ static uint64_t read_or_zero(int cgroup_fd, const char *name)
     return file_read_u64_at(cgroup_fd, name, &value) < 0 ? 0 : value;
 }
 
-/* Where it stands. What cannot be read stands where it stood. */
+/* Where it stands. What cannot be read stands where it stood; memory.stat, which is dear on some kernels (6.1
+ * adds up all cgroups for it), is read only where memory.current has not fallen by `enough`. */
 struct standing {
     uint64_t current;
     uint64_t stolen;  /* pgsteal, bytes */
     uint64_t leaving; /* being written to a swap device */
 };
 
-static int look(int cgroup_fd, struct standing *s)
+static int look(int cgroup_fd, uint64_t enough, struct standing *s)
 {
+    uint64_t before = s->current;
     struct memory_stat stat;
     int r = file_read_u64_at(cgroup_fd, "memory.current", &s->current);
 
-    if (r == 0 && memory_stat_read_at(cgroup_fd, &stat) == 0) {
+    if (r == 0 && u64_sub_floor(before, s->current) < enough && memory_stat_read_at(cgroup_fd, &stat) == 0) {
         s->stolen = u64_mul_div(stat.pgsteal, (uint64_t)sysconf(_SC_PAGESIZE), 1);
         s->leaving = memory_stat_leaving(&stat);
     }
@@ -139,7 +141,7 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
         uint64_t came;
 
         if (c.bytes > 0) {
-            int e = look(cgroup_fd, now);
+            int e = look(cgroup_fd, u64_max(c.bytes / 2, 1), now);
 
             r = r != 0 ? r : e;
             note_chunk(&c, now, &done->asked_bytes, &fruitless);
@@ -172,13 +174,14 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
     *ret = (struct reclaim_result){0};
     if (!file_exists_at(cgroup_fd, RECLAIM))
         return file_exists_at(cgroup_fd, "cgroup.procs") ? -EOPNOTSUPP : -ENODEV;
-    r = look(cgroup_fd, &begin);
+    r = look(cgroup_fd, UINT64_MAX, &begin);
     if (r < 0)
         return r;
     end = begin;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
     r = ask(cgroup_fd, bytes, swappiness, go, user, &begin, &end, ret);
+    (void)look(cgroup_fd, UINT64_MAX, &end);
     ret->freed_bytes = u64_sub_floor(begin.current, end.current);
     ret->stolen_bytes = u64_sub_floor(end.stolen, begin.stolen);
     ret->zswap_bytes = u64_sub_floor(read_or_zero(cgroup_fd, "memory.zswap.current"), zswap);

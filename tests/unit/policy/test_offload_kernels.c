@@ -8,7 +8,7 @@
 #include "policy/offload.h"
 
 #define ON_SECONDS 300
-#define SEEDS 2 /* SIM_SEEDS=, SIM_SAY=1 and SIM_TRACE=1 in the environment ask for more */
+#define SEEDS 1 /* SIM_SEEDS=, SIM_SAY=1 and SIM_TRACE=1 in the environment ask for more */
 
 static const struct sim_device devices[] = {
     {"zswap", 40, 120, 0, 2800}, /* an object is four faults */
