@@ -161,6 +161,15 @@ int text_copy(struct text t, char *ret, size_t size)
     return 0;
 }
 
+int text_directory_of(const char *path, char *ret, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return -EINVAL;
+    return text_copy((struct text){path, slash > path ? (size_t)(slash - path) : 1}, ret, size);
+}
+
 /* Levenshtein, row by row: row[j] is the distance of the first i characters of a and the first j of b. */
 unsigned text_distance(struct text a, struct text b)
 {

@@ -45,6 +45,10 @@ int text_parse_hundredths(struct text t, uint64_t *ret) _nodiscard_;
  */
 int text_copy(struct text t, char *ret, size_t size);
 
+/* The directory of an absolute path's last name, "/" where that is the root. -EINVAL: there
+ * is no slash in it; -ENAMETOOLONG: it does not fit. */
+int text_directory_of(const char *path, char *ret, size_t size) _nodiscard_;
+
 /* Edit distance, for "did you mean": bounded to short words, longer ones count as far apart. */
 unsigned text_distance(struct text a, struct text b);
 

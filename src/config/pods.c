@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "config/reader.h"
 
@@ -105,12 +106,11 @@ static bool is_of_others(const struct stat *st)
  * another file of root's in its place. */
 static bool is_trusted(struct parsing *p, int fd)
 {
-    const char *file = p->config->pod_file, *slash = strrchr(file, '/');
     char directory[CONFIG_PATH_MAX];
     struct stat st;
 
-    (void)snprintf(directory, sizeof(directory), "%.*s", slash > file ? (int)(slash - file) : 1, file);
-    if (stat(directory, &st) < 0 || is_of_others(&st)) {
+    if (text_directory_of(p->config->pod_file, directory, sizeof(directory)) < 0 ||
+        stat(directory, &st) < 0 || is_of_others(&st)) {
         reader_warning_at(&p->reader, 0, "Others than root may write its directory. It is passed over.");
         return false;
     }

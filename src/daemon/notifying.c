@@ -233,9 +233,14 @@ static uint64_t wait_end_usec(const struct daemon *d)
  * few. */
 static void end_wait(struct daemon *d)
 {
+    struct daemon_notifying *n = &d->notifying;
+
+    if (n->waited_since_usec == 0)
+        return;
+    n->waited_usec = clock_now_usec() - n->waited_since_usec;
+    n->waited_since_usec = 0;
     d->walk_now = true;
     d->decide_due_usec = 0;
-    d->notifying.waited_since_usec = 0;
 }
 
 /* Who is not in the domain can only help where memory of the node is what is short, or the rest of the node
@@ -393,6 +398,7 @@ static void end_round(struct daemon *d)
         gave = u64_add_cap(gave, n->groups[i].gave_bytes);
     usec = (n->least_usec > 0 ? n->least_usec : now) - n->since_usec;
     learn(n, now, usec);
+    end_wait(d);
     if (n->room.need > 0 || gave >= GAVE_LEAST_BYTES || n->room.level > n->recorded_level ||
         now >= n->recorded_usec + QUIET_USEC) {
         n->recorded_usec = now;
@@ -402,8 +408,6 @@ static void end_round(struct daemon *d)
     /* Who gives and takes at once is not waited for again and again. */
     if (d->room.need == 0 && gave >= u64_max(n->expected_bytes / 2, GAVE_LEAST_BYTES))
         n->wait_until_usec = 0;
-    if (n->waited_since_usec != 0)
-        end_wait(d);
     forget_round(n);
 }
 
@@ -420,7 +424,7 @@ void notifying_step(struct daemon *d, const struct trigger *t)
     if (n->asking &&
         (now >= n->until_usec || (d->room.level > n->room.level && now >= n->since_usec + NOTIFY_WORSE_USEC)))
         end_round(d);
-    if (n->waited_since_usec != 0 && now >= wait_end_usec(d))
+    if (now >= wait_end_usec(d))
         end_wait(d);
     if (d->room.level == LEVEL_CALM)
         n->recorded_level = LEVEL_CALM;
@@ -468,9 +472,10 @@ static bool is_in_time(const struct daemon *d, const struct ladder_rung *rung)
     return rung->possible && rung->covers && rung->usec <= d->room.time_left_usec;
 }
 
-static void note_wait(struct daemon *d, uint64_t now)
+void notifying_note_wait(struct daemon *d)
 {
     struct daemon_notifying *n = &d->notifying;
+    uint64_t now = clock_now_usec();
 
     if (n->waited_since_usec == 0)
         n->waited_since_usec = now;
@@ -479,18 +484,12 @@ static void note_wait(struct daemon *d, uint64_t now)
         n->wait_until_usec = now + d->config.notify_grace_usec;
 }
 
-void notifying_note_wait(struct daemon *d)
-{
-    note_wait(d, clock_now_usec());
-}
-
 struct ladder_rung notifying_rung(struct daemon *d, uint64_t bytes)
 {
-    uint64_t now = clock_now_usec();
-    struct ladder_rung rung = rung_at(d, bytes, now);
+    struct ladder_rung rung = rung_at(d, bytes, clock_now_usec());
 
     if (is_in_time(d, &rung))
-        note_wait(d, now);
+        notifying_note_wait(d);
     return rung;
 }
 

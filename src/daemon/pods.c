@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
 #include "kernel/watch.h"
@@ -60,14 +61,10 @@ static void watch_again(struct daemon *d)
 {
     struct daemon_pods *p = &d->pods;
     char directory[CONFIG_PATH_MAX];
-    char *slash;
     int watch;
 
-    memcpy(directory, p->file, sizeof(directory));
-    slash = strrchr(directory, '/');
-    if (!slash)
+    if (text_directory_of(p->file, directory, sizeof(directory)) < 0)
         return;
-    slash[slash == directory] = '\0';
     watch = watch_add_files(p->fd, directory);
     if (watch < 0 && !p->unwatched)
         report_warning(d, "%.200s is not watched: %s; tried again every 10 s", directory, strerror(-watch));

@@ -75,13 +75,13 @@ struct candidate {
     unsigned class_index;
     unsigned priority;
     bool retriable;
-    bool over_request;      /* or none declared */
+    bool over_request; /* or none declared */
+    bool last;         /* asked to be avoided, or of a task that was killed often */
+    enum verdict verdict;
     uint64_t request_bytes; /* GROUP_REQUEST_NONE: none */
-    bool last;              /* asked to be avoided, or of a task that was killed often */
     uint64_t freed_bytes;   /* what its end should free */
     uint64_t progress_usec; /* what its end throws away */
     uint64_t growth_bytes;
-    enum verdict verdict;
 };
 
 /* Why a group is paused or resumed. */

@@ -72,16 +72,16 @@ struct workload {
  * systemd's user.oomd_avoid and user.oomd_omit). Whether it is believed is for the policy to say
  * (policy/claims). */
 struct group_claims {
-    bool has_priority;
-    bool has_retriable;
-    bool has_request;
-    bool has_started;
-    bool has_owner; /* root owns the directory, and says whose the group is */
-    bool avoid;     /* last of its tier */
-    bool omit;      /* never */
-    bool no_pause;  /* is not to be paused: honoured from anyone */
-    bool retriable;
-    unsigned priority;
+    bool has_priority : 1;
+    bool has_retriable : 1;
+    bool has_request : 1;
+    bool has_started : 1;
+    bool has_owner : 1; /* root owns the directory, and says whose the group is */
+    bool avoid : 1;     /* last of its tier */
+    bool omit : 1;      /* never */
+    bool no_pause : 1;  /* is not to be paused: honoured from anyone */
+    bool retriable : 1;
+    uint16_t priority;
     uint32_t owner_uid;
     uint64_t request_bytes;
     uint64_t started_usec; /* CLOCK_BOOTTIME */

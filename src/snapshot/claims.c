@@ -79,11 +79,15 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
     if (strcmp(name, "user.headroom.priority") == 0) {
         if (text_parse_u64(t, &number) < 0 || number > CONFIG_PRIORITY_PROTECTED)
             return false;
-        claims->priority = (unsigned)number;
+        claims->priority = (uint16_t)number;
         return claims->has_priority = true;
     }
-    if (strcmp(name, "user.headroom.retriable") == 0)
-        return claims->has_retriable = parse_bool(t, &claims->retriable);
+    if (strcmp(name, "user.headroom.retriable") == 0) {
+        if (!parse_bool(t, &is))
+            return false;
+        claims->retriable = is;
+        return claims->has_retriable = true;
+    }
     if (strcmp(name, "user.headroom.request") == 0)
         return claims->has_request = units_parse_bytes(t, &claims->request_bytes) == 0 ||
                                      text_parse_u64(t, &claims->request_bytes) == 0;
@@ -100,9 +104,9 @@ bool claims_parse(const char *name, const char *value, uint64_t real_offset_usec
     if (strcmp(name, "user.headroom.pause") == 0)
         return parse_bool(t, &is) && (claims->no_pause = !is); /* yes is what its class says anyway */
     if (strcmp(name, "user.oomd_avoid") == 0)
-        return parse_bool(t, &claims->avoid) && claims->avoid;
+        return parse_bool(t, &is) && (claims->avoid = is);
     if (strcmp(name, "user.oomd_omit") == 0)
-        return parse_bool(t, &claims->omit) && claims->omit;
+        return parse_bool(t, &is) && (claims->omit = is);
     return false;
 }
 

@@ -152,7 +152,7 @@ static void claim_for_pod(const struct config *c, uint32_t directory_uid, struct
         return;
     if (pod->has_priority && !g->claims.has_priority) {
         g->claims.has_priority = true;
-        g->claims.priority = pod->priority;
+        g->claims.priority = (uint16_t)pod->priority;
     }
     if (pod->has_request && !g->claims.has_request) {
         g->claims.has_request = true;

@@ -195,6 +195,19 @@ static void test_copy(void **state _unused_)
     assert_string_equal(buf, "");
 }
 
+static void test_directory_of(void **state _unused_)
+{
+    char buf[8] = "zzz";
+
+    assert_int_equal(text_directory_of("/etc/pods", buf, sizeof(buf)), 0);
+    assert_string_equal(buf, "/etc");
+    assert_int_equal(text_directory_of("/pods", buf, sizeof(buf)), 0);
+    assert_string_equal(buf, "/");
+    assert_int_equal(text_directory_of("pods", buf, sizeof(buf)), -EINVAL);
+    assert_int_equal(text_directory_of("/etc/pods.d/pods", buf, sizeof(buf)), -ENAMETOOLONG);
+    assert_string_equal(buf, "/");
+}
+
 static void test_distance(void **state _unused_)
 {
     static const struct {
@@ -323,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_u64_or_max),
         cmocka_unit_test(test_hundredths),
         cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_directory_of),
         cmocka_unit_test(test_distance),
         cmocka_unit_test(test_keyed),
         cmocka_unit_test(test_keyed_kib),

@@ -227,7 +227,7 @@ static struct group_claims random_claims(uint64_t *seed)
         .avoid = random_below(seed, 2),
         .omit = random_below(seed, 2),
         .retriable = random_below(seed, 2),
-        .priority = (unsigned)random_below(seed, 1001),
+        .priority = (uint16_t)random_below(seed, 1001),
         .request_bytes = random_extreme(seed),
         .started_usec = random_below(seed, 2) ? random_extreme(seed) : NOW - random_below(seed, 500 * SEC),
         .task = random_below(seed, 3),

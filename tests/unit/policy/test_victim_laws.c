@@ -25,7 +25,7 @@ static struct group_claims random_claims(uint64_t *seed)
     if (random_below(seed, 2) == 0)
         return claims;
     claims.has_priority = random_below(seed, 2);
-    claims.priority = (unsigned)random_below(seed, 11) * 100;
+    claims.priority = (uint16_t)(random_below(seed, 11) * 100);
     claims.has_retriable = random_below(seed, 3) == 0;
     claims.retriable = random_below(seed, 2);
     claims.has_request = random_below(seed, 3) == 0;
