@@ -340,7 +340,7 @@ static void decide(struct daemon *d, const struct trigger *t)
         reclaiming_rest(d);
     if (pausing_held(d, now) || pausing_covers(d)) {
         if (pausing_held(d, now) || d->room.felt) /* that does not change from one moment to the next */
-            d->decide_due_usec = now + WALK_LEAST_USEC;
+            d->decide_due_usec = now + u64_max(WALK_LEAST_USEC, d->walk_usec * WALK_SHARE);
         return;
     }
     room = d->room;

@@ -197,7 +197,8 @@ uint64_t reclaiming_next_look_usec(const struct daemon *d)
     uint64_t ahead = room_ahead(&d->room), then, left = left_before_the_brake(d, &then);
     uint64_t comes = room_coming(&d->room);
 
-    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead)
+    if (!d->reader.isolate || d->dry_run || d->room.swap_left < 3 * ahead ||
+        d->reclaiming) /* its end wakes us */
         return UINT64_MAX;
     if (left < ahead &&
         then >= left + limit_margin(d->room.limit) / 4) /* what has been written is still to be taken */
@@ -246,8 +247,9 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
 
     d->reclaiming = false;
     d->reclaimed_bytes = u64_add_cap(d->reclaimed_bytes, reply->freed_bytes);
-    if (brought > 0) /* is there more to be done? */
-        threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD], clock_now_usec());
+    /* Is there more to be done? */
+    threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
+                              clock_now_usec() + (brought > 0 ? 0 : LOOK_LEAST_USEC));
     /* One that had to make way says nothing where it brought nothing. */
     if (brought > 0 || reply->result == 0 || reply->result == -EAGAIN || reply->result == -ETIMEDOUT ||
         reply->result == -EOPNOTSUPP)

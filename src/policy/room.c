@@ -56,6 +56,8 @@
 #define LOOK_CALM_USEC USEC_PER_SEC
 #define LOOK_MIN_ISOLATE_USEC (20 * USEC_PER_MSEC)
 #define LOOK_MIN_HOST_USEC (10 * USEC_PER_MSEC)
+#define LOOK_FELT_USEC (100 * USEC_PER_MSEC)
+#define LOOK_FELT_LEFT_USEC (2 * USEC_PER_SEC)
 
 /* Limit and use of the domain: of the two bounds in isolate the one that leaves less. */
 /* True where it is the one that others have set for the workloads. */
@@ -461,13 +463,20 @@ static uint64_t look_calm_usec(const struct room *r)
     return u64_max(u64_min(left / 10, LOOK_CALM_USEC), LOOK_CALM_USEC / 10);
 }
 
+/* What is needed is that fewer wait for their pages; what grows meanwhile still goes to swap, at the brake.
+ */
+static bool is_held_by_swap(const struct snapshot *s, const struct room *r)
+{
+    return s->isolate && r->felt && r->time_left_usec >= LOOK_FELT_LEFT_USEC;
+}
+
 uint64_t room_next_look_usec(const struct snapshot *s, const struct room_state *st, const struct room *r)
 {
     uint64_t floor_usec = s->isolate ? LOOK_MIN_ISOLATE_USEC : LOOK_MIN_HOST_USEC;
     uint64_t plausible, left, due;
 
     if (r->need > 0)
-        return floor_usec;
+        return is_held_by_swap(s, r) ? LOOK_FELT_USEC : floor_usec;
     if (s->isolate && r->level == LEVEL_CALM)
         return look_calm_usec(r);
 

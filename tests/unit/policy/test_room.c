@@ -334,6 +334,16 @@ static void test_next_look(void **state _unused_)
         /* something is needed: as soon as it goes */
         {true, {.limit = 8 * GIB, .room = -4096, .need = 1, .level = LEVEL_CRITICAL}, 0, 20000},
         {false, {.limit = 8 * GIB, .room = -4096, .need = 1, .level = LEVEL_CRITICAL}, 0, 10000},
+        /* of what swap takes meanwhile, not so soon */
+        {true,
+         {.limit = 8 * GIB, .room = 4096, .need = 1, .felt = true, .time_left_usec = 2 * USEC_PER_SEC},
+         0,
+         100000},
+        {true,
+         {.limit = 8 * GIB, .room = 4096, .need = 1, .felt = true, .time_left_usec = USEC_PER_SEC},
+         0,
+         20000},
+        {false, {.limit = 8 * GIB, .need = 1, .felt = true, .time_left_usec = UINT64_MAX}, 0, 10000},
         /* host: nothing brakes, so also when calm, at 4 GiB/s */
         {false, {.limit = 8 * GIB, .room = 8 * GIB, .level = LEVEL_CALM}, 0, USEC_PER_SEC},
         {false, {.limit = 8 * GIB, .room = 2 * GIB, .level = LEVEL_CALM}, 0, 500000},

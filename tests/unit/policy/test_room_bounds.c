@@ -79,7 +79,9 @@ static void test_extremes(void **state _unused_)
         due = room_next_look_usec(&s, &st, &r);
         assert_true(due >= (s.isolate ? 20000 : 10000) && due <= USEC_PER_SEC);
         if (r.need > 0)
-            assert_int_equal(due, s.isolate ? 20000 : 10000);
+            assert_int_equal(due, !s.isolate                                       ? 10000
+                                  : r.felt && r.time_left_usec >= 2 * USEC_PER_SEC ? 100000
+                                                                                   : 20000);
     }
 }
 
