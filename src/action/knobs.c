@@ -74,7 +74,7 @@ static int write_value(struct knobs *k, int fd, const struct lease *l, uint64_t 
     int r = k->write && !lease_is_pause(l) ? k->write(k->user, l, value, lowers) : 0;
 
     if (r != 0)
-        return r;
+        return r == KNOBS_WRITTEN ? 0 : r;
     r = file_write_u64_at(fd, l->knob, value);
     return r < 0 ? r : 0;
 }

@@ -21,7 +21,9 @@
 
 /* How a value gets into the kernel where a plain write here is not right: lowering a limit reclaims in the
  * writer's context and is handed to the worker; a unit of systemd's is set by the guardian. 1: taken over,
- * the value will stand soon; 0: write it plainly; negative errno: neither is possible now. */
+ * the value will stand soon; KNOBS_WRITTEN: it stands; 0: write it plainly; negative errno: neither is
+ * possible now. */
+#define KNOBS_WRITTEN 2
 typedef int (*knobs_write_fn)(void *user, const struct lease *l, uint64_t value, bool lowers);
 
 /* What a value of ours leaves beside its cgroup, for the next one of that name (a drop-in of systemd's):

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "action/journal.h"
+#include "action/knobs.h"
 #include "base/macros.h"
 #include "kernel/cgroup.h"
 
@@ -30,7 +30,8 @@ enum qos_way qos_way_of(const struct hierarchy *h, int root_fd, const struct lea
                         bool lowers);
 /* The value stands, but systemd does not know of it, and could be told now. */
 bool qos_is_untold(const struct hierarchy *h, int root_fd, const struct lease *l);
-/* QOS_WAY_LIMITED; only in the cgroup of that id. 1, as of knobs_write_fn, or negative errno. */
+/* QOS_WAY_LIMITED; only in the cgroup of that id. KNOBS_WRITTEN or 1, as of knobs_write_fn, or negative
+ * errno. */
 int qos_write_limited(const struct hierarchy *h, const struct lease *l, uint64_t value) _nodiscard_;
 
 /* A knobs_write_fn's work, which waits for systemctl. */

@@ -2,6 +2,8 @@
  * oom_score_adj of processes. */
 #include "plan.h"
 
+#include "action/qos_write.h"
+
 static void test_apply_and_restore(void **state)
 {
     struct plan *p = *state;
@@ -333,6 +335,35 @@ static void test_what_our_own_writes_reset(void **state)
     tree_assert(&p->tree, SLICE "/a/memory.oom.group", "1");
 }
 
+/* A limit that is lowered in little time, by whom: it stands when that has been done. */
+static int write_limited(void *user, const struct lease *l, uint64_t value, bool lowers)
+{
+    struct plan *p = user;
+
+    return lowers ? qos_write_limited(&p->tree.hierarchy, l, value) : 0;
+}
+
+/* Who sets it back each time before it is looked at again is met once, and told of. */
+static void test_drift_of_what_was_lowered(void **state)
+{
+    struct plan *p = *state;
+
+    p->tree.knobs.write = write_limited;
+    p->tree.knobs.user = p;
+    keep(p, GIB, true);
+    others(p, "max\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, GIB);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "1073741824");
+    others(p, "max\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_YIELDED, UINT64_MAX, GIB);
+    others(p, "max\n");
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0);
+    tree_assert(&p->tree, SLICE "/a/memory.high", "max");
+}
+
 /* A memory.swap.max that is moved all the time: what systemd puts in its place, who does not know of it, is
  * no drift; what anybody else does is. */
 static void test_what_systemd_does_not_know_of(void **state)
@@ -451,6 +482,7 @@ int main(void)
         TEST(test_what_cannot_be_read_is_as_it_was),
         TEST(test_what_is_set_after_the_look),
         TEST(test_drift_of_scores),
+        TEST(test_drift_of_what_was_lowered),
         TEST(test_what_our_own_writes_reset),
         TEST(test_what_systemd_does_not_know_of),
     };

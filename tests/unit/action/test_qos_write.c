@@ -86,7 +86,7 @@ static void test_limited(void **state)
 
     begin(state);
     l = lease_of("workload.slice/plain", "memory.high", 100 * MIB);
-    assert_int_equal(qos_write_limited(&t.hierarchy, &l, 100 * MIB), 1);
+    assert_int_equal(qos_write_limited(&t.hierarchy, &l, 100 * MIB), KNOBS_WRITTEN);
     tree_assert(&t, "sys/fs/cgroup/workload.slice/plain/memory.high", "104857600");
     l.cgroup_id++; /* a new one of that name is somebody else's */
     assert_int_equal(qos_write_limited(&t.hierarchy, &l, 1), -ENOENT);

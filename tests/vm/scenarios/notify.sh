@@ -2,7 +2,7 @@
 # Two servers with caches of 300 MiB, and a task that grows: asked, they give back what it needs, and nobody is paused or
 # killed. The same with servers that do not care: the ladder goes on after NotifyGrace.
 . /lib.sh
-: "${CACHE:=300}" "${RATE:=40M}" "${GROW:=400M}" "${GRACE:=500}" "${LATE:=200}"
+: "${CACHE:=300}" "${RATE:=40M}" "${RATE_IGNORED:=80M}" "${GROW:=400M}" "${GRACE:=500}" "${LATE:=200}"
 
 # Lines of "ID ACTION TIME_USEC TOTAL_WAITED OUTCOME FREED USED_AFTER LIMIT LEVEL" of all decisions so far.
 decisions() { # FILE
@@ -61,10 +61,10 @@ end_groups
 check "headroomd stops when it is told to" stop_headroomd
 check "and takes its socket along" [ ! -e /run/headroom/pressure.sock ]
 
-# Only from medium on, so that it is not known yet that they do not care when a pause is due.
+# Only from medium on, and faster, so that it is not known yet that they do not care when a pause is due.
 begin "[Level low]" "Actions="
 check "servers that do not care have connected" servers ignore
-load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE" >/dev/null 2>&1 &
+load cgroup-run "$WORKLOAD/grower" -- load hog --to "$GROW" --rate "$RATE_IGNORED" >/dev/null 2>&1 &
 acted() { [ $(($(pauses) + $(kills))) -gt 0 ]; }
 check "somebody is paused or killed in the end" wait_until 20 acted
 sleep 2 # the round has been measured, too
