@@ -31,7 +31,8 @@ exec 9</dev/data # while it is open, its pages stay
 service() { # NAME: its throughput in KiB/s
     run_in "$WORKLOAD/db" load reader --file /dev/data --bytes 200M --anon 200M --rate "$RATE" --loop \
         --seconds "$SECONDS_EACH" --output "/tmp/$1.json" >/dev/null 2>&1
-    rate=$(($(json_get "/tmp/$1.json" bytes_per_sec) / 1024))
+    rate=0 # it was killed
+    [ ! -e "/tmp/$1.json" ] || rate=$(($(json_get "/tmp/$1.json" bytes_per_sec) / 1024))
     figure "$1_kib_per_sec" $rate
 }
 strangers() {
