@@ -202,7 +202,7 @@ static void apply(struct daemon *d, uint64_t limit_before, bool domain, struct b
     monitor_set_configure(&d->monitors, &d->config,
                           monitor_factory_kinds(&d->config, d->reader.isolate, d->dry_run));
     d->control.access_all = d->config.status_access_all;
-    d->knobs_due_usec = d->watch_due_usec = d->decide_due_usec = d->quiet_until_usec = 0;
+    d->knobs_due_usec = d->watch_due_usec = d->decide_due_usec = d->nodes_due_usec = d->quiet_until_usec = 0;
 }
 
 int reload_apply(struct daemon *d, struct buffer *details, char *ret_text, size_t size)

@@ -279,8 +279,9 @@ bool cycle_kill(struct daemon *d, const struct decision *e)
     return false;
 }
 
-/* Who is killed for what is needed by `room`. */
-static void choose(struct daemon *d, const struct trigger *t, const struct room *room, uint64_t now)
+/* Who is killed for what is needed by `room`; *due_usec is when it is worth the next try. */
+static void choose(struct daemon *d, const struct trigger *t, const struct room *room, uint64_t now,
+                   uint64_t *due_usec)
 {
     struct decision *e = &d->decision;
     bool acts;
@@ -294,9 +295,9 @@ static void choose(struct daemon *d, const struct trigger *t, const struct room 
     e->select_usec = clock_now_usec() - t->at_usec;
     acts = e->reason == DECISION_KILL && !d->dry_run;
     if (d->dry_run)
-        d->decide_due_usec = now + DRY_RUN_PAUSE_USEC;
+        *due_usec = now + DRY_RUN_PAUSE_USEC;
     else if (!acts && e->reason != DECISION_KILL_LIMIT) /* that one changes with every page */
-        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+        *due_usec = now + NO_CANDIDATE_PAUSE_USEC;
     /* The choice took its time: is it still needed? */
     if (acts && (read_and_judge(d) < 0 || nodes_room(d, e).need == 0))
         return;
@@ -309,7 +310,7 @@ static void choose(struct daemon *d, const struct trigger *t, const struct room 
     if (!acts || e->failed > 0)
         report_decision(d, e);
     if (e->failed > 0)
-        d->decide_due_usec = now + NO_CANDIDATE_PAUSE_USEC;
+        *due_usec = now + NO_CANDIDATE_PAUSE_USEC;
 }
 
 /* Memory is short for those alone who are bound to some nodes. */
@@ -317,13 +318,13 @@ static void decide_nodes(struct daemon *d, const struct trigger *t)
 {
     uint64_t now = clock_now_usec();
 
-    if (now < d->decide_due_usec || pausing_held(d, now) || cycle_read_groups(d) < 0)
+    if (now < d->nodes_due_usec || pausing_held(d, now) || cycle_read_groups(d) < 0)
         return;
     nodes_judge(d); /* by who grows now */
     if (d->numa_room.need == 0)
         return;
     nodes_read_held(d, d->numa_room.nodes);
-    choose(d, t, &d->numa_room, now);
+    choose(d, t, &d->numa_room, now, &d->nodes_due_usec);
 }
 
 static void decide(struct daemon *d, const struct trigger *t)
@@ -345,7 +346,16 @@ static void decide(struct daemon *d, const struct trigger *t)
     }
     room = d->room;
     room.need = u64_max(room.need, pausing_short_bytes(d));
-    choose(d, t, &room, now);
+    choose(d, t, &room, now, &d->decide_due_usec);
+}
+
+/* Those of some nodes first: the kernel would kill for them, whatever the domain has left elsewhere. */
+static void decide_all(struct daemon *d, const struct trigger *t)
+{
+    if (d->numa_room.need > 0)
+        decide_nodes(d, t);
+    if (!d->deciding && d->room.need > 0)
+        decide(d, t);
 }
 
 static void schedule(struct daemon *d, const struct trigger *t)
@@ -448,10 +458,8 @@ void cycle_look(struct daemon *d, const struct trigger *t)
         walk(d, t); /* who grows there has to be known before it is decided */
     if (d->deciding)
         check_victims(d);
-    else if (d->room.need > 0)
-        decide(d, t);
-    else if (d->numa_room.need > 0)
-        decide_nodes(d, t);
+    else
+        decide_all(d, t);
     walk(d, t);
     offloading_step(d);
     schedule(d, t);

@@ -283,6 +283,7 @@ struct daemon {
     uint64_t allowance_bytes; /* memory.high stands this much above the limit while a victim ends by itself */
     uint64_t quiet_until_usec; /* dry-run and no-candidate decisions are not recorded again before */
     uint64_t decide_due_usec;  /* nor is anybody looked for before */
+    uint64_t nodes_due_usec;   /* for some nodes alone */
 
     char control_path[512];
     uint64_t looks;
