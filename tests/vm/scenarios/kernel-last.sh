@@ -34,6 +34,11 @@ score() { cat "/proc/$(head -n 1 "$WORKLOAD/$1/cgroup.procs")/oom_score_adj"; }
 scores_are() { [ "$(score high-1) $(score mid-1) $(score low-2) $(cat "$WORKLOAD/low-2/memory.oom.group")" = "200 500 800 1" ]; }
 deaths() { wc -l </tmp/deaths; }
 deaths_are() { [ "$(deaths)" -ge "$1" ]; }
+# As the kernel tells of it: of two that die within a moment the shell may hear of the second one first.
+begin_round() { echo "headroom: round $1 begins" >/dev/kmsg; }
+killed() { # ROUND: the classes
+    dmesg | sed "1,/headroom: round $1 begins/d" | sed -n 's|.*oom-kill:.*task_memcg=/workload.slice/\([a-z]*\)-.*|\1|p'
+}
 is_empty() { grep -q "^populated 0" "$WORKLOAD/$1/cgroup.events"; }
 inside() { [ "$(oom_kills)" -eq "$(group_event "$WORKLOAD" oom_kill)" ]; }
 # A group has a process beside the one that grows.
@@ -58,6 +63,7 @@ round=0
 while [ $round -lt "$ROUNDS" ]; do
     round=$((round + 1))
     : >/tmp/deaths
+    begin_round "$round"
     for group in $groups; do run_group "$group"; done
     check "round $round: the scores are those of the classes" wait_until 4 scores_are
     # Well before the limit, so that the fence is up by then; or so late that it comes after it.
@@ -71,7 +77,7 @@ while [ $round -lt "$ROUNDS" ]; do
     first=$(($(uptime_msec) - exhausted))
     [ $first -le $worst ] || worst=$first
     check "round $round: and goes on" wait_until 60 deaths_are 5
-    order=$(head -n 5 /tmp/deaths | sed 's/-.*//' | tr '\n' ' ')
+    order=$(killed "$round" | head -n 5 | tr '\n' ' ')
     check "round $round: in the order of the classes (first after $first ms)" [ "$order" = "low low mid mid high " ] &&
         good=$((good + 1))
     for group in $(head -n 4 /tmp/deaths); do check "round $round: $group whole" is_empty "$group"; done
