@@ -37,9 +37,17 @@ static bool is_forgotten(const struct lease *l, const struct qos_cgroup *g, enum
 
 /* What was handed over may take as long as it likes: until it has stood once, what was there before is
  * nobody's word. */
-static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k)
+/* What was handed over does not stand yet. Once it had to be set again, no longer than that may take:
+ * somebody may set it back each time before it is seen. */
+static bool is_on_its_way(const struct lease *l, uint64_t value, uint64_t now_usec)
 {
-    return !lease_is_ours(l, g->now[k]) && !(l->pending_until_usec != 0 && g->now[k] == l->was) &&
+    return l->pending_until_usec != 0 && value == l->was &&
+           (l->drift == LEASE_KEPT || now_usec < l->pending_until_usec);
+}
+
+static bool is_drift(const struct lease *l, const struct qos_cgroup *g, enum qos_knob k, uint64_t now_usec)
+{
+    return !lease_is_ours(l, g->now[k]) && !is_on_its_way(l, g->now[k], now_usec) &&
            !(is_unnamed(k) && g->settling) && !is_forgotten(l, g, k);
 }
 
@@ -55,7 +63,7 @@ static void assume(const struct lease *l, struct qos_cgroup *g, enum qos_knob k)
     g->foreign[k] = l->was;
 }
 
-static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
+static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k, uint64_t now_usec)
 {
     if (!((g->files | g->unread) & QOS_KNOB_BIT(k)))
         return;
@@ -67,7 +75,7 @@ static void note_lease(struct lease *l, struct qos_cgroup *g, enum qos_knob k)
     } else if (g->now[k] == l->ours && !l->restoring) {
         g->held |= QOS_KNOB_BIT(k);
         l->pending_until_usec = 0;
-    } else if (is_drift(l, g, k)) {
+    } else if (is_drift(l, g, k, now_usec)) {
         g->drifted |= QOS_KNOB_BIT(k);
     }
     if (lease_is_ours(l, g->now[k]))
@@ -120,7 +128,7 @@ void qos_note_leases(struct lease_table *table, struct qos_cgroup *cgroups, unsi
             if (k < QOS_FILES && pass == 0)
                 cgroups[i].settling = cgroups[i].settling || is_settling(l, now_usec);
             else if (k < QOS_FILES)
-                note_lease(l, &cgroups[i], k);
+                note_lease(l, &cgroups[i], k, now_usec);
         }
 }
 

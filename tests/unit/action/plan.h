@@ -41,6 +41,8 @@ static inline void set(struct qos_cgroup *g, enum qos_knob k, uint64_t value)
     g->plan[k] = (struct qos_value){value, QOS_WHY_REQUEST};
 }
 
+static uint64_t now_sec = 1;
+
 /* What stands, as a look would find it. */
 static inline void look(struct plan *p)
 {
@@ -61,8 +63,8 @@ static inline void look(struct plan *p)
             }
         }
     }
-    qos_follow_units(&p->tree.knobs, p->cgroups, p->count, USEC_PER_SEC);
-    qos_note_leases(&p->tree.table, p->cgroups, p->count, USEC_PER_SEC);
+    qos_follow_units(&p->tree.knobs, p->cgroups, p->count, now_sec * USEC_PER_SEC);
+    qos_note_leases(&p->tree.table, p->cgroups, p->count, now_sec * USEC_PER_SEC);
 }
 
 static inline void apply(struct plan *p, unsigned written, unsigned stood, unsigned restored)
@@ -128,8 +130,6 @@ static inline void on_drift(void *user _unused_, const struct lease *l, uint64_t
     told.ours = ours;
     told.drift = l->drift;
 }
-
-static uint64_t now_sec = 1;
 
 /* A look of a keeper: the plan of `high` for a, which leaves what is tighter. */
 static inline void keep(struct plan *p, uint64_t high, bool reapply)

@@ -364,6 +364,37 @@ static void test_drift_of_what_was_lowered(void **state)
     tree_assert(&p->tree, SLICE "/a/memory.high", "max");
 }
 
+static int to_somebody(void *user _unused_, const struct lease *l _unused_, uint64_t value _unused_,
+                       bool lowers _unused_)
+{
+    return 1;
+}
+
+/* The same where systemd has to set it, and nobody ever sees that it has. */
+static void test_drift_of_what_was_handed_over(void **state)
+{
+    struct plan *p = *state;
+
+    p->tree.knobs.write = to_somebody;
+    keep(p, GIB, true);
+    now_sec += 3600; /* however late, of the first time that is no drift */
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0);
+    others(p, "1073741824\n");
+    keep(p, GIB, true);
+    others(p, "max\n");
+    keep(p, GIB, true);
+    assert_told(LEASE_REAPPLIED, UINT64_MAX, GIB);
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0); /* on its way */
+    now_sec += 60;
+    keep(p, GIB, true);
+    assert_told(LEASE_YIELDED, UINT64_MAX, GIB);
+    keep(p, GIB, true);
+    assert_int_equal(told.count, 0);
+    now_sec = 1;
+}
+
 /* A memory.swap.max that is moved all the time: what systemd puts in its place, who does not know of it, is
  * no drift; what anybody else does is. */
 static void test_what_systemd_does_not_know_of(void **state)
@@ -483,6 +514,7 @@ int main(void)
         TEST(test_what_is_set_after_the_look),
         TEST(test_drift_of_scores),
         TEST(test_drift_of_what_was_lowered),
+        TEST(test_drift_of_what_was_handed_over),
         TEST(test_what_our_own_writes_reset),
         TEST(test_what_systemd_does_not_know_of),
     };
