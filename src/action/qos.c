@@ -36,9 +36,8 @@ static bool is_forgotten(const struct lease *l, const struct qos_cgroup *g, enum
 }
 
 /* What was handed over may take as long as it likes: until it has stood once, what was there before is
- * nobody's word. */
-/* What was handed over does not stand yet. Once it had to be set again, no longer than that may take:
- * somebody may set it back each time before it is seen. */
+ * nobody's word. Once it had to be set again it has its time and no more: somebody may set it back whenever
+ * it stands, before that is seen. */
 static bool is_on_its_way(const struct lease *l, uint64_t value, uint64_t now_usec)
 {
     return l->pending_until_usec != 0 && value == l->was &&
