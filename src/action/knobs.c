@@ -450,6 +450,32 @@ bool knobs_stands(const struct knobs *k, const struct lease *l)
            lease_is_ours(l, current);
 }
 
+unsigned knobs_get_pending(const struct knobs *k, uint64_t now_usec, struct knobs_pending *ret, unsigned max)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < lease_table_size(k->table) && n < max; i++) {
+        const struct lease *l = lease_at(k->table, i);
+
+        if (!l->used || l->pending_until_usec <= now_usec)
+            continue;
+        ret[n] = (struct knobs_pending){.cgroup_id = l->cgroup_id, .until_usec = l->pending_until_usec};
+        memcpy(ret[n].knob, l->knob, sizeof(ret[n].knob));
+        n++;
+    }
+    return n;
+}
+
+void knobs_set_pending(struct knobs *k, const struct knobs_pending *pending, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct lease *l = lease_find(k->table, pending[i].cgroup_id, pending[i].knob);
+
+        if (l)
+            l->pending_until_usec = pending[i].until_usec;
+    }
+}
+
 void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,
                  unsigned *ret_restored)
 {
@@ -457,7 +483,7 @@ void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *
     struct lease *l = NULL;
 
     while ((l = lease_next(k->table, l))) {
-        if (knobs_stands(k, l) && wanted(user, l))
+        if ((l->pending_until_usec != 0 || knobs_stands(k, l)) && wanted(user, l))
             adopted++;
         else
             restored += knobs_restore(k, l) == 1;

@@ -106,3 +106,13 @@ int knobs_restore(struct knobs *k, struct lease *l) _nodiscard_;
 typedef bool (*knobs_wanted_fn)(void *user, const struct lease *l);
 void knobs_adopt(struct knobs *k, knobs_wanted_fn wanted, void *user, unsigned *ret_adopted,
                  unsigned *ret_restored);
+
+/* What was handed over and does not stand yet is known to the table only: whoever reads the journal again
+ * while it runs, to adopt, takes it along. knobs_get_pending returns how many there are. */
+struct knobs_pending {
+    uint64_t cgroup_id;
+    uint64_t until_usec;
+    char knob[JOURNAL_KNOB_MAX];
+};
+unsigned knobs_get_pending(const struct knobs *k, uint64_t now_usec, struct knobs_pending *ret, unsigned max);
+void knobs_set_pending(struct knobs *k, const struct knobs_pending *pending, unsigned count);

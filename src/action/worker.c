@@ -40,11 +40,17 @@ static int open_same(const struct hierarchy *h, const struct worker_request *q)
     return id == q->cgroup_id ? fd_steal(&fd) : -ENOENT; /* a new cgroup of the same name */
 }
 
-static int do_write(const struct hierarchy *h, const struct worker_request *q)
+/* A brake that was asked for before the guardian made a fence of it would stand beside the fence, and nobody
+ * would know whose it is. */
+static int do_write(const struct hierarchy *h, const struct worker_request *q, const uint64_t *fence_sequence)
 {
     _cleanup_close_ int fd = open_same(h, q);
 
-    return fd < 0 ? fd : file_write_u64_at(fd, q->knob, q->value);
+    if (fd < 0)
+        return fd;
+    if (fence_sequence && __atomic_load_n(fence_sequence, __ATOMIC_SEQ_CST) != q->fence_sequence)
+        return -ECANCELED;
+    return file_write_u64_at(fd, q->knob, q->value);
 }
 
 struct reclaiming {
@@ -168,7 +174,7 @@ int worker_main(int fd, void *user)
             reply.result =
                 do_reclaim(&hierarchy, &request, options->signals ? root_fd : -1, fd, parent, &reply);
         else
-            reply.result = do_write(&hierarchy, &request);
+            reply.result = do_write(&hierarchy, &request, options->fence_sequence);
         reply.usec = clock_now_usec() - begin;
         (void)send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
     }

@@ -32,6 +32,7 @@ struct worker_request {
     unsigned pid_count;
     unsigned swappiness; /* of a reclaim: RECLAIM_SWAPPINESS_UNSET for the cgroup's own (0 is a value, too) */
     uint64_t limit_usec; /* of a reclaim: no more than about this long; 0: as long as it takes */
+    uint64_t fence_sequence; /* of a write: not after another fence than that (-ECANCELED) */
 };
 
 struct worker_reply {
@@ -52,6 +53,7 @@ struct worker_reply {
 struct worker_options {
     const char *sysroot;
     bool signals; /* may touch processes (never in a recorded tree) */
+    const uint64_t *fence_sequence; /* as it is now, in a page that is shared */
 };
 
 /* The companion's main; `user` is a struct worker_options. */

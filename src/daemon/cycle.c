@@ -36,8 +36,10 @@
 
 static int read_and_judge(struct daemon *d)
 {
-    int r = snapshot_read_node(&d->reader, clock_now_usec(), &d->snapshot);
+    int r;
 
+    isolate_note_fence(d);
+    r = snapshot_read_node(&d->reader, clock_now_usec(), &d->snapshot);
     d->looks++;
     if (r < 0) {
         d->looks_failed++;

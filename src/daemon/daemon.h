@@ -240,6 +240,7 @@ struct daemon {
     struct loop_timer *hold_timer;
     struct loop_timer *kill_timer;
     uint64_t last_beat_usec;
+    uint64_t fence_sequence; /* of the guardian's page, that the leases are of */
     uint64_t guardian_fences;
 
     struct pause_state pause_state;
@@ -388,7 +389,7 @@ bool isolate_stands(struct daemon *d); /* every workload that is there has its m
 /* A workload that is above its limit when we come to it is given 30 s to come under it. */
 void isolate_note_above_limit(struct daemon *d);
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
-void isolate_after_fence(struct daemon *d);
+void isolate_note_fence(struct daemon *d); /* before each look: whether the guardian has raised one */
 void isolate_close(struct daemon *d);
 
 /* guarding.c: the loop's side of the guardian */

@@ -54,7 +54,7 @@ struct guardian {
     bool bye;
     uint64_t silent_usec; /* waited since the last beat */
     uint64_t beat_usec;   /* the last one that was seen */
-    const struct guardian_page *page;
+    struct guardian_page *page;
     uint64_t wait_began_usec;
     uint64_t wait_usec; /* how long the wait that began then counts at most */
     struct message queue[QUEUE_MAX];
@@ -240,6 +240,33 @@ static void pass_on_news(struct guardian *g)
 
 /* ---- the dead-man switch ---- */
 
+#define RETRY_USEC USEC_PER_SEC
+#define AT_WORK_USEC USEC_PER_SEC
+
+/* A brake that systemd is still to be told of would come after the fence: those that wait are dropped, and the
+ * one it is at has a moment to get there first. */
+static void queue_drop_brakes(struct guardian *g)
+{
+    uint64_t until = clock_now_usec() + AT_WORK_USEC, now;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < g->queue_length; i++)
+        if (strcmp(g->queue[i].knob, "memory.high") != 0)
+            g->queue[kept++] = g->queue[i];
+    g->queue_length = kept;
+    while (g->child > 0 && strcmp(g->at_work.knob, "memory.high") == 0 && (now = clock_now_usec()) < until) {
+        struct pollfd p = {.fd = g->child_fd, .events = POLLIN};
+
+        (void)poll(&p, 1, (int)((until - now) / USEC_PER_MSEC) + 1);
+        child_check(g);
+    }
+}
+
+static void fence_note(struct guardian *g, uint64_t sequence)
+{
+    __atomic_store_n(&g->page->fence_sequence, sequence, __ATOMIC_SEQ_CST);
+}
+
 /* A fence that systemd does not know of falls at its next write to the unit (a daemon-reload), and the brake
  * comes back. memory.high goes along (action/unit). */
 static void fence_tell_systemd(struct guardian *g, const struct lease_table *table)
@@ -260,15 +287,22 @@ static void fence_tell_systemd(struct guardian *g, const struct lease_table *tab
 static void fence(struct guardian *g)
 {
     static struct lease_table table;
+    uint64_t before = g->page->fence_sequence & ~UINT64_C(1);
     struct fence_done done;
     int r;
 
     g->fenced = true;
     if (!g->act) /* without a hierarchy, there may be processes that were stopped */
         return;
+    fence_note(g, before + 1);
+    queue_drop_brakes(g);
     r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy, true, &table, &done);
-    if (r < 0)
+    if (r < 0) {
         log_line(LOG_PRIO_ERROR, "event=fence-failed error=%s", strerror(-r));
+        g->fenced = r == -ENOENT; /* else it is tried again */
+        g->silent_usec = DEAD_USEC - RETRY_USEC;
+    }
+    fence_note(g, done.thawed + done.fenced == 0 ? before : before + 2);
     if (done.thawed + done.fenced == 0)
         return;
     log_line(LOG_PRIO_WARNING,

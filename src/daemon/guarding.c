@@ -44,7 +44,7 @@ static void on_guardian(void *user, int fd, uint32_t events)
     if (n != (ssize_t)sizeof(m))
         return;
     if (m.kind == MESSAGE_FENCED)
-        isolate_after_fence(d);
+        isolate_note_fence(d);
     else if (m.kind == MESSAGE_RELOADED)
         reload_on_answer(d, m.value, (enum reload_outcome)m.cgroup_id);
     else if (m.kind == MESSAGE_FAILED)

@@ -5,6 +5,7 @@
 #include "action/unit.h"
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/guardian.h"
 #include "kernel/file.h"
 #include "policy/limit.h"
 #include "system/clock.h"
@@ -27,12 +28,17 @@
  * write. */
 #define HIGH_MOVE_SHARE 64
 
+#define PENDING_MAX 32 /* of isolation: a knob of each workload, and of each that is protected */
+
 static const char *const high_knob = "memory.high", *const low_knob = "memory.low";
 
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
-    struct worker_request q = {.op = WORKER_WRITE, .cgroup_id = l->cgroup_id, .value = value};
     struct daemon *d = user;
+    struct worker_request q = {.op = WORKER_WRITE,
+                               .cgroup_id = l->cgroup_id,
+                               .value = value,
+                               .fence_sequence = d->fence_sequence};
     int r;
 
     if (d->real_root && unit_manages(d->root_fd, l->path, l->knob) && guardian_set_property(d, l, value))
@@ -307,23 +313,37 @@ void isolate_refresh(struct daemon *d, bool force)
 }
 
 /* The guardian has put the brake away while we stood still: what it wrote is in the journal. */
-void isolate_after_fence(struct daemon *d)
+static void after_fence(struct daemon *d)
 {
-    unsigned adopted, restored;
+    struct knobs_pending pending[PENDING_MAX];
+    unsigned adopted, restored, n;
 
     d->guardian_fences++;
     if (!d->knobs_open)
         return;
+    n = knobs_get_pending(&d->knobs, d->snapshot.now_usec, pending, PENDING_MAX);
     journal_close(&d->journal);
     if (journal_open(&d->journal, d->root_fd, d->runtime_fd, &d->leases) < 0) {
         report_warning(d, "%s", "the journal cannot be read after a fence; knobs are left as they are");
         d->knobs_open = false;
         return;
     }
+    knobs_set_pending(&d->knobs, pending, n);
     knobs_adopt(&d->knobs, is_wanted, d, &adopted, &restored);
     (void)pauser_reload(&d->pauser);
     log_line(LOG_PRIO_WARNING, "event=fence-lifted adopted=%u restored=%u", adopted, restored);
     d->knobs_due_usec = 0;
+}
+
+/* Before a look, which would take the fence for a limit of somebody else's, and by the guardian's word. */
+void isolate_note_fence(struct daemon *d)
+{
+    uint64_t sequence = __atomic_load_n(&d->guardian_page->fence_sequence, __ATOMIC_SEQ_CST);
+
+    if (sequence == d->fence_sequence)
+        return;
+    d->fence_sequence = sequence;
+    after_fence(d);
 }
 
 void isolate_close(struct daemon *d)

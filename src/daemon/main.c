@@ -11,6 +11,7 @@
 
 #include "base/units.h"
 #include "daemon/daemon.h"
+#include "daemon/guardian.h"
 #include "daemon/options.h"
 #include "kernel/file.h"
 #include "kernel/oom_score.h"
@@ -116,7 +117,7 @@ static void on_worker(void *user, int fd, uint32_t events)
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_OFFLOAD)
         offloading_note(d, &reply);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
-        reply.result != -ENOENT)
+        reply.result != -ENOENT && reply.result != -ECANCELED)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
 }
 
@@ -124,13 +125,15 @@ static int start_companions(struct daemon *d)
 {
     int r;
 
-    d->worker_options =
-        (struct worker_options){.sysroot = d->options.sysroot, .signals = d->real_root && !d->dry_run};
+    r = guardian_map(d);
+    if (r < 0)
+        return r;
+    d->worker_options = (struct worker_options){.sysroot = d->options.sysroot,
+                                                .signals = d->real_root && !d->dry_run,
+                                                .fence_sequence = &d->guardian_page->fence_sequence};
     r = companion_start(&d->worker, "headroomd-work", -1, worker_main, &d->worker_options);
     if (r == 0)
         r = loop_add(&d->loop, d->worker.fd, EPOLLIN, on_worker, d);
-    if (r == 0)
-        r = guardian_map(d);
     if (r == 0)
         r = hooks_open(d);
     if (r == 0)

@@ -519,6 +519,34 @@ static bool wanted_logged(void *user, const struct lease *l)
     return false;
 }
 
+/* The journal is read again while a value is still on its way: it stays ours, and what stands when it has come
+ * is no limit of somebody else's. */
+static void test_pending_is_taken_along(void **state)
+{
+    struct slow_writer w = {.answer = 1};
+    struct knobs_pending pending[2];
+    struct knob_state s;
+    struct tree t;
+
+    tree_init(&t, *state);
+    t.knobs.write = slow_write;
+    t.knobs.user = &w;
+    assert_int_equal(apply(&t, "memory.high", 8192, 1), 0);
+    assert_int_equal(apply(&t, "memory.low", 4096, 1), 0); /* stands */
+    assert_int_equal(knobs_get_pending(&t.knobs, 60 * USEC_PER_SEC, pending, 2), 0);
+    assert_int_equal(knobs_get_pending(&t.knobs, 2 * USEC_PER_SEC, pending, 2), 1);
+    tree_restart(&t);
+    knobs_set_pending(&t.knobs, pending, 1);
+    adopt(&t, wanted_all, 2, 0);
+    fixture_write(t.f, HIGH, "8192\n"); /* it comes */
+    assert_int_equal(knobs_read(&t.knobs, "workload.slice", "memory.high", &s), 0);
+    assert_true(s.ours && s.foreign == UINT64_MAX);
+    tree_restart(&t);
+    fixture_write(t.f, HIGH, "max\n"); /* without it, one that does not stand is let go of */
+    adopt(&t, wanted_all, 1, 0);
+    tree_deinit(&t);
+}
+
 static void test_pauses_adopted_in_order(void **state)
 {
     static const char *const paths[] = {"c", "a", "b"};
@@ -593,6 +621,7 @@ int main(void)
         TEST(test_restore_without_journal),
         TEST(test_journal_stays_short),
         TEST(test_pauses_go_first),
+        TEST(test_pending_is_taken_along),
         TEST(test_pauses_adopted_in_order),
         TEST(test_pauses_that_do_not_stand),
     };

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -86,6 +87,30 @@ static void test_refuses(void **state)
     assert_int_equal(ask(&w, &q), -EINVAL);
     tree_assert(&w.tree, SLICE "/memory.high", "max");
     worker_end(&w);
+}
+
+/* What was asked for before the guardian raised a fence is not written beside it. */
+static void test_no_write_after_a_fence(void **state)
+{
+    uint64_t *sequence =
+        mmap(NULL, sizeof(*sequence), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct worker_request q;
+    struct worker w;
+
+    assert_ptr_not_equal(sequence, MAP_FAILED);
+    tree_init(&w.tree, *state);
+    w.options = (struct worker_options){.sysroot = w.tree.f->path, .fence_sequence = sequence};
+    assert_int_equal(companion_start(&w.companion, "test-worker", -1, worker_main, &w.options), 0);
+    q = request(&w, "workload.slice", "memory.high", 8192);
+    q.cgroup_id = tree_id(&w.tree, "workload.slice");
+    *sequence = 1;
+    assert_int_equal(ask(&w, &q), -ECANCELED);
+    tree_assert(&w.tree, SLICE "/memory.high", "max");
+    q.fence_sequence = 1;
+    assert_true(ask(&w, &q) >= 0);
+    tree_assert(&w.tree, SLICE "/memory.high", "8192");
+    worker_end(&w);
+    (void)munmap(sequence, sizeof(*sequence));
 }
 
 /* In a tree that is not this machine no process is touched. */
@@ -258,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_write),
         TEST(test_refuses),
+        TEST(test_no_write_after_a_fence),
         TEST(test_no_mrelease_in_a_tree),
         TEST(test_ends_with_its_parent),
         TEST(test_reclaim),
