@@ -243,8 +243,8 @@ static void pass_on_news(struct guardian *g)
 #define RETRY_USEC USEC_PER_SEC
 #define AT_WORK_USEC USEC_PER_SEC
 
-/* A brake that systemd is still to be told of would come after the fence: those that wait are dropped, and the
- * one it is at has a moment to get there first. */
+/* A brake that systemd is still to be told of would come after the fence: those that wait are dropped, and
+ * the one it is at has a moment to get there first. */
 static void queue_drop_brakes(struct guardian *g)
 {
     uint64_t until = clock_now_usec() + AT_WORK_USEC, now;

@@ -35,10 +35,8 @@ static const char *const high_knob = "memory.high", *const low_knob = "memory.lo
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
     struct daemon *d = user;
-    struct worker_request q = {.op = WORKER_WRITE,
-                               .cgroup_id = l->cgroup_id,
-                               .value = value,
-                               .fence_sequence = d->fence_sequence};
+    struct worker_request q = {
+        .op = WORKER_WRITE, .cgroup_id = l->cgroup_id, .value = value, .fence_sequence = d->fence_sequence};
     int r;
 
     if (d->real_root && unit_manages(d->root_fd, l->path, l->knob) && guardian_set_property(d, l, value))

@@ -8,6 +8,11 @@
 /* Before anything is known: half comes back, at the speed of a slow disk. */
 #define FIRST_YIELD_PERMYRIAD 5000
 #define FIRST_BYTES_PER_SEC (64 * MIB)
+/* Who is the newest is known for longer than who holds what: groups of a calm domain are read every 5 s. */
+#define ORDER_FRESH_USEC (6 * USEC_PER_SEC)
+/* Who holds less than this part of what is asked for is passed over: a request takes its time, however small.
+ */
+#define NEWEST_LEAST_PART 2
 #define FRUITLESS_SHARE 10
 #define FRUITLESS_PAUSE_USEC USEC_PER_SEC
 #define FRUITLESS_SHIFT_MAX 5
@@ -120,14 +125,14 @@ static uint64_t swappable_of(const struct group *g)
     return g->swap_limited ? u64_min(resident_of(g), g->swap_room) : resident_of(g);
 }
 
-static bool goes_before(const struct group *a, unsigned priority_a, const struct group *b,
-                        unsigned priority_b)
+static bool goes_before(const struct chooser *ch, const struct group *a, unsigned priority_a,
+                        const struct group *b, unsigned priority_b)
 {
     if (priority_a != priority_b)
         return priority_a < priority_b;
     if (a->paused != b->paused)
         return a->paused;
-    if (a->paused && a->birth_usec != b->birth_usec) /* who waits longest */
+    if ((a->paused || ch->room->wanted_back) && a->birth_usec != b->birth_usec) /* who goes on last */
         return a->birth_usec > b->birth_usec;
     if (resident_of(a) != resident_of(b))
         return resident_of(a) > resident_of(b);
@@ -158,12 +163,42 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
         }
         ret->any = true;
         if (is_passed_over(ch, g->class_index) || swappable_of(g) < RECLAIM_LEAST_BYTES ||
-            (best && !goes_before(g, st.priority, best, best_priority)))
+            (best && !goes_before(ch, g, st.priority, best, best_priority)))
             continue;
         best = g;
         best_priority = st.priority;
     }
     return best && aim(ch, best->class_index, (unsigned)(best - s->groups), swappable_of(best));
+}
+
+/* The newest one of the lowest priority, by groups that may have been read a while ago, at any level: the
+ * kernel would reclaim from all of them a moment later. That one of its class had nothing to give says
+ * nothing of the next one. */
+static bool aim_at_newest(const struct chooser *ch)
+{
+    const struct snapshot *s = ch->snapshot;
+    uint64_t least = u64_max(ch->bytes / NEWEST_LEAST_PART, RECLAIM_LEAST_BYTES);
+    bool one_owner = claims_one_owner(s);
+    const struct group *newest = NULL;
+    unsigned lowest = 0;
+
+    for (unsigned i = 0; i < s->group_count; i++) {
+        const struct group *g = &s->groups[i];
+        struct standing st;
+
+        if (g->dying || g->pid != 0 ||
+            (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0 ||
+            swappable_of(g) < least)
+            continue;
+        claims_resolve(ch->config, s, g, one_owner, &st);
+        if (st.priority >= CONFIG_PRIORITY_PROTECTED ||
+            (newest &&
+             (st.priority > lowest || (st.priority == lowest && g->birth_usec <= newest->birth_usec))))
+            continue;
+        newest = g;
+        lowest = st.priority;
+    }
+    return newest && aim(ch, newest->class_index, (unsigned)(newest - s->groups), swappable_of(newest));
 }
 
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
@@ -172,19 +207,17 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
 {
     struct reclaim_target target;
     const struct chooser ch = {c, s, r, state, u64_min(bytes, r->swap_left), paused_only, &target};
-    struct tiers tiers;
+    uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;
+    bool known = age <= RECLAIM_FRESH_USEC, by_age = r->wanted_back && age <= ORDER_FRESH_USEC;
+    struct tiers tiers = {0};
     bool found;
 
     if (ch.bytes < RECLAIM_LEAST_BYTES)
         return false;
-    if (s->groups_read && u64_sub_floor(s->now_usec, s->groups_usec) <= RECLAIM_FRESH_USEC) {
-        found = aim_at_group(&ch, &tiers);
-        /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
-        if (!paused_only && (!tiers.any || !tiers.several))
-            found = aim_at_workload(&ch);
-    } else {
-        found = !paused_only && aim_at_workload(&ch);
-    }
+    found = known && aim_at_group(&ch, &tiers);
+    /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
+    if (!paused_only && (!tiers.any || !tiers.several))
+        found = (by_age && aim_at_newest(&ch)) || aim_at_workload(&ch);
     if (found)
         *ret = target;
     return found;

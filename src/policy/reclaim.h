@@ -3,7 +3,11 @@
  * Only what goes to swap counts: page cache is in no need (policy/room). Lowest priority first; of one
  * priority the paused ones first, whose memory nobody touches, of them the newest, which goes on last; then
  * whoever holds most. Where all work is of one priority and nobody is paused, the workload is reclaimed from
- * as a whole: the kernel knows which pages are cold, and who holds them. */
+ * as a whole: the kernel knows which pages are cold, and who holds them.
+ *
+ * Unless they are wanted back (policy/room): then none are cold, and taken from all alike they are missed by
+ * all, over and over, most of all by those who go through their memory in turn. So the newest of the lowest
+ * priority gives, as with a pause: the older ones have all of theirs, end sooner, and leave it more. */
 #pragma once
 
 #include <stdbool.h>

@@ -35,6 +35,9 @@
  * where many end at once what is left comes back, and nothing goes. */
 #define RETURNS_SHARE 2
 #define RETURNS_LEAST_BYTES (16 * MIB)
+/* An eighth of the last eighth of the limit is enough to say that what goes is not cold. */
+#define WANTED_SHARE 8
+#define WANTED_PART 8
 
 /* A domain at its limit is strained when somebody in it waits for memory most of the time, or all of it does
  * so for a fifth, or waits for what is read back from swap. */
@@ -156,7 +159,7 @@ static unsigned paging_share(struct room_state *st, const struct node *n, uint64
  * has made place by coming back; what was freed there (an exit) hides some of it. */
 static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s, uint64_t read)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, out = 0;
 
     for (unsigned i = 0; s->isolate && i < s->workload_count; i++) {
         const struct workload *w = &s->workloads[i];
@@ -165,25 +168,27 @@ static uint64_t domain_refaults(struct room_state *st, const struct snapshot *s,
             uint64_t back = u64_sub_floor(w->refault_bytes, st->refault_bytes[i]);
 
             sum = u64_add_cap(sum, back);
-            st->out_bytes =
-                u64_add_cap(st->out_bytes, u64_sub_floor(u64_add_cap(w->swap, back), st->swap_bytes[i]));
+            out = u64_add_cap(out, u64_sub_floor(u64_add_cap(w->swap, back), st->swap_bytes[i]));
         }
         st->refault_id[i] = w->id;
         st->refault_bytes[i] = w->refault_bytes;
         st->swap_bytes[i] = w->swap;
     }
-    st->back_bytes = u64_add_cap(st->back_bytes, u64_min(sum, read));
+    st->read_back.out_bytes = u64_add_cap(st->read_back.out_bytes, out);
+    st->read_back.back_bytes = u64_add_cap(st->read_back.back_bytes, u64_min(sum, read));
+    st->wanted_back.out_bytes = u64_add_cap(st->wanted_back.out_bytes, out);
+    st->wanted_back.back_bytes = u64_add_cap(st->wanted_back.back_bytes, sum);
     return sum;
 }
 
-static bool returns(struct room_state *st, uint64_t limit)
+/* Whether of the last `most_bytes` that went one part in `share` came back. */
+static bool returns(struct room_returns *w, uint64_t most_bytes, unsigned share)
 {
-    if (st->out_bytes > u64_max(limit, RETURNS_LEAST_BYTES)) {
-        st->out_bytes /= 2;
-        st->back_bytes /= 2;
+    if (w->out_bytes > u64_max(most_bytes, RETURNS_LEAST_BYTES)) {
+        w->out_bytes /= 2;
+        w->back_bytes /= 2;
     }
-    return st->back_bytes >= RETURNS_LEAST_BYTES / RETURNS_SHARE &&
-           st->back_bytes >= st->out_bytes / RETURNS_SHARE;
+    return w->back_bytes >= RETURNS_LEAST_BYTES / 2 && w->back_bytes >= w->out_bytes / share;
 }
 
 static uint64_t domain_held(const struct snapshot *s)
@@ -424,7 +429,8 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.thrash = r.felt && swap > 0 && is_short_of_memory(&r) ? st->refaulted : 0;
     r.swap = r.felt ? 0 : swap;
     r.swap_left = swap;
-    r.returns = returns(st, r.limit);
+    r.returns = returns(&st->read_back, r.limit, RETURNS_SHARE);
+    r.wanted_back = returns(&st->wanted_back, r.limit / WANTED_PART, WANTED_SHARE);
     r.strained = is_strained(st, &r);
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);

@@ -14,7 +14,7 @@
  *   paging    = max(PSI full of memory, PSI full of io × what was read from swap / all that was read)
  *
  *   returns   = what was read back from swap ≥ 1/2 of what went there, of as much as the limit lately; what
- * comes back from zram or zswap costs no read
+ * comes back from zram or zswap costs no read; wanted back: what came back at all, ≥ 1/8 of the last 1/8
  *
  *   inflow    = what is new, in memory and in swap, and what came back from swap: fast to rise, halved by
  * each window that has less
@@ -40,6 +40,11 @@ struct room_psi {
     uint64_t io_full_usec;
 };
 
+/* What went to swap and what of it came back, lately: halved whenever it is much. */
+struct room_returns {
+    uint64_t out_bytes, back_bytes;
+};
+
 struct room_state {
     bool primed;
     uint64_t last_usec;
@@ -54,10 +59,10 @@ struct room_state {
     uint64_t refault_bytes[SNAPSHOT_WORKLOADS_MAX];
     uint64_t swap_bytes[SNAPSHOT_WORKLOADS_MAX]; /* of the same, in swap */
     uint64_t refaulted;                          /* in the last window of `felt` */
-    uint64_t out_bytes;       /* went to swap, lately: halved whenever it is much (room.c) */
-    uint64_t back_bytes;      /* came back from there in the same time */
-    unsigned stall_permyriad; /* the same for PSI full */
+    unsigned stall_permyriad;                    /* the same for PSI full */
     unsigned some_permyriad;
+    struct room_returns read_back;   /* from a device */
+    struct room_returns wanted_back; /* from wherever it was */
     unsigned paging_permyriad;
     unsigned paging_share_permyriad;
     uint64_t read_bytes; /* of the node, when that window began */

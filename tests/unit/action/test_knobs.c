@@ -519,8 +519,8 @@ static bool wanted_logged(void *user, const struct lease *l)
     return false;
 }
 
-/* The journal is read again while a value is still on its way: it stays ours, and what stands when it has come
- * is no limit of somebody else's. */
+/* The journal is read again while a value is still on its way: it stays ours, and what stands when it has
+ * come is no limit of somebody else's. */
 static void test_pending_is_taken_along(void **state)
 {
     struct slow_writer w = {.answer = 1};

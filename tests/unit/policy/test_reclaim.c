@@ -89,6 +89,49 @@ static void test_only_of_the_paused(void **state _unused_)
     assert_false(reclaim_choose(&t->c, &t->s, &t->r, &st, 64 * MIB, true, &target));
 }
 
+/* Where what goes comes back, nobody has cold pages: the newest gives, at any level, and also where the
+ * groups were read a while ago. */
+static void test_newest_where_all_is_wanted_back(void **state _unused_)
+{
+    struct reclaim_state st;
+    struct pauses *t = reclaiming(&st);
+
+    pauses_add(t, CLASS_BATCH, 30, 300 * MIB);
+    pauses_add(t, CLASS_WORK, 10, 100 * MIB);
+    pauses_add(t, CLASS_BATCH, 20, 400 * MIB);
+    t->r.wanted_back = true;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
+    t->r.level = LEVEL_CALM;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
+    t->s.groups_usec -= 5 * USEC_PER_SEC; /* they are read that often while all is calm */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
+    reclaim_note_outcome(&st, CLASS_WORK, t->s.now_usec, 64 * MIB, 0, 1000); /* of another one, it may be */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
+    t->groups[1].anon = 31 * MIB; /* has not much left */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "3 64M");
+    t->groups[2].swap_limited = true; /* and may not swap */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    pauses_add(t, CLASS_SERVICE, 1, 600 * MIB); /* lowest priority first */
+    pauses_add(t, CLASS_PROTECTED, 1, 600 * MIB);
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    t->s.groups_usec -= 5 * USEC_PER_SEC;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+}
+
+/* So also among those of one priority where others must not give. */
+static void test_newest_of_one_priority(void **state _unused_)
+{
+    struct reclaim_state st;
+    struct pauses *t = reclaiming(&st);
+
+    pauses_add(t, CLASS_BATCH, 30, 300 * MIB);
+    pauses_add(t, CLASS_WORK, 10, 100 * MIB);
+    pauses_add(t, CLASS_OTHER, 1, 600 * MIB);
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M"); /* whoever holds most */
+    t->r.wanted_back = true;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
+}
+
 static void test_who_may_not(void **state _unused_)
 {
     struct reclaim_state st;
@@ -160,6 +203,8 @@ static void test_laws(void **state _unused_)
 
         t->r.level = (enum level)random_below(&seed, LEVEL_COUNT);
         t->r.swap_left = random_extreme(&seed);
+        t->r.wanted_back = random_below(&seed, 2) == 0;
+        t->s.groups_usec -= random_below(&seed, 2) == 0 ? 4 * USEC_PER_SEC : 0;
         t->s.workloads[0].swap_room = random_extreme(&seed);
         for (unsigned i = 0; i < n; i++) {
             struct group *g =
@@ -193,6 +238,8 @@ int main(void)
         cmocka_unit_test(test_one_priority_is_one_whole),
         cmocka_unit_test(test_lowest_priority_first),
         cmocka_unit_test(test_only_of_the_paused),
+        cmocka_unit_test(test_newest_where_all_is_wanted_back),
+        cmocka_unit_test(test_newest_of_one_priority),
         cmocka_unit_test(test_who_may_not),
         cmocka_unit_test(test_fruitless_is_passed_over),
         cmocka_unit_test(test_what_is_expected),

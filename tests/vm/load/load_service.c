@@ -13,10 +13,17 @@
  * behind it late, too; and written a second at a time: those of the last second are sorted in place, which
  * needs no memory.
  *
- * With --turn-at the hot part is another one from then on. With --grow-at it takes --grow-by of fresh memory
- * as fast as it can, and says how long that took.
+ * With --file, the part --file-share (percent) of its memory is that file's, mapped and only read: each 16
+ * MiB have their part of it, so that hot and cold do. With --turn-at the hot part is another one from then
+ * on. With --grow-at it takes --grow-by of fresh memory as fast as it can, and says how long that took.
  */
-enum { OBJECT_PAGES = 4, HOT_OBJECTS = 8, SECONDS_MAX = 4096, REQUESTS_MAX = 8192 };
+enum {
+    OBJECT_PAGES = 4,
+    HOT_OBJECTS = 8,
+    SECONDS_MAX = 4096,
+    REQUESTS_MAX = 8192,
+    CHUNK_BYTES = 16 * 1024 * 1024
+};
 
 struct second {
     uint32_t requests;
@@ -31,6 +38,7 @@ struct service {
     uint64_t hot_objects;
     uint64_t hot_from; /* the first hot object */
     uint64_t cold_every;
+    uint64_t chunk_anon_bytes; /* of each chunk, what comes before the part of the file */
     uint64_t random;
     uint32_t *spans_usec;
     uint32_t spans;
@@ -79,10 +87,13 @@ static void close_second(struct service *v)
 static void use(struct service *v, uint64_t object)
 {
     for (unsigned i = 0; i < OBJECT_PAGES; i++) {
-        volatile uint64_t *word =
-            (volatile uint64_t *)(v->area + (object * OBJECT_PAGES + i) * PAGE_BYTES + 64);
+        uint64_t at = (object * OBJECT_PAGES + i) * PAGE_BYTES;
+        volatile uint64_t *word = (volatile uint64_t *)(v->area + at + 64);
 
-        *word += 1;
+        if (at % CHUNK_BYTES < v->chunk_anon_bytes)
+            *word += 1;
+        else
+            (void)*word;
     }
 }
 
@@ -120,7 +131,33 @@ static void report(const struct service *v, uint64_t grown_usec, struct output *
     output_write(output, path);
 }
 
-static void service_init(struct service *v, uint64_t bytes, uint64_t hot_bytes, bool compressible)
+static void map_file(struct service *v, const char *path, uint64_t bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        fail_errno("service: cannot open %s", path);
+    for (uint64_t at = v->chunk_anon_bytes; at < bytes; at += CHUNK_BYTES) {
+        uint64_t end = at - v->chunk_anon_bytes + CHUNK_BYTES;
+        uint64_t length = (end < bytes ? end : bytes) - at;
+
+        if (mmap(v->area + at, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)at) == MAP_FAILED)
+            fail_errno("service: cannot map %s", path);
+    }
+    close(fd);
+}
+
+static void fill(struct service *v, uint64_t bytes)
+{
+    for (uint64_t at = 0; at < bytes; at += PAGE_BYTES)
+        if (at % CHUNK_BYTES < v->chunk_anon_bytes)
+            memory_fill(v->area, at, at + PAGE_BYTES);
+        else
+            (void)*(volatile unsigned char *)(v->area + at);
+}
+
+static void service_init(struct service *v, uint64_t bytes, uint64_t hot_bytes, bool compressible,
+                         const char *file, uint64_t file_percent)
 {
     v->objects = bytes / (OBJECT_PAGES * PAGE_BYTES);
     v->hot_objects = hot_bytes / (OBJECT_PAGES * PAGE_BYTES);
@@ -128,7 +165,12 @@ static void service_init(struct service *v, uint64_t bytes, uint64_t hot_bytes, 
         fail("service: --hot must be at most --bytes, and not 0");
     memory_content_init(compressible ? CONTENT_COMPRESSIBLE : CONTENT_RANDOM);
     v->area = memory_map(bytes, false, 0);
-    memory_fill(v->area, 0, bytes);
+    v->chunk_anon_bytes = CHUNK_BYTES;
+    if (file && file_percent > 0) {
+        v->chunk_anon_bytes = (uint64_t)CHUNK_BYTES / 100 * (100 - file_percent) / PAGE_BYTES * PAGE_BYTES;
+        map_file(v, file, bytes);
+    }
+    fill(v, bytes);
     v->spans_usec = memory_map(REQUESTS_MAX * sizeof(uint32_t), false, MAP_POPULATE);
     v->seconds = memory_map(SECONDS_MAX * sizeof(struct second), false, MAP_POPULATE);
     v->random = UINT64_C(0x9e3779b97f4a7c15);
@@ -143,7 +185,8 @@ int command_service(int argc, char **argv)
     uint64_t bytes = 0, hot_bytes = 0, rate = 500, duration_usec = 0, turn_usec = 0, grow_usec = 0,
              grow_bytes = 0;
     uint64_t cold_every = 100, grown_usec = 0;
-    const char *path = NULL, *ready = NULL;
+    uint64_t file_percent = 50;
+    const char *path = NULL, *ready = NULL, *file = NULL;
     bool compressible = false;
     const struct option_spec specs[] = {
         {"bytes", OPTION_BYTES, &bytes, true},
@@ -155,6 +198,8 @@ int command_service(int argc, char **argv)
         {"grow-at", OPTION_DURATION, &grow_usec, false},
         {"grow-by", OPTION_BYTES, &grow_bytes, false},
         {"compressible", OPTION_FLAG, &compressible, false},
+        {"file", OPTION_TEXT, &file, false},
+        {"file-share", OPTION_COUNT, &file_percent, false},
         {"ready", OPTION_TEXT, &ready, false},
         {"output", OPTION_TEXT, &path, true},
     };
@@ -165,9 +210,11 @@ int command_service(int argc, char **argv)
     options_parse("service", argc, argv, specs, sizeof(specs) / sizeof(specs[0]));
     if (rate == 0 || rate > REQUESTS_MAX)
         fail("service: --rate must be from 1 to %d", REQUESTS_MAX);
+    if (file_percent > 100)
+        fail("service: --file-share must be a percentage");
     stop_on_signals();
     v.cold_every = cold_every;
-    service_init(&v, bytes, hot_bytes, compressible);
+    service_init(&v, bytes, hot_bytes, compressible, file, file_percent);
     output_init(&output, SECONDS_MAX * 48);
     if (ready)
         close(open(ready, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
