@@ -79,5 +79,7 @@ enum crowd crowd_judge(struct crowd_state *state, const struct snapshot *s, cons
     state->unknown_usec = 0;
     if (state->since_usec == 0)
         state->since_usec = s->now_usec;
-    return s->now_usec >= state->since_usec + CROWD_AFTER_USEC ? CROWD_YES : CROWD_NO;
+    return s->now_usec - state->since_usec >= (r->returns ? CROWD_AFTER_USEC : CROWD_AFTER_UNREAD_USEC)
+               ? CROWD_YES
+               : CROWD_NO;
 }

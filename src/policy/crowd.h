@@ -9,7 +9,9 @@
  *             memory with all that they hold and are certain to grow by
  *
  * Once working < CROWD_SHARE × fitting for CROWD_AFTER_USEC, those that fit would do more by themselves, and
- * the others lose nothing by waiting. A group stands still for memory (PSI `full` of its memory.pressure), or
+ * the others lose nothing by waiting. As long as nothing is read back from a device (zswap, zram, or what goes
+ * there has only begun to), for CROWD_AFTER_UNREAD_USEC: what comes back costs less, and the first wave that
+ * goes is a stall of all of them, and over soon. A group stands still for memory (PSI `full` of its memory.pressure), or
  * for pages that are read back from swap (of its io.pressure, times the share that swap has in all reads):
  * the kernel counts the latter as a stall on memory only where it takes the page for one of the working
  * set. A group that neither works nor waits is in neither sum. */
@@ -23,6 +25,7 @@
 
 #define CROWD_SHARE_PERMYRIAD 8000
 #define CROWD_AFTER_USEC UINT64_C(500000)
+#define CROWD_AFTER_UNREAD_USEC UINT64_C(1500000)
 /* So long the stalls of groups, which are read only while the domain is strained, may be unknown. */
 #define CROWD_UNKNOWN_USEC UINT64_C(2000000)
 

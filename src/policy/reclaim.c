@@ -53,6 +53,7 @@ struct chooser {
     const struct reclaim_state *state;
     uint64_t bytes;
     bool paused_only;
+    bool by_age;
     struct reclaim_target *target;
 };
 
@@ -132,7 +133,7 @@ static bool goes_before(const struct chooser *ch, const struct group *a, unsigne
         return priority_a < priority_b;
     if (a->paused != b->paused)
         return a->paused;
-    if ((a->paused || ch->room->wanted_back) && a->birth_usec != b->birth_usec) /* who goes on last */
+    if ((a->paused || ch->by_age) && a->birth_usec != b->birth_usec) /* who goes on last */
         return a->birth_usec > b->birth_usec;
     if (resident_of(a) != resident_of(b))
         return resident_of(a) > resident_of(b);
@@ -206,9 +207,16 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
                     struct reclaim_target *ret)
 {
     struct reclaim_target target;
-    const struct chooser ch = {c, s, r, state, u64_min(bytes, r->swap_left), paused_only, &target};
+    const struct chooser ch = {.config = c,
+                               .snapshot = s,
+                               .room = r,
+                               .state = state,
+                               .bytes = u64_min(bytes, r->swap_left),
+                               .paused_only = paused_only,
+                               .by_age = r->wanted_back && !s->node.generations,
+                               .target = &target};
     uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;
-    bool known = age <= RECLAIM_FRESH_USEC, by_age = r->wanted_back && age <= ORDER_FRESH_USEC;
+    bool known = age <= RECLAIM_FRESH_USEC;
     struct tiers tiers = {0};
     bool found;
 
@@ -217,7 +225,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
     found = known && aim_at_group(&ch, &tiers);
     /* At the limit the kernel reclaims from all alike; ahead of it, nobody gives who need not. */
     if (!paused_only && (!tiers.any || !tiers.several))
-        found = (by_age && aim_at_newest(&ch)) || aim_at_workload(&ch);
+        found = (ch.by_age && age <= ORDER_FRESH_USEC && aim_at_newest(&ch)) || aim_at_workload(&ch);
     if (found)
         *ret = target;
     return found;

@@ -7,7 +7,10 @@
  *
  * Unless they are wanted back (policy/room): then none are cold, and taken from all alike they are missed by
  * all, over and over, most of all by those who go through their memory in turn. So the newest of the lowest
- * priority gives, as with a pause: the older ones have all of theirs, end sooner, and leave it more. */
+ * priority gives, as with a pause: the older ones have all of theirs, end sooner, and leave it more. Not where
+ * the kernel reclaims by generations: it takes from the cgroups by turns, and from one alone it finds less.
+ * (A storm of 16 with zswap, means: 42.7 s with all alike and 40.0 with the newest on two lists; 33.6 and 36.6
+ * by generations.) */
 #pragma once
 
 #include <stdbool.h>

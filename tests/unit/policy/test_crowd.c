@@ -16,7 +16,7 @@ static struct pauses *crowd(unsigned stall_permyriad, unsigned io_permyriad, uns
     }
     pauses_room(t, 100 * (int64_t)GIB);
     t->r.swap_left = 100 * GIB;
-    t->r.strained = true;
+    t->r.strained = t->r.returns = true;
     t->r.paging_permyriad = 2000;
     t->r.paging_share_permyriad = from_swap;
     return t;
@@ -81,6 +81,17 @@ static void test_left_alone(void **state _unused_)
     assert_string_equal(pauses_words(t), "");
 }
 
+/* What goes to zswap or zram, or has only begun to go, is given longer. */
+static void test_first_wave(void **state _unused_)
+{
+    struct pauses *t = crowd(9000, 0, 0);
+
+    t->r.returns = false;
+    assert_string_equal(after_a_while(t), "");
+    t->s.now_usec += CROWD_AFTER_UNREAD_USEC - CROWD_AFTER_USEC;
+    assert_string_equal(pauses_words(t), "-4 thrash, -3 thrash");
+}
+
 /* Who neither works nor waits says nothing of how well the others do. */
 static void test_idle_ones_are_left_out(void **state _unused_)
 {
@@ -128,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fewer_would_do_more),    cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_fewer_would_do_more),    cmocka_unit_test(test_first_wave),
         cmocka_unit_test(test_idle_ones_are_left_out), cmocka_unit_test(test_those_that_fit_go_on),
         cmocka_unit_test(test_one_that_does_not_fit),
     };

@@ -109,6 +109,9 @@ static void test_newest_where_all_is_wanted_back(void **state _unused_)
     assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
     t->groups[1].anon = 31 * MIB; /* has not much left */
     assert_string_equal(chosen(t, &st, 64 * MIB), "3 64M");
+    t->s.node.generations = true;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+    t->s.node.generations = false;
     t->groups[2].swap_limited = true; /* and may not swap */
     assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
     pauses_add(t, CLASS_SERVICE, 1, 600 * MIB); /* lowest priority first */
