@@ -52,7 +52,7 @@ struct worker_reply {
 
 struct worker_options {
     const char *sysroot;
-    bool signals; /* may touch processes (never in a recorded tree) */
+    bool signals;                   /* may touch processes (never in a recorded tree) */
     const uint64_t *fence_sequence; /* as it is now, in a page that is shared */
 };
 

@@ -389,7 +389,11 @@ bool isolate_stands(struct daemon *d); /* every workload that is there has its m
 /* A workload that is above its limit when we come to it is given 30 s to come under it. */
 void isolate_note_above_limit(struct daemon *d);
 void isolate_note_foreign(struct daemon *d); /* fills the snapshot's foreign_high from the leases */
-void isolate_note_fence(struct daemon *d); /* before each look: whether the guardian has raised one */
+void isolate_note_fence(struct daemon *d);   /* before each look: whether the guardian has raised one */
+void isolate_await_fence(struct daemon *d);  /* the same for who looks no more */
+void isolate_end_fence(struct daemon *d);    /* there is nobody who is at one */
+/* The worker has not written it, because of a fence. */
+void isolate_note_canceled(struct daemon *d, uint64_t cgroup_id, const char *knob);
 void isolate_close(struct daemon *d);
 
 /* guarding.c: the loop's side of the guardian */

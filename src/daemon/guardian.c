@@ -35,6 +35,7 @@
 #define FIRST_WAIT_USEC (GUARDIAN_BEAT_USEC + 250 * USEC_PER_MSEC)
 #define NEXT_WAIT_USEC (250 * USEC_PER_MSEC)
 #define SUCCESSOR_USEC (1500 * USEC_PER_MSEC)
+#define MOURN_TRIES 3
 #define SYSTEMCTL_USEC (5 * USEC_PER_SEC)
 #define GUARDIAN_STACK_BYTES 32768 /* the fence and what it reads of the journal take half of it */
 #define QUEUE_MAX 32
@@ -240,24 +241,34 @@ static void pass_on_news(struct guardian *g)
 
 /* ---- the dead-man switch ---- */
 
-#define RETRY_USEC USEC_PER_SEC
-#define AT_WORK_USEC USEC_PER_SEC
+/* While the loop is silent it is looked again whether a brake stands: one that was on its way has come, or a
+ * fence could not be raised. */
+#define AGAIN_USEC USEC_PER_SEC
 
-/* A brake that systemd is still to be told of would come after the fence: those that wait are dropped, and
- * the one it is at has a moment to get there first. */
-static void queue_drop_brakes(struct guardian *g)
+/* A brake that systemd is still to be told of would come after the fence. Not so what was there before it,
+ * whose lease is over. */
+static bool is_brake(const struct message *m, struct lease_table *table)
 {
-    uint64_t until = clock_now_usec() + AT_WORK_USEC, now;
+    const struct lease *l =
+        strcmp(m->knob, "memory.high") == 0 ? lease_find(table, m->cgroup_id, m->knob) : NULL;
+
+    return l && l->ours == m->value;
+}
+
+/* Those that wait are dropped; the one that it is at gets there first, or takes too long and is written
+ * plainly. */
+static void queue_drop_brakes(struct guardian *g, struct lease_table *table)
+{
     unsigned kept = 0;
 
     for (unsigned i = 0; i < g->queue_length; i++)
-        if (strcmp(g->queue[i].knob, "memory.high") != 0)
+        if (!is_brake(&g->queue[i], table))
             g->queue[kept++] = g->queue[i];
     g->queue_length = kept;
-    while (g->child > 0 && strcmp(g->at_work.knob, "memory.high") == 0 && (now = clock_now_usec()) < until) {
+    while (g->child > 0 && is_brake(&g->at_work, table)) {
         struct pollfd p = {.fd = g->child_fd, .events = POLLIN};
 
-        (void)poll(&p, 1, (int)((until - now) / USEC_PER_MSEC) + 1);
+        (void)poll(&p, 1, 100);
         child_check(g);
     }
 }
@@ -284,33 +295,37 @@ static void fence_tell_systemd(struct guardian *g, const struct lease_table *tab
     queue_next(g);
 }
 
-static void fence(struct guardian *g)
+/* 0, or negative errno: something could not be done, and may be tried again. */
+static int fence(struct guardian *g)
 {
     static struct lease_table table;
-    uint64_t before = g->page->fence_sequence & ~UINT64_C(1);
+    /* An odd one is of a guardian that did not come to its end. */
+    uint64_t before = (g->page->fence_sequence + 1) & ~UINT64_C(1);
     struct fence_done done;
     int r;
 
     g->fenced = true;
     if (!g->act) /* without a hierarchy, there may be processes that were stopped */
-        return;
+        return 0;
+    r = journal_load(g->root_fd, g->runtime_fd, &table);
+    if (r == -ENOENT)
+        return 0; /* nothing was changed */
     fence_note(g, before + 1);
-    queue_drop_brakes(g);
+    if (r == 0)
+        queue_drop_brakes(g, &table);
     r = fence_raise(g->root_fd, g->runtime_fd, &g->hierarchy, true, &table, &done);
-    if (r < 0) {
+    if (r < 0)
         log_line(LOG_PRIO_ERROR, "event=fence-failed error=%s", strerror(-r));
-        g->fenced = r == -ENOENT; /* else it is tried again */
-        g->silent_usec = DEAD_USEC - RETRY_USEC;
-    }
     fence_note(g, done.thawed + done.fenced == 0 ? before : before + 2);
     if (done.thawed + done.fenced == 0)
-        return;
+        return r;
     log_line(LOG_PRIO_WARNING,
              "event=fence reason=\"the daemon gives no sign of life\" workloads=%u resumed=%u", done.fenced,
              done.thawed);
     if (done.fenced > 0)
         fence_tell_systemd(g, &table);
     tell(g, MESSAGE_FENCED, NULL);
+    return r;
 }
 
 /* While the lock is ours: a late systemctl must not come after the successor's. */
@@ -359,7 +374,8 @@ static void mourn(struct guardian *g)
             return;
         (void)usleep(50000);
     }
-    fence(g);
+    for (unsigned tries = 0; fence(g) < 0 && tries < MOURN_TRIES; tries++)
+        (void)usleep(AGAIN_USEC);
     queue_drain(g);
 }
 
@@ -456,8 +472,10 @@ static void guard(struct guardian *g)
             keeper_child_bye(&g->keeper, clock_now_usec());
         if (g->bye && queue_is_empty(g) && g->keeper.pid == 0 && g->keeper.fd < 0)
             return;
-        if (!g->fenced && !g->bye && g->silent_usec >= DEAD_USEC)
-            fence(g);
+        if (!g->bye && g->silent_usec >= DEAD_USEC) {
+            (void)fence(g);
+            g->silent_usec = DEAD_USEC - AGAIN_USEC;
+        }
     }
 }
 

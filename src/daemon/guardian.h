@@ -13,8 +13,9 @@
  * look costs. */
 struct guardian_page {
     uint64_t beat_usec; /* when the loop beat last, by the clock that both wait by: it stands in a suspend */
-    /* Rises when the guardian begins with a fence, to an odd number, and when it is done; one that had nothing
-     * to do takes it back. What the loop asked its worker for before a fence is not written after it. */
+    /* Rises when the guardian begins with a fence, to an odd number, and when it is done; one that had
+     * nothing to do takes it back. What the loop asked its worker for before a fence is not written after it.
+     */
     uint64_t fence_sequence;
     struct hook_counts hook_counts;
 };

@@ -32,6 +32,7 @@ static void on_guardian(void *user, int fd, uint32_t events)
     if (n <= 0) {
         loop_remove(&d->loop, fd);
         companion_stop(&d->guardian, 0);
+        isolate_end_fence(d);
         reload_on_guardian_gone(d);
         running_on_guardian_gone(d);
         report_warning(d, "%s", "the guardian has ended unexpectedly; started anew at the next calm look");

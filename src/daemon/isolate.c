@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "action/pause.h"
 #include "action/unit.h"
@@ -28,9 +29,20 @@
  * write. */
 #define HIGH_MOVE_SHARE 64
 
+#define FENCE_USEC (3 * USEC_PER_SEC) /* the guardian's writes wait for the kernel */
 #define PENDING_MAX 32 /* of isolation: a knob of each workload, and of each that is protected */
 
 static const char *const high_knob = "memory.high", *const low_knob = "memory.low";
+
+static bool is_odd(uint64_t sequence)
+{
+    return (sequence & 1) != 0;
+}
+
+static uint64_t fence_sequence(const struct daemon *d)
+{
+    return __atomic_load_n(&d->guardian_page->fence_sequence, __ATOMIC_SEQ_CST);
+}
 
 static int write_knob(void *user, const struct lease *l, uint64_t value, bool lowers)
 {
@@ -39,6 +51,8 @@ static int write_knob(void *user, const struct lease *l, uint64_t value, bool lo
         .op = WORKER_WRITE, .cgroup_id = l->cgroup_id, .value = value, .fence_sequence = d->fence_sequence};
     int r;
 
+    if (fence_sequence(d) != d->fence_sequence)
+        return -ECANCELED; /* the guardian is at it, or was: after the next look */
     if (d->real_root && unit_manages(d->root_fd, l->path, l->knob) && guardian_set_property(d, l, value))
         return 1;
     if (!lowers)
@@ -298,7 +312,7 @@ void isolate_refresh(struct daemon *d, bool force)
 
     if (d->knobs_unwanted)
         isolate_drop_unwanted(d);
-    if (!d->reader.isolate || d->dry_run || !d->knobs_open ||
+    if (!d->reader.isolate || d->dry_run || !d->knobs_open || fence_sequence(d) != d->fence_sequence ||
         (!force && now < d->knobs_due_usec && (now < d->knobs_least_usec || !lags(d))))
         return;
     d->knobs_least_usec = now + GENTLE_LOOK_USEC;
@@ -333,15 +347,43 @@ static void after_fence(struct daemon *d)
     d->knobs_due_usec = 0;
 }
 
-/* Before a look, which would take the fence for a limit of somebody else's, and by the guardian's word. */
+/* Before a look, which would take the fence for a limit of somebody else's, and by the guardian's word. Not
+ * while it is at it: it writes the journal, and we would put another one in its place. */
 void isolate_note_fence(struct daemon *d)
 {
-    uint64_t sequence = __atomic_load_n(&d->guardian_page->fence_sequence, __ATOMIC_SEQ_CST);
+    uint64_t sequence = fence_sequence(d);
 
-    if (sequence == d->fence_sequence)
+    if (sequence == d->fence_sequence || is_odd(sequence))
         return;
     d->fence_sequence = sequence;
     after_fence(d);
+}
+
+void isolate_await_fence(struct daemon *d)
+{
+    uint64_t until = clock_now_usec() + FENCE_USEC;
+
+    while (is_odd(fence_sequence(d)) && clock_now_usec() < until)
+        (void)usleep(10000);
+    isolate_note_fence(d);
+}
+
+void isolate_end_fence(struct daemon *d)
+{
+    uint64_t sequence = fence_sequence(d);
+
+    if (is_odd(sequence))
+        __atomic_store_n(&d->guardian_page->fence_sequence, sequence + 1, __ATOMIC_SEQ_CST);
+}
+
+/* It is not on its way any more. */
+void isolate_note_canceled(struct daemon *d, uint64_t cgroup_id, const char *knob)
+{
+    struct lease *l = lease_find(&d->leases, cgroup_id, knob);
+
+    if (l && l->pending_until_usec != 0)
+        l->pending_until_usec = 1;
+    d->knobs_due_usec = 0;
 }
 
 void isolate_close(struct daemon *d)

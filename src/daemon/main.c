@@ -116,8 +116,10 @@ static void on_worker(void *user, int fd, uint32_t events)
         reclaiming_note(d, &reply);
     if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_OFFLOAD)
         offloading_note(d, &reply);
-    if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
-        reply.result != -ENOENT && reply.result != -ECANCELED)
+    if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result == -ECANCELED)
+        isolate_note_canceled(d, reply.cgroup_id, reply.knob);
+    else if (n == (ssize_t)sizeof(reply) && reply.op == WORKER_WRITE && reply.result < 0 &&
+             reply.result != -ENOENT)
         report_warning(d, "%s could not be written: %s", reply.knob, strerror(-reply.result));
 }
 
@@ -331,6 +333,7 @@ static void run(struct daemon *d)
 static void stop(struct daemon *d)
 {
     notify_send("STOPPING=1");
+    isolate_await_fence(d);
     monitor_set_deinit(&d->monitors);
     notifying_close(d);
     learned_save(d);

@@ -186,7 +186,7 @@ void reclaiming_step(struct daemon *d, const struct trigger *t)
     if (paused_only)
         d->pushed_usec = d->snapshot.groups_usec; /* who holds what is not known again before the next walk */
     /* What the kernel would have done at the limit anyway is no news. */
-    if (d->room.need > 0 || target.class_index != RECLAIM_WHOLE)
+    if (d->room.need > 0 || (target.class_index != RECLAIM_WHOLE && !target.in_place_of_all))
         begin_record(d, t, &target);
 }
 
@@ -250,6 +250,8 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
     /* Is there more to be done? */
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
                               clock_now_usec() + (brought > 0 ? 0 : LOOK_LEAST_USEC));
+    if (t->in_place_of_all && brought < t->bytes / 10 && reply->result != -EINTR)
+        reclaim_note_spent(&d->reclaim_state, reply->cgroup_id, clock_now_usec());
     /* One that had to make way says nothing where it brought nothing. */
     if (brought > 0 || reply->result == 0 || reply->result == -EAGAIN || reply->result == -ETIMEDOUT ||
         reply->result == -EOPNOTSUPP)

@@ -9,12 +9,12 @@
  *             memory with all that they hold and are certain to grow by
  *
  * Once working < CROWD_SHARE × fitting for CROWD_AFTER_USEC, those that fit would do more by themselves, and
- * the others lose nothing by waiting. As long as nothing is read back from a device (zswap, zram, or what goes
+ * the others lose nothing by waiting. As long as little is read back from a device (zswap, zram, or what goes
  * there has only begun to), for CROWD_AFTER_UNREAD_USEC: what comes back costs less, and the first wave that
- * goes is a stall of all of them, and over soon. A group stands still for memory (PSI `full` of its memory.pressure), or
- * for pages that are read back from swap (of its io.pressure, times the share that swap has in all reads):
- * the kernel counts the latter as a stall on memory only where it takes the page for one of the working
- * set. A group that neither works nor waits is in neither sum. */
+ * goes is a stall of all of them, and over soon. A group stands still for memory (PSI `full` of its
+ * memory.pressure), or for pages that are read back from swap (of its io.pressure, times the share that swap
+ * has in all reads): the kernel counts the latter as a stall on memory only where it takes the page for one
+ * of the working set. A group that neither works nor waits is in neither sum. */
 #pragma once
 
 #include <stdbool.h>

@@ -46,6 +46,13 @@ void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uin
     e->fruitless++;
 }
 
+void reclaim_note_spent(struct reclaim_state *state, uint64_t cgroup_id, uint64_t now_usec)
+{
+    state->spent_next = (state->spent_next + 1) % ARRAY_SIZE(state->spent);
+    state->spent[state->spent_next] =
+        (struct reclaim_spent){.id = cgroup_id, .until_usec = now_usec + FRUITLESS_PAUSE_USEC};
+}
+
 struct chooser {
     const struct config *config;
     const struct snapshot *snapshot;
@@ -126,6 +133,12 @@ static uint64_t swappable_of(const struct group *g)
     return g->swap_limited ? u64_min(resident_of(g), g->swap_room) : resident_of(g);
 }
 
+/* What a request by age is worth: one takes its time, however small it is. */
+static bool is_small(const struct chooser *ch, const struct group *g)
+{
+    return swappable_of(g) < ch->bytes / NEWEST_LEAST_PART;
+}
+
 static bool goes_before(const struct chooser *ch, const struct group *a, unsigned priority_a,
                         const struct group *b, unsigned priority_b)
 {
@@ -133,6 +146,8 @@ static bool goes_before(const struct chooser *ch, const struct group *a, unsigne
         return priority_a < priority_b;
     if (a->paused != b->paused)
         return a->paused;
+    if (ch->by_age && is_small(ch, a) != is_small(ch, b))
+        return is_small(ch, b);
     if ((a->paused || ch->by_age) && a->birth_usec != b->birth_usec) /* who goes on last */
         return a->birth_usec > b->birth_usec;
     if (resident_of(a) != resident_of(b))
@@ -172,13 +187,20 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
     return best && aim(ch, best->class_index, (unsigned)(best - s->groups), swappable_of(best));
 }
 
+static bool is_spent(const struct chooser *ch, const struct group *g)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(ch->state->spent); i++)
+        if (ch->state->spent[i].id == g->id && ch->snapshot->now_usec < ch->state->spent[i].until_usec)
+            return true;
+    return false;
+}
+
 /* The newest one of the lowest priority, by groups that may have been read a while ago, at any level: the
  * kernel would reclaim from all of them a moment later. That one of its class had nothing to give says
  * nothing of the next one. */
 static bool aim_at_newest(const struct chooser *ch)
 {
     const struct snapshot *s = ch->snapshot;
-    uint64_t least = u64_max(ch->bytes / NEWEST_LEAST_PART, RECLAIM_LEAST_BYTES);
     bool one_owner = claims_one_owner(s);
     const struct group *newest = NULL;
     unsigned lowest = 0;
@@ -187,19 +209,28 @@ static bool aim_at_newest(const struct chooser *ch)
         const struct group *g = &s->groups[i];
         struct standing st;
 
-        if (g->dying || g->pid != 0 ||
-            (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0 ||
-            swappable_of(g) < least)
+        if (g->dying || g->pid != 0 || is_spent(ch, g) || swappable_of(g) < RECLAIM_LEAST_BYTES ||
+            is_small(ch, g) ||
+            (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
             continue;
         claims_resolve(ch->config, s, g, one_owner, &st);
         if (st.priority >= CONFIG_PRIORITY_PROTECTED ||
-            (newest &&
-             (st.priority > lowest || (st.priority == lowest && g->birth_usec <= newest->birth_usec))))
+            (newest && !goes_before(ch, g, st.priority, newest, lowest)))
             continue;
         newest = g;
         lowest = st.priority;
     }
-    return newest && aim(ch, newest->class_index, (unsigned)(newest - s->groups), swappable_of(newest));
+    if (!newest)
+        return false;
+    (void)aim(ch, newest->class_index, (unsigned)(newest - s->groups), swappable_of(newest));
+    ch->target->in_place_of_all = true;
+    return true;
+}
+
+/* What goes there stays in memory, of which the domain then has less. */
+static bool is_zram(const struct node *n)
+{
+    return n->zram_used > u64_sub_floor(n->swap_total, n->swap_free) / 2;
 }
 
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
@@ -213,7 +244,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
                                .state = state,
                                .bytes = u64_min(bytes, r->swap_left),
                                .paused_only = paused_only,
-                               .by_age = r->wanted_back && !s->node.generations,
+                               .by_age = r->wanted_back && !s->node.generations && !is_zram(&s->node),
                                .target = &target};
     uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;
     bool known = age <= RECLAIM_FRESH_USEC;

@@ -7,10 +7,10 @@
  *
  * Unless they are wanted back (policy/room): then none are cold, and taken from all alike they are missed by
  * all, over and over, most of all by those who go through their memory in turn. So the newest of the lowest
- * priority gives, as with a pause: the older ones have all of theirs, end sooner, and leave it more. Not where
- * the kernel reclaims by generations: it takes from the cgroups by turns, and from one alone it finds less.
- * (A storm of 16 with zswap, means: 42.7 s with all alike and 40.0 with the newest on two lists; 33.6 and 36.6
- * by generations.) */
+ * priority gives, as with a pause: the older ones have all of theirs, end sooner, and leave it more. Not
+ * where the kernel reclaims by generations: it takes from the cgroups by turns, and from one alone it finds
+ * less; nor with zram, where it was slower. (A storm of 16 with zswap, means: 42.7 s with all alike and 39.7
+ * with the newest on two lists; 33.6 and 36.6 by generations.) */
 #pragma once
 
 #include <stdbool.h>
@@ -34,13 +34,22 @@ struct reclaim_estimate {
     uint64_t not_before_usec; /* passed over until then */
 };
 
+/* A group that had next to nothing to give. */
+struct reclaim_spent {
+    uint64_t id;
+    uint64_t until_usec;
+};
+
 struct reclaim_state {
     struct reclaim_estimate of[CONFIG_CLASSES_MAX + 1];
+    struct reclaim_spent spent[8]; /* a ring */
+    unsigned spent_next;
 };
 
 struct reclaim_target {
     unsigned class_index; /* RECLAIM_WHOLE: `index` is of a workload, else of a group */
     unsigned index;
+    bool in_place_of_all; /* a group, and all would have given */
     uint64_t bytes;
     uint64_t expected_bytes; /* what of it should come back */
     uint64_t expected_usec;
@@ -58,3 +67,5 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
  */
 void reclaim_note_outcome(struct reclaim_state *state, unsigned class_index, uint64_t now_usec,
                           uint64_t asked_bytes, uint64_t freed_bytes, uint64_t usec);
+/* For a second the group is not asked in the place of all: it brought less than a tenth, or is gone. */
+void reclaim_note_spent(struct reclaim_state *state, uint64_t cgroup_id, uint64_t now_usec);

@@ -138,10 +138,9 @@ static void test_one_that_does_not_fit(void **state _unused_)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fewer_would_do_more),    cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_fewer_would_do_more),    cmocka_unit_test(test_first_wave),
-        cmocka_unit_test(test_idle_ones_are_left_out), cmocka_unit_test(test_those_that_fit_go_on),
-        cmocka_unit_test(test_one_that_does_not_fit),
+        cmocka_unit_test(test_fewer_would_do_more),  cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_first_wave),           cmocka_unit_test(test_idle_ones_are_left_out),
+        cmocka_unit_test(test_those_that_fit_go_on), cmocka_unit_test(test_one_that_does_not_fit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

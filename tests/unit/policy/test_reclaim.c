@@ -112,6 +112,18 @@ static void test_newest_where_all_is_wanted_back(void **state _unused_)
     t->s.node.generations = true;
     assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
     t->s.node.generations = false;
+    t->s.node.swap_total = GIB;
+    t->s.node.zram_used = GIB; /* takes memory itself */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+    t->s.node.zram_used = 0;
+    reclaim_note_spent(&st, 3, t->s.now_usec); /* next to nothing came of it */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    t->s.now_usec += USEC_PER_SEC;
+    t->s.groups_usec += USEC_PER_SEC;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "3 64M");
+    pauses_paused(&t->groups[0], t, 5); /* nobody touches his */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    t->groups[0].paused = t->groups[0].frozen = false;
     t->groups[2].swap_limited = true; /* and may not swap */
     assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
     pauses_add(t, CLASS_SERVICE, 1, 600 * MIB); /* lowest priority first */

@@ -137,6 +137,8 @@ static void map_file(struct service *v, const char *path, uint64_t bytes)
 
     if (fd < 0)
         fail_errno("service: cannot open %s", path);
+    if ((uint64_t)lseek(fd, 0, SEEK_END) < bytes)
+        fail("service: %s has less than --bytes", path);
     for (uint64_t at = v->chunk_anon_bytes; at < bytes; at += CHUNK_BYTES) {
         uint64_t end = at - v->chunk_anon_bytes + CHUNK_BYTES;
         uint64_t length = (end < bytes ? end : bytes) - at;

@@ -9,9 +9,13 @@ case $KIND in
 anon) from= ;;
 file) from="--file /dev/data --file-share 95" ;;
 mixed) from="--file /dev/data --file-share 50" ;;
+*)
+    check "KIND is anon, file or mixed" false
+    finish
+    ;;
 esac
 resident() { awk '$1 == "anon" || $1 == "file" { bytes += $2 } END { print bytes }' "$WORKLOAD/service/memory.stat"; }
-compressed() { awk '$1 == "zswap" { print $2 }' "$WORKLOAD/service/memory.stat"; }
+compressed() { awk '$1 == "zswap" { bytes = $2 } END { print bytes + 0 }' "$WORKLOAD/service/memory.stat"; }
 
 start_tmo() {
     service_config /tmp/headroom.conf "OffloadRatio=0.0005" "OffloadInterval=6s"
@@ -40,7 +44,7 @@ stop_adaptive() { stop_headroomd; }
 stop_senpai() {
     kill "$oomd_pid"
     wait "$oomd_pid" 2>/dev/null
-    [ -d "$SYSTEM/oomd" ]
+    echo max >"$WORKLOAD/service/memory.high" # it leaves it as it was last
 }
 cpu_group() { case $1 in senpai) echo "$SYSTEM/oomd" ;; *) echo "$SYSTEM/headroomd" ;; esac }
 
