@@ -26,6 +26,14 @@ def connect(tree, payload=b""):
     return s
 
 
+def connected(tree):
+    """None while nobody listens behind the socket's name."""
+    try:
+        return connect(tree)
+    except ConnectionRefusedError:
+        return None
+
+
 def notify(p, tree):
     return p.status(tree)["notify"]
 
@@ -248,8 +256,9 @@ def what_a_killed_one_left(p):
     d.kill()
     expect(s.recv(1) == b"" and os.path.exists(tree.path(SOCKET)), "it has not been killed")
     d = p.daemon(tree)
-    s = connect(tree)
+    s = wait_for("it listens in the place of the one it has found", lambda: connected(tree))
     clients(p, tree, 1)
+    s.close()
     d.stop()
 
 
