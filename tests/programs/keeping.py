@@ -36,6 +36,8 @@ def kept(p, tree, config=CLASSES, **kwargs):
     d = p.daemon(tree, config=config, **kwargs)
     wait_for("the plan", is_read(tree, HIGH, OURS), 10)
     wait_for("the score", is_read(tree, "proc/101/oom_score_adj", "700"), 10)
+    # A file here can be found cut short where its writer is killed, which no kernel file can: the look has to end.
+    wait_for("a whole look", lambda: p.status(tree).get("qos", {}).get("leases", 0) > 0, 10)
     return d
 
 
