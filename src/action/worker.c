@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,10 @@
 /* A write that reclaims is interrupted this often, to see whether it is still wanted. */
 #define RECLAIM_TICK_USEC (200 * USEC_PER_MSEC)
 #define OFFLOAD_TICK_USEC (20 * USEC_PER_MSEC)
+/* What is spread is asked for in such pieces, so that nobody who wants to run waits for more than one: as
+ * much as the kernel takes at a time anyway. */
+#define PIECE_BYTES (256 * KIB)
+#define REST_MOST_USEC USEC_PER_SEC
 
 static int open_same(const struct hierarchy *h, const struct worker_request *q)
 {
@@ -56,23 +61,69 @@ static int do_write(const struct hierarchy *h, const struct worker_request *q, c
 struct reclaiming {
     int fd; /* where the next request comes in */
     pid_t parent;
-    uint64_t until_usec; /* 0: no limit */
     enum worker_op op;
+    uint64_t until_usec; /* 0: no limit */
+    uint64_t tick_usec;
+    uint64_t pause_usec; /* between two pieces; 0: none */
+    uint64_t paused_usec;
+    bool begun;
 };
 
-/* Limits and the dying are not to wait for what has time; nor does anything go on when nobody is there to
- * hear of it. */
+static void tick(uint64_t usec)
+{
+    struct timeval v = {.tv_usec = (suseconds_t)usec};
+
+    (void)setitimer(ITIMER_REAL, &(struct itimerval){.it_value = v, .it_interval = v}, NULL);
+}
+
+/* A request that comes meanwhile ends it. The clock does not tick. */
+static void pause_for(struct reclaiming *c, uint64_t usec)
+{
+    struct pollfd next = {.fd = c->fd, .events = POLLIN};
+    uint64_t begin = clock_now_usec();
+
+    (void)poll(&next, 1, (int)(usec / USEC_PER_MSEC));
+    c->paused_usec += clock_now_usec() - begin;
+}
+
+static void pause_between(struct reclaiming *c)
+{
+    uint64_t before = c->paused_usec, took;
+
+    tick(0);
+    pause_for(c, c->pause_usec);
+    tick(c->tick_usec);
+    took = c->paused_usec - before;
+    if (c->until_usec != 0)
+        c->until_usec = u64_add_cap(c->until_usec, took);
+}
+
+/* Limits and the dying are not to wait for what has time, and nobody for what is spread; nor does anything go
+ * on when nobody is there to hear of it. */
 static int may_go_on(void *user)
 {
-    const struct reclaiming *c = user;
+    struct reclaiming *c = user;
     enum worker_op next;
-    ssize_t n = recv(c->fd, &next, sizeof(next), MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n;
 
+    if (c->begun && c->pause_usec > 0)
+        pause_between(c);
+    c->begun = true;
+    n = recv(c->fd, &next, sizeof(next), MSG_PEEK | MSG_DONTWAIT);
     if (getppid() != c->parent || n == 0)
         return -ECANCELED;
-    if (n == (ssize_t)sizeof(next) && next < c->op)
+    if (n == (ssize_t)sizeof(next) && (next < c->op || c->pause_usec > 0))
         return -EINTR;
     return c->until_usec != 0 && clock_now_usec() >= c->until_usec ? -ETIMEDOUT : 0;
+}
+
+/* Whoever hears of it asks for the next one at once. */
+static void rest(struct reclaiming *c, unsigned times, uint64_t worked_usec)
+{
+    uint64_t usec = u64_sub_floor(u64_min(worked_usec * times, REST_MOST_USEC), c->paused_usec);
+
+    if (usec >= USEC_PER_MSEC)
+        pause_for(c, usec);
 }
 
 static void on_alarm(int signal)
@@ -84,12 +135,11 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
                       pid_t parent, struct worker_reply *reply)
 {
     struct reclaiming c = {.fd = request_fd, .parent = parent, .op = q->op};
+    struct reclaim_request request = {.bytes = q->value, .swappiness = q->swappiness};
     struct sigaction sa = {.sa_handler = on_alarm}, before;
     uint64_t most = q->op == WORKER_OFFLOAD ? OFFLOAD_TICK_USEC : RECLAIM_TICK_USEC;
-    uint64_t tick = q->limit_usec != 0 ? u64_min(most, q->limit_usec) : most;
-    struct itimerval on = {.it_value.tv_usec = (suseconds_t)tick, .it_interval.tv_usec = (suseconds_t)tick};
-    struct itimerval off = {0};
     _cleanup_close_ int fd = open_same(h, q);
+    uint64_t begin = clock_now_usec();
     struct reclaim_result done;
     bool preferring;
     int r;
@@ -100,20 +150,28 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
     if (r < 0)
         return r; /* else it would go to swap, which it is not to */
     preferring = root_fd >= 0 && mempolicy_prefer_of(root_fd, fd) > 0; /* without it, it lies elsewhere */
+    c.tick_usec = q->limit_usec != 0 ? u64_min(most, q->limit_usec) : most;
     if (q->limit_usec != 0)
         c.until_usec = u64_add_cap(clock_now_usec(), q->limit_usec);
+    if (q->spread_usec > 0 && q->value > PIECE_BYTES) {
+        request.chunk_bytes = PIECE_BYTES;
+        c.pause_usec = u64_mul_div(q->spread_usec, PIECE_BYTES, q->value);
+    }
     (void)sigaction(SIGALRM, &sa, &before); /* without SA_RESTART */
-    (void)setitimer(ITIMER_REAL, &on, NULL);
-    r = reclaim_run(fd, q->value, q->swappiness, may_go_on, &c, &done);
+    tick(c.tick_usec);
+    r = reclaim_run(fd, &request, may_go_on, &c, &done);
     if (preferring)
         mempolicy_reset();
-    (void)setitimer(ITIMER_REAL, &off, NULL);
+    tick(0);
     (void)sigaction(SIGALRM, &before, NULL);
+    if (q->spread_usec > 0 && r != -EINTR && r != -ECANCELED)
+        rest(&c, q->rest, clock_now_usec() - begin - c.paused_usec);
     reply->freed_bytes = done.freed_bytes;
     reply->swapped_bytes = done.swapped_bytes;
     reply->stolen_bytes = done.stolen_bytes;
     reply->zswap_bytes = done.zswap_bytes;
     reply->asked_bytes = done.asked_bytes;
+    reply->paused_usec = c.paused_usec;
     return r;
 }
 
@@ -165,6 +223,7 @@ int worker_main(int fd, void *user)
         begin = clock_now_usec();
         reply.op = request.op;
         reply.cgroup_id = request.cgroup_id;
+        reply.ticket = request.ticket;
         memcpy(reply.knob, request.knob, sizeof(reply.knob));
         if (request.op == WORKER_MRELEASE)
             reply.result = options->signals ? do_mrelease(&request) : 0;
@@ -175,7 +234,7 @@ int worker_main(int fd, void *user)
                 do_reclaim(&hierarchy, &request, options->signals ? root_fd : -1, fd, parent, &reply);
         else
             reply.result = do_write(&hierarchy, &request, options->fence_sequence);
-        reply.usec = clock_now_usec() - begin;
+        reply.usec = u64_sub_floor(clock_now_usec() - begin, reply.paused_usec);
         (void)send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     hierarchy_close(&hierarchy);

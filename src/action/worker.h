@@ -31,16 +31,20 @@ struct worker_request {
     pid_t pids[WORKER_PIDS_MAX];
     unsigned pid_count;
     unsigned swappiness; /* of a reclaim: RECLAIM_SWAPPINESS_UNSET for the cgroup's own (0 is a value, too) */
-    uint64_t limit_usec; /* of a reclaim: no more than about this long; 0: as long as it takes */
+    uint64_t limit_usec; /* of a reclaim: no more work than about this; 0: as long as it takes */
+    uint64_t spread_usec;    /* of a reclaim: in small pieces over about this time; 0: at once */
+    unsigned rest;           /* of a reclaim that is spread: then so many times as long as it worked */
+    uint64_t ticket;         /* handed back; 0: none */
     uint64_t fence_sequence; /* of a write: not after another fence than that (-ECANCELED) */
 };
 
 struct worker_reply {
     enum worker_op op;
     uint64_t cgroup_id;
+    uint64_t ticket;
     char knob[WORKER_KNOB_MAX];
-    int result; /* 0, or negative errno; of mrelease: how many were released */
-    uint64_t usec;
+    int result;    /* 0, or negative errno; of mrelease: how many were released */
+    uint64_t usec; /* of work: what a reclaim was spread over is not in it */
     /* Of a reclaim, whatever its result: 0, -EAGAIN (no more to be had), -ETIMEDOUT (limit_usec), -EINTR
      * (something that is no reclaim waits for the worker), -ENOENT, -ENODEV, -EOPNOTSUPP (before 5.19). */
     uint64_t freed_bytes;   /* memory.current before less after */
@@ -48,6 +52,7 @@ struct worker_reply {
     uint64_t stolen_bytes;  /* reclaimed in that cgroup meanwhile, by anybody */
     uint64_t zswap_bytes;   /* what of those to swap is still there, compressed */
     uint64_t asked_bytes;   /* of the kernel, so far */
+    uint64_t paused_usec;   /* between the pieces of what was spread */
 };
 
 struct worker_options {

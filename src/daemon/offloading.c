@@ -27,11 +27,13 @@
 #define TURN_MOST_USEC (3 * USEC_PER_MSEC) /* of the loop, at a time */
 #define WORKER_SHARE 20
 #define WORKER_LIMIT_USEC (50 * USEC_PER_MSEC)
+#define SPREAD_USEC (800 * USEC_PER_MSEC)     /* of what a step asks for: until the next look, at most */
 #define BY_HAND_LIMIT_USEC (8 * USEC_PER_SEC) /* the command line waits for ten */
 #define BOUNDS_USEC (30 * USEC_PER_SEC)
 #define NODE_USEC (10 * USEC_PER_SEC)
 #define DUE_SLACK_USEC (100 * USEC_PER_MSEC) /* looks are not exactly a second apart */
 #define SWAPPINESS_FILE_ONLY 0
+#define TICKET_STOP UINT64_MAX /* of a request for nothing, for which the worker leaves what is spread */
 
 int offloading_open(struct daemon *d)
 {
@@ -166,21 +168,22 @@ static void read_node(struct daemon *d, uint64_t now)
 
 /* ---- asking ---- */
 
-static bool ask(struct daemon *d, const struct group *g, uint64_t bytes, bool file_only, uint64_t limit_usec)
+/* By hand (a ticket) it is as fast as it can be; else it is spread, and makes way for that, too. */
+static bool ask(struct daemon *d, const struct group *g, uint64_t bytes, bool file_only, uint64_t ticket)
 {
     struct daemon_offload *o = &d->offload;
     struct worker_request q = {.op = WORKER_OFFLOAD,
                                .cgroup_id = g->id,
                                .value = bytes,
                                .swappiness = file_only ? SWAPPINESS_FILE_ONLY : RECLAIM_SWAPPINESS_UNSET,
-                               .limit_usec = limit_usec};
+                               .limit_usec = ticket != 0 ? BY_HAND_LIMIT_USEC : WORKER_LIMIT_USEC,
+                               .spread_usec = ticket != 0 ? 0 : SPREAD_USEC / u64_max(o->groups, 1),
+                               .rest = WORKER_SHARE,
+                               .ticket = ticket};
 
     memcpy(q.path, g->path, sizeof(q.path));
     if (companion_send(&d->worker, &q, sizeof(q)) < 0)
         return false;
-    o->busy = true;
-    o->id = g->id;
-    o->request_bytes = bytes;
     o->requests++;
     if (!file_only && d->snapshot.node.swap_total > 0)
         offload_bucket_note_asked(&o->bucket, bytes);
@@ -241,8 +244,9 @@ static void step_one(struct daemon *d, const struct group *g, struct offload_row
     if (r.bytes == 0)
         return;
     d->offload.row = (unsigned)(row - d->offload.rows);
-    d->offload.by_hand = false;
-    if (!ask(d, g, r.bytes, r.file_only, WORKER_LIMIT_USEC))
+    d->offload.request_bytes = r.bytes;
+    d->offload.busy = ask(d, g, r.bytes, r.file_only, 0);
+    if (!d->offload.busy)
         offload_note_outcome(s, r.bytes, 0, 0, 0); /* it is due again */
 }
 
@@ -250,35 +254,54 @@ static void step_one(struct daemon *d, const struct group *g, struct offload_row
 static void go_on(struct daemon *d)
 {
     struct daemon_offload *o = &d->offload;
-    uint64_t now = clock_now_usec(), until = now + TURN_MOST_USEC;
+    uint64_t begin = clock_now_usec(), now = begin, until = now + TURN_MOST_USEC, spent;
 
-    for (unsigned i = 0; i < d->snapshot.group_count && !o->busy; i++) {
+    if (o->budget_usec <= 0 || now < o->worker_due_usec || o->ticket != 0)
+        return;
+    for (unsigned i = 0; i < d->snapshot.group_count && !o->busy && now < until; i++) {
         const struct group *g = &d->snapshot.groups[o->next % d->snapshot.group_count];
         struct offload_row *row;
-        uint64_t spent;
         int dir_fd;
 
-        if (o->budget_usec <= 0 || now >= until || now < o->worker_due_usec)
-            return;
         o->next = (o->next + 1) % d->snapshot.group_count;
         row = row_due(d, g, now, &dir_fd);
         if (!row)
             continue;
         step_one(d, g, row, dir_fd);
-        spent = u64_sub_floor(clock_now_usec(), now);
-        o->budget_usec -= (int64_t)spent;
-        o->spent_usec += spent;
-        now += spent;
+        now = clock_now_usec();
     }
+    spent = u64_sub_floor(clock_now_usec(), begin);
+    o->budget_usec -= (int64_t)spent;
+    o->spent_usec += spent;
+}
+
+static void stop_asking(struct daemon *d)
+{
+    struct worker_request q = {.op = WORKER_OFFLOAD, .ticket = TICKET_STOP};
+
+    if (d->offload.busy && !d->offload.stopped)
+        d->offload.stopped = companion_send(&d->worker, &q, sizeof(q)) >= 0;
 }
 
 static void back_off(struct daemon *d, enum offload_why why)
 {
     uint64_t now = clock_now_usec();
 
+    stop_asking(d);
+
     for (unsigned i = 0; i < d->reader.handle_max; i++)
         if (d->offload.rows[i].state.id != 0)
             offload_back_off(&d->offload.rows[i].state, now, why);
+}
+
+static unsigned offloaded_count(const struct daemon *d)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < d->snapshot.group_count; i++)
+        n += d->snapshot.groups[i].pid == 0 &&
+             is_offloaded(&d->config.classes[d->snapshot.groups[i].class_index]);
+    return n;
 }
 
 void offloading_step(struct daemon *d)
@@ -301,6 +324,7 @@ void offloading_step(struct daemon *d)
     if (!calm)
         return;
     read_node(d, now);
+    o->groups = offloaded_count(d);
     go_on(d);
 }
 
@@ -317,7 +341,7 @@ static void note_by_hand(struct daemon *d, const struct worker_reply *reply, uin
 
     if (some)
         (void)snprintf(text, sizeof(text), "%s of %s are out, %s of them swapped%s",
-                       units_format_bytes(out, took), units_format_bytes(asked, d->offload.request_bytes),
+                       units_format_bytes(out, took), units_format_bytes(asked, d->offload.by_hand_bytes),
                        units_format_bytes(swapped, reply->swapped_bytes),
                        reply->result == 0            ? ""
                        : reply->result == -ETIMEDOUT ? "; it takes longer than 8 s, ask again for more"
@@ -325,7 +349,8 @@ static void note_by_hand(struct daemon *d, const struct worker_reply *reply, uin
                                                      : "; there is no more to be had");
     else
         (void)snprintf(text, sizeof(text), "nothing came of it: %s", strerror(-reply->result));
-    control_answer(&d->control, d->offload.ticket, some ? 0 : -EIO, text, NULL);
+    control_answer(&d->control, reply->ticket, some ? 0 : -EIO, text, NULL);
+    d->offload.ticket = 0;
 }
 
 void offloading_note(struct daemon *d, const struct worker_reply *reply)
@@ -334,16 +359,18 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
     struct offload_state *s = &o->rows[o->row].state;
     uint64_t took = u64_add_cap(reply->freed_bytes, reply->zswap_bytes);
 
-    o->busy = false;
-    o->worker_due_usec = clock_now_usec() + reply->usec * WORKER_SHARE;
+    if (reply->ticket == TICKET_STOP)
+        return;
+    o->worker_due_usec = clock_now_usec() + u64_sub_floor(reply->usec * WORKER_SHARE, reply->paused_usec);
     o->worker_usec += reply->usec;
     o->asked_bytes += reply->asked_bytes;
     o->took_bytes += took;
     o->swapped_bytes += reply->swapped_bytes;
-    if (o->by_hand) {
+    if (reply->ticket != 0) {
         note_by_hand(d, reply, took);
         return;
     }
+    o->busy = o->stopped = false;
     if (reply->result == -EINVAL)
         o->no_swappiness = true;
     log_line(LOG_PRIO_DEBUG,
@@ -353,6 +380,8 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
              reply->result);
     if (s->id == reply->cgroup_id)
         offload_note_outcome(s, o->request_bytes, reply->asked_bytes, took, reply->swapped_bytes);
+    if (o->on && is_calm(d, clock_now_usec())) /* it has rested: the next one, before the next look */
+        go_on(d);
 }
 
 /* ---- by hand ---- */
@@ -360,6 +389,7 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
 int offloading_command(struct daemon *d, const struct control_command *c, char *text, size_t size)
 {
     const struct group *g = NULL;
+    uint64_t ticket;
 
     if (d->dry_run || d->worker.pid == 0 || d->hierarchy.fd < 0) {
         (void)snprintf(text, size, "%s",
@@ -381,12 +411,13 @@ int offloading_command(struct daemon *d, const struct control_command *c, char *
         (void)snprintf(text, size, "its class is protected");
         return -EPERM;
     }
-    if (d->offload.busy || d->reclaiming || !ask(d, g, c->bytes, false, BY_HAND_LIMIT_USEC)) {
+    ticket = CONTROL_TICKET_OFFLOAD | (d->offload.requests + 1);
+    if (d->offload.ticket != 0 || d->reclaiming || !ask(d, g, c->bytes, false, ticket)) {
         (void)snprintf(text, size, "the worker is busy");
         return -EBUSY;
     }
-    d->offload.by_hand = true;
-    d->control.ticket = d->offload.ticket = CONTROL_TICKET_OFFLOAD | d->offload.requests;
+    d->control.ticket = d->offload.ticket = ticket;
+    d->offload.by_hand_bytes = c->bytes;
     return -EINPROGRESS;
 }
 

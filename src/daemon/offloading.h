@@ -25,6 +25,7 @@ struct daemon_offload {
     bool on;                  /* some class asks for it */
     bool calm;
     unsigned next; /* group of the snapshot that is looked at next */
+    unsigned groups;
 
     /* What it may cost: of the loop a thousandth of the time, of the worker a twentieth. */
     int64_t budget_usec;
@@ -38,13 +39,13 @@ struct daemon_offload {
     struct offload_bucket bucket;
     bool no_swappiness; /* the kernel does not take it with a request */
 
-    /* What the worker is at. */
+    /* What the worker is at: a step of this row, and what was asked for by hand, for which it leaves that. */
     bool busy;
-    bool by_hand;
+    bool stopped; /* it has been told to leave it */
     unsigned row;
-    uint64_t id;
     uint64_t request_bytes;
-    uint64_t ticket; /* who waits for it, by hand */
+    uint64_t ticket; /* who waits for what is done by hand; 0: nobody */
+    uint64_t by_hand_bytes;
 
     uint64_t steps, spent_usec, requests, worker_usec, asked_bytes, took_bytes, swapped_bytes;
 };

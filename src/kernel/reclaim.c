@@ -112,11 +112,11 @@ static int look(int cgroup_fd, uint64_t enough, struct standing *s)
 }
 
 /* What may be asked for now. */
-static uint64_t next_chunk(int cgroup_fd, uint64_t current, uint64_t left)
+static uint64_t next_chunk(int cgroup_fd, uint64_t current, uint64_t left, uint64_t chunk_bytes)
 {
     uint64_t kept = u64_max(read_or_zero(cgroup_fd, "memory.min"), read_or_zero(cgroup_fd, "memory.low"));
 
-    return whole_pages(u64_min(u64_min(left, RECLAIM_CHUNK_BYTES), u64_sub_floor(current, kept)));
+    return whole_pages(u64_min(u64_min(left, chunk_bytes), u64_sub_floor(current, kept)));
 }
 
 /* The write before: how it went is seen when the next one is due. */
@@ -139,10 +139,11 @@ static void note_chunk(const struct chunk *c, const struct standing *now, uint64
     *fruitless = good ? 0 : *fruitless + 1;
 }
 
-static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
+static int ask(int cgroup_fd, const struct reclaim_request *q, reclaim_go_fn go, void *user,
                const struct standing *begin, struct standing *now, struct reclaim_result *done)
 {
-    unsigned fruitless = 0;
+    uint64_t chunk_bytes = q->chunk_bytes > 0 ? q->chunk_bytes : RECLAIM_CHUNK_BYTES;
+    unsigned fruitless = 0, swappiness = q->swappiness;
     struct chunk c = {0};
 
     for (;;) {
@@ -162,8 +163,9 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
         came = u64_add_cap(u64_sub_floor(begin->current, now->current),
                            u64_sub_floor(now->leaving, begin->leaving));
         came = u64_max(done->asked_bytes, came);
-        c = (struct chunk){.bytes = next_chunk(cgroup_fd, now->current, u64_sub_floor(bytes, came)),
-                           .before = *now};
+        c = (struct chunk){
+            .bytes = next_chunk(cgroup_fd, now->current, u64_sub_floor(q->bytes, came), chunk_bytes),
+            .before = *now};
         if (c.bytes == 0)
             return 0;
         r = reclaim_write(cgroup_fd, c.bytes, &swappiness);
@@ -173,7 +175,7 @@ static int ask(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn
     }
 }
 
-int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
+int reclaim_run(int cgroup_fd, const struct reclaim_request *q, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret)
 {
     struct standing begin = {0}, end;
@@ -189,7 +191,7 @@ int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_f
     end = begin;
     swapped = read_or_zero(cgroup_fd, "memory.swap.current");
     zswap = read_or_zero(cgroup_fd, "memory.zswap.current");
-    r = ask(cgroup_fd, bytes, swappiness, go, user, &begin, &end, ret);
+    r = ask(cgroup_fd, q, go, user, &begin, &end, ret);
     (void)look(cgroup_fd, UINT64_MAX, &end);
     ret->freed_bytes = u64_sub_floor(begin.current, end.current);
     ret->stolen_bytes = u64_sub_floor(end.stolen, begin.stolen);

@@ -45,9 +45,15 @@ int reclaim_write_limit(int cgroup_fd, const char *knob, uint64_t value, uint64_
 /* Asked before each chunk: 0 to go on, anything else ends it and is passed up. */
 typedef int (*reclaim_go_fn)(void *user);
 
-/* Up to `bytes`, what is on its way to a swap device included, in chunks, at no time more than memory.current
- * − max(memory.min, memory.low) as they stand just before the write. 0: all of it was asked for, or all that
- * may be; -EAGAIN: there is no more to be had; what `go` has said; or an error as above. *ret is filled in
- * any case. */
-int reclaim_run(int cgroup_fd, uint64_t bytes, unsigned swappiness, reclaim_go_fn go, void *user,
+struct reclaim_request {
+    uint64_t bytes;
+    uint64_t chunk_bytes; /* asked for at once; 0: RECLAIM_CHUNK_BYTES */
+    unsigned swappiness;  /* as reclaim_write takes it */
+};
+
+/* Up to q->bytes, what is on its way to a swap device included, in chunks, at no time more than
+ * memory.current − max(memory.min, memory.low) as they stand just before the write. 0: all of it was asked
+ * for, or all that may be; -EAGAIN: there is no more to be had; what `go` has said; or an error as above.
+ * *ret is filled in any case. */
+int reclaim_run(int cgroup_fd, const struct reclaim_request *q, reclaim_go_fn go, void *user,
                 struct reclaim_result *ret) _nodiscard_;

@@ -166,7 +166,9 @@ static enum feeling feels(const struct class_config *c, const struct gap *g, str
     uint64_t threshold = threshold_ppm(c);
     uint64_t memory = u64_max(s->memory_ppm, ppm_of(g->memory_usec, g->usec) / FELT_NOW);
     uint64_t io = u64_max(s->io_ppm, ppm_of(g->io_usec, g->usec) / FELT_NOW);
-    uint64_t excess = u64_sub_floor(s->returned_per_sec, s->background_per_sec);
+    /* What comes back no more is over, however much it was: after a hold it would be held for again. */
+    uint64_t returned = u64_min(s->returned_per_sec, u64_mul_div(g->returned_bytes, USEC_PER_SEC, g->usec));
+    uint64_t excess = u64_sub_floor(returned, s->background_per_sec);
     bool taking = s->taken_per_sec * MEAN_USEC / USEC_PER_SEC >= OFFLOAD_LEAST_BYTES;
     enum feeling f = FEELS_NOTHING;
 

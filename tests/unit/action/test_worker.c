@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "action/worker.h"
+#include "base/units.h"
 
 struct worker {
     struct tree tree;
@@ -209,6 +210,42 @@ static struct worker_reply next_reply(const struct worker *w)
     return reply;
 }
 
+/* What is spread is no work while nothing is asked for, and makes way at once. */
+static void test_reclaim_is_spread(void **state)
+{
+    struct worker_request q, urgent;
+    struct worker_reply reply;
+    struct worker w;
+
+    worker_start(&w, *state);
+    fixture_write(w.tree.f, SLICE "/memory.reclaim", "");
+    fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
+    q = reclaim_request(&w, 1 << 20);
+    q.op = WORKER_OFFLOAD;
+    q.spread_usec = 200000;
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    reply = next_reply(&w);
+    assert_int_equal(reply.result, -EAGAIN); /* three pieces of four: a file gives nothing back */
+    assert_true(reply.asked_bytes == 3 * 256 * KIB);
+    assert_in_range(reply.paused_usec, 3 * 50000, 60000000);
+    assert_true(reply.usec < reply.paused_usec);
+    tree_assert(&w.tree, SLICE "/memory.reclaim", "262144");
+    q.value = 256 * KIB; /* one piece, and then it rests */
+    q.rest = 1000000;
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    reply = next_reply(&w);
+    assert_int_equal(reply.result, 0);
+    assert_in_range(reply.paused_usec, 900000, 60000000);
+    q.value = 1 << 20;
+    q.spread_usec = 3600 * USEC_PER_SEC;
+    urgent = request(&w, "workload.slice", "memory.high", 1 << 20);
+    assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
+    assert_int_equal(companion_send(&w.companion, &urgent, sizeof(urgent)), 0);
+    assert_int_equal(next_reply(&w).result, -EINTR);
+    assert_int_equal(next_reply(&w).op, WORKER_WRITE);
+    worker_end(&w);
+}
+
 /* A write that blocks, as the kernel's may: a pipe that is full. It ends at the limit, and without one when
  * nothing comes. */
 static void test_reclaim_is_interrupted(void **state)
@@ -287,6 +324,7 @@ int main(void)
         TEST(test_no_mrelease_in_a_tree),
         TEST(test_ends_with_its_parent),
         TEST(test_reclaim),
+        TEST(test_reclaim_is_spread),
         TEST(test_reclaim_is_interrupted),
         TEST(test_reclaim_makes_way),
         TEST(test_garbage_ends_it),

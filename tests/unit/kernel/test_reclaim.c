@@ -67,7 +67,9 @@ static int go(void *user)
 
 static int run(struct node *n, uint64_t bytes, struct reclaim_result *ret)
 {
-    return reclaim_run(n->f->fd, bytes, RECLAIM_SWAPPINESS_UNSET, go, n, ret);
+    const struct reclaim_request q = {.bytes = bytes, .swappiness = RECLAIM_SWAPPINESS_UNSET};
+
+    return reclaim_run(n->f->fd, &q, go, n, ret);
 }
 
 static void test_write(void **state)
@@ -196,7 +198,11 @@ static void test_protection_meanwhile(void **state)
 
     node_init(&n, *state, 92 * MIB);
     n.gives = 3 * MIB;
-    assert_int_equal(reclaim_run(n.f->fd, 50 * MIB, RECLAIM_SWAPPINESS_UNSET, protect_then_go, &n, &done), 0);
+    assert_int_equal(
+        reclaim_run(n.f->fd,
+                    &(struct reclaim_request){.bytes = 50 * MIB, .swappiness = RECLAIM_SWAPPINESS_UNSET},
+                    protect_then_go, &n, &done),
+        0);
     assert_true(done.asked_bytes == RECLAIM_CHUNK_BYTES);
 }
 
@@ -262,19 +268,38 @@ static void test_swap_is_told_apart(void **state)
     assert_string_equal(n.last, "");
 }
 
+static void test_pieces(void **state)
+{
+    struct reclaim_request q = {
+        .bytes = MIB, .chunk_bytes = 256 * KIB, .swappiness = RECLAIM_SWAPPINESS_UNSET};
+    struct reclaim_result done;
+    struct node n;
+
+    node_init(&n, *state, 100 * MIB);
+    n.gives = 256 * KIB;
+    assert_int_equal(reclaim_run(n.f->fd, &q, go, &n, &done), 0);
+    assert_true(done.asked_bytes == MIB && n.calls == 5);
+    assert_string_equal(n.last, "262144");
+    n.calls = 0;
+    n.gives = 512 * KIB; /* the kernel takes more than it is asked for: fewer of them */
+    assert_int_equal(reclaim_run(n.f->fd, &q, go, &n, &done), 0);
+    assert_true(done.freed_bytes == MIB && n.calls == 3);
+}
+
 static void test_missing(void **state)
 {
+    const struct reclaim_request q = {.bytes = MIB, .swappiness = RECLAIM_SWAPPINESS_UNSET};
     struct reclaim_result done = {1, 1, 1};
     const struct fixture *f = *state;
 
-    assert_int_equal(reclaim_run(f->fd, MIB, RECLAIM_SWAPPINESS_UNSET, NULL, NULL, &done), -ENODEV);
+    assert_int_equal(reclaim_run(f->fd, &q, NULL, NULL, &done), -ENODEV);
     assert_true(done.asked_bytes == 0 && done.freed_bytes == 0 && done.swapped_bytes == 0);
     fixture_write(f, "cgroup.procs", "");
-    assert_int_equal(reclaim_run(f->fd, MIB, RECLAIM_SWAPPINESS_UNSET, NULL, NULL, &done), -EOPNOTSUPP);
+    assert_int_equal(reclaim_run(f->fd, &q, NULL, NULL, &done), -EOPNOTSUPP);
     fixture_write(f, "memory.reclaim", "");
-    assert_int_equal(reclaim_run(f->fd, MIB, RECLAIM_SWAPPINESS_UNSET, NULL, NULL, &done), -ENOENT);
+    assert_int_equal(reclaim_run(f->fd, &q, NULL, NULL, &done), -ENOENT);
     fixture_write(f, "memory.current", "no number\n");
-    assert_int_equal(reclaim_run(f->fd, MIB, RECLAIM_SWAPPINESS_UNSET, NULL, NULL, &done), -EBADMSG);
+    assert_int_equal(reclaim_run(f->fd, &q, NULL, NULL, &done), -EBADMSG);
 }
 
 static void test_generations(void **state)
@@ -307,6 +332,7 @@ int main(void)
         TEST(test_bounded),
         TEST(test_stopped),
         TEST(test_swap_is_told_apart),
+        TEST(test_pieces),
         TEST(test_missing),
     };
 

@@ -120,7 +120,8 @@ class Session:
     """on_event(result, kind, name, value) is called for every line of a guest at once: ok, not ok, figure, bar, say,
     live, file, started, done, exit, timeout; `say` is for words about the run itself."""
 
-    def __init__(self, build, on_event=None, say=print, variables=None, accelerator=None, keep=None, strict=False):
+    def __init__(self, build, on_event=None, say=print, variables=None, accelerator=None, keep=None, strict=False,
+                 alone=True):
         self.build = os.path.abspath(build)
         self.variables = dict(variables or {})
         self._on_event = on_event or (lambda *_: None)
@@ -128,6 +129,7 @@ class Session:
         self._keep = keep
         self._strict = strict  # a bar that was missed is a failed check
         self._accelerator = accelerator
+        self._alone = alone  # one machine at a time
         self._prepared = threading.Lock()
         self._base = None
         self._lock = VmLock(say)
@@ -156,7 +158,8 @@ class Session:
                 continue
             self._event(result, "say", "%s is not built: the guest goes without it" % name, "")
         vm = machine.Machine(kernel, self._base + overlay, scenario.memory_mib, scenario.cpus, scenario.numa_nodes,
-                             scenario.disks(), scenario.command_line(), self._accelerator, scenario.is_on_host_root)
+                             scenario.disks(), scenario.command_line(), self._accelerator, scenario.is_on_host_root,
+                             self._alone)
         for boots_left in range(MAX_BOOTS - 1, -1, -1):
             if self._boot(vm, scenario, result, boots_left):
                 break

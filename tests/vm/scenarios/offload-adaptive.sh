@@ -39,6 +39,9 @@ swapped_in_before=$(awk '$1 == "pswpin" { print $2 }' /proc/vmstat)
 sleep "$TURN"
 figure turn_swapped_in_bytes $((($(awk '$1 == "pswpin" { print $2 }' /proc/vmstat) - swapped_in_before) * 4096))
 say "after the turn: anon $(($(service_anon) >> 20))M, $(headroom status | sed -n 's/.* resident, saves/saves/p' | tail -n 1)"
+# What is under way by itself makes way for it.
+by_hand() { for time in 1 2 3 4 5; do headroom offload workload.slice/service 2M || return 1; done; }
+check "five times by hand" by_hand
 check "headroomd stops when it is told to" stop_headroomd
 service_stop
 service_spans /tmp/service.txt 1 $((ALONE - 1))
