@@ -1,8 +1,10 @@
 # vm: memory=1024 cpus=2 swap=zswap:1G timeout=520
 # Offload by the adaptive law: a service of which 120 of 400 MiB are hot, and one request in a hundred goes anywhere. Its
 # latency alone, then for five minutes with offload, then with another hot part. Also with --vm swap=disk:1G and swap=zram:1G.
+# A thousand requests a second: each uses eight of 7,680 hot objects, so that a hot part that is another one has been asked
+# for but for a thousandth after 6.6 s. At 200 a second it takes 33 s, and what nobody has asked for cannot be back.
 . /lib.sh
-: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=200}" "${ALONE:=30}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
+: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=30}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
 
 service_config /tmp/headroom.conf "OffloadRatio=adaptive"
 sed -i "s/^\[Class service\]/SwapWriteLimit=$LIMIT\n&/" /tmp/headroom.conf
@@ -30,10 +32,14 @@ figure some_ppm "$service_some_ppm"
 figure headroomd_cpu_ppm $((($(cpu_usec "$SYSTEM/headroomd") - cpu_before) / SECONDS_ON))
 figure loop_usec "$(headroom --json status | sed -n 's/.*"spent_usec": \([0-9]*\).*/\1/p')"
 figure written_bytes $((($(awk '$1 == "pswpout" { print $2 }' /proc/vmstat) - written_before) * 4096))
-possible=$((anon_alone - $(bytes_of "$HOT")))
+possible=${POSSIBLE:-$((anon_alone - $(bytes_of "$HOT")))} # bytes, as offload-possible finds it; or all that is not hot
 saved=$((anon_alone - $(service_anon)))
 figure saved_permille_of_possible $((saved * 1000 / possible))
-check "four fifths of what can be saved are" [ $((saved * 10)) -ge $((possible * 8)) ]
+# With swap on a disk the law rests where the service waits OffloadThreshold= of the time: how much that is depends on the disk.
+case $(cat /proc/cmdline):${POSSIBLE:-} in
+*=zswap*:* | *=zram*:* | *:?*) check "four fifths of what can be saved are" [ $((saved * 10)) -ge $((possible * 8)) ] ;;
+*) check "something is saved" [ $((saved * 10)) -ge "$possible" ] ;;
+esac
 bar "memory and io some, ppm of the time" "$service_some_ppm" 2000
 swapped_in_before=$(awk '$1 == "pswpin" { print $2 }' /proc/vmstat)
 sleep "$TURN"

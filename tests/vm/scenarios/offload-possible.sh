@@ -2,7 +2,7 @@
 # What could be saved at all, by brute force and without headroomd: the service of offload-adaptive is pushed down to one
 # size after the other, and the smallest at which its p99 is still within a tenth of what it was alone is what it needs.
 . /lib.sh
-: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=200}" "${ALONE:=30}" "${SECONDS_EACH:=30}" "${SIZES:=300 220 160 140 125 115 105}"
+: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=30}" "${SECONDS_EACH:=30}" "${SIZES:=300 220 160 140 125 115 105}"
 
 check "the service is up" service_start || finish
 service_began=$(uptime_msec)
