@@ -29,7 +29,7 @@
 /* What is spread is asked for in such pieces, so that nobody who wants to run waits for more than one: as
  * much as the kernel takes at a time anyway. */
 #define PIECE_BYTES (256 * KIB)
-#define REST_MOST_USEC USEC_PER_SEC
+#define REST_MOST_USEC (800 * USEC_PER_MSEC) /* it has answered by the next look, a second later */
 
 static int open_same(const struct hierarchy *h, const struct worker_request *q)
 {

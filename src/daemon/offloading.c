@@ -256,7 +256,7 @@ static void go_on(struct daemon *d)
     struct daemon_offload *o = &d->offload;
     uint64_t begin = clock_now_usec(), now = begin, until = now + TURN_MOST_USEC, spent;
 
-    if (o->budget_usec <= 0 || now < o->worker_due_usec || o->ticket != 0)
+    if (o->budget_usec <= 0 || now + DUE_SLACK_USEC < o->worker_due_usec || o->ticket != 0)
         return;
     for (unsigned i = 0; i < d->snapshot.group_count && !o->busy && now < until; i++) {
         const struct group *g = &d->snapshot.groups[o->next % d->snapshot.group_count];

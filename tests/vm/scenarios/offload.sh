@@ -27,9 +27,13 @@ offload_is_by_the_formula() {
             off = f["wanted"] - formula
             if (off > 4096 || off < -4096) { print "step " NR ": " f["wanted"] " instead of " formula; bad = 1 }
             wanted += f["wanted"]; asked += f["asked"]; pending = f["pending"]; debt = f["debt"]
+            over = came_over; again = came_again # what came of the last one is not in them yet
             n++
         }
-        f["event"] == "offloaded" { over += f["took"] > f["asked"] ? f["took"] - f["asked"] : 0; again += f["of"] - f["asked"] }
+        f["event"] == "offloaded" {
+            came_over += f["took"] > f["asked"] ? f["took"] - f["asked"] : 0
+            came_again += f["of"] - f["asked"]
+        }
         END {
             left = wanted - (asked - again) - pending - (over - debt)
             print "wanted " wanted ", asked " asked ", pending " pending ", overshot " over ", owed " debt ", off by " left
