@@ -46,13 +46,14 @@ struct worker_reply {
     int result;    /* 0, or negative errno; of mrelease: how many were released */
     uint64_t usec; /* of work: what a reclaim was spread over is not in it */
     /* Of a reclaim, whatever its result: 0, -EAGAIN (no more to be had), -ETIMEDOUT (limit_usec), -EINTR
-     * (something that is no reclaim waits for the worker), -ENOENT, -ENODEV, -EOPNOTSUPP (before 5.19). */
+     * (something more urgent waits for the worker, or, where it is spread, anything), -ENOENT, -ENODEV,
+     * -EOPNOTSUPP (before 5.19). */
     uint64_t freed_bytes;   /* memory.current before less after */
     uint64_t swapped_bytes; /* of these, to swap */
     uint64_t stolen_bytes;  /* reclaimed in that cgroup meanwhile, by anybody */
     uint64_t zswap_bytes;   /* what of those to swap is still there, compressed */
     uint64_t asked_bytes;   /* of the kernel, so far */
-    uint64_t paused_usec;   /* between the pieces of what was spread */
+    uint64_t paused_usec;   /* of what was spread: between its pieces, and after them */
 };
 
 struct worker_options {

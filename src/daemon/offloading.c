@@ -288,7 +288,6 @@ static void back_off(struct daemon *d, enum offload_why why)
     uint64_t now = clock_now_usec();
 
     stop_asking(d);
-
     for (unsigned i = 0; i < d->reader.handle_max; i++)
         if (d->offload.rows[i].state.id != 0)
             offload_back_off(&d->offload.rows[i].state, now, why);

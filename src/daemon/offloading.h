@@ -24,8 +24,8 @@ struct daemon_offload {
     struct offload_row *rows; /* as the snapshot's handles; not touched before somebody is offloaded */
     bool on;                  /* some class asks for it */
     bool calm;
-    unsigned next; /* group of the snapshot that is looked at next */
-    unsigned groups;
+    unsigned next;   /* group of the snapshot that is looked at next */
+    unsigned groups; /* that are offloaded, as of the last look */
 
     /* What it may cost: of the loop a thousandth of the time, of the worker a twentieth. */
     int64_t budget_usec;

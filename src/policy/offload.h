@@ -32,11 +32,11 @@
  *    has moved down is found again in minutes, one that has not costs a few pages a probe.
  *
  * Felt is: the PSI (memory or I/O, `some`) at the threshold, over some 10 s, or at eight times that in one
- * step; or more than half of what was taken coming back beyond what comes back anyway (the mean of a
- * minute: pages that are rarely used come back now and then, ever more of them, but slowly); or a PSI trigger
- * of the domain. Below the threshold what is asked for tapers off as in the fixed law, so that a group whose
- * rarely used pages cost something comes to rest under it. A quarter coming back, or a kernel that has to
- * look at eight pages to find one, halves the ratio.
+ * step; or more than half of what was taken coming back, and still doing so, beyond what comes back anyway
+ * (the mean of a minute: pages that are rarely used come back now and then, ever more of them, but slowly);
+ * or a PSI trigger of the domain. Below the threshold what is asked for tapers off as in the fixed law, so
+ * that a group whose rarely used pages cost something comes to rest under it. A quarter coming back, or a
+ * kernel that has to look at eight pages to find one, halves the ratio.
  *
  * It is stable because what is taken in the time that it takes to be felt is bounded,
  * 1 % a second far from the edge and 1/16 of the distance near it; because nothing has to be given back, as

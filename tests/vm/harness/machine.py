@@ -84,7 +84,8 @@ def qemu_command(machine, work, console_log):
     # Only errors go to the console (a kill is one): each character of a report is an exit of the emulated CPU, and a
     # report for each of a hundred kills is felt by the service that is measured. The rest is in the guest's dmesg.log.
     words = "console=ttyS0 loglevel=4 panic=-1 psi=1 mitigations=off tsc=reliable " + machine.append
-    command = [QEMU, "-name", "headroom,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *cpu[machine.accelerator],
+    command = [QEMU, "-name", "headroom,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none",
+               "-no-reboot", *cpu[machine.accelerator],
                "-smp", "%d,sockets=%d" % (machine.cpus, machine.numa_nodes), "-m", str(machine.memory_mib),
                "-chardev", "file,id=console,path=" + console_log.replace(",", ",,"), "-serial", "chardev:console",
                "-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",

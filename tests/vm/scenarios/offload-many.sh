@@ -22,11 +22,11 @@ saved=$((before - $(anon_of_all)))
 spent=$(headroom --json status | sed -n 's/.*"spent_usec": \([0-9]*\).*/\1/p')
 figure saved_permille $((saved * 1000 / before))
 figure loop_usec "$spent"
-least_anon=$(for file in "$WORKLOAD"/service-*/memory.stat; do awk '$1 == "anon" { print $2 }' "$file"; done | sort -n | tail -n 1)
-figure most_that_one_still_has_bytes "$least_anon"
+most_anon=$(for file in "$WORKLOAD"/service-*/memory.stat; do awk '$1 == "anon" { print $2 }' "$file"; done | sort -n | tail -n 1)
+figure most_that_one_still_has_bytes "$most_anon"
 check "a part of it is out" [ $((saved * 100)) -ge $((before * LEAST_PERCENT)) ]
-check "of each of them" [ "$least_anon" -lt $((before / GROUPS_OF * 9 / 10)) ]
-check "the loop spends a thousandth at most" [ "$spent" -le $((SECONDS_ON * 1200)) ]
+check "of each of them" [ "$most_anon" -lt $((before / GROUPS_OF * 9 / 10)) ]
+bar "usec of the loop: a thousandth of the time, and what is put by for the start" "$spent" $((SECONDS_ON * 1000 + 60000))
 check "headroomd stops when it is told to" stop_headroomd
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 finish
