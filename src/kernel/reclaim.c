@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -39,14 +38,6 @@ int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness)
     (void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
     r = file_write_at(cgroup_fd, RECLAIM, text);
     return r == -ENOENT ? -EOPNOTSUPP : r;
-}
-
-bool reclaim_by_generations(int root_fd)
-{
-    char text[32] = "";
-    ssize_t n = file_read_at(root_fd, "sys/kernel/mm/lru_gen/enabled", text, sizeof(text) - 1);
-
-    return n > 0 && (strtoul(text, NULL, 0) & 1) != 0; /* a mask; the first bit is the whole */
 }
 
 int reclaim_try_swappiness(int cgroup_fd)

@@ -29,10 +29,6 @@ struct reclaim_result {
  */
 int reclaim_write(int cgroup_fd, uint64_t bytes, unsigned *swappiness) _nodiscard_;
 
-/* Whether the kernel reclaims by generations (MGLRU: 6.1 and later, where it is built in and on), and not
- * from the two lists. */
-bool reclaim_by_generations(int root_fd);
-
 /* Whether the kernel takes swappiness= with a request (6.12 does, 6.1 does not): 0, or -EINVAL. A request for
  * nothing tells, and does nothing. Other negative errno: the cgroup has gone, or has no memory.reclaim. */
 int reclaim_try_swappiness(int cgroup_fd);

@@ -26,7 +26,6 @@ struct node {
     uint64_t swap_free;
     uint64_t zram_used;      /* of what is in swap */
     uint64_t swap_effective; /* what can still be swapped out for good (zram bounded by what it can hold) */
-    bool generations;        /* the kernel reclaims by them (MGLRU), and from cgroups by turns */
     uint64_t psi_some_usec;  /* /proc/pressure/memory, totals */
     uint64_t psi_full_usec;
     /* Totals of what is read only while something is in swap; else 0. */

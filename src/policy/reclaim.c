@@ -244,7 +244,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
                                .state = state,
                                .bytes = u64_min(bytes, r->swap_left),
                                .paused_only = paused_only,
-                               .by_age = r->wanted_back && !s->node.generations && !is_zram(&s->node),
+                               .by_age = r->wanted_back && !is_zram(&s->node),
                                .target = &target};
     uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;
     bool known = age <= RECLAIM_FRESH_USEC;

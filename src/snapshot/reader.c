@@ -9,7 +9,6 @@
 #include "kernel/meminfo.h"
 #include "kernel/memory_stat.h"
 #include "kernel/psi.h"
-#include "kernel/reclaim.h"
 #include "kernel/swap.h"
 #include "kernel/vmstat.h"
 #include "snapshot/handles.h"
@@ -91,7 +90,6 @@ int snapshot_reader_init(struct snapshot_reader *r, int root_fd, struct hierarch
     r->io_pressure_fd = file_open_read(root_fd, "proc/pressure/io");
     r->vmstat_fd = vmstat_open(root_fd);
     nodes_open(r);
-    r->generations = reclaim_by_generations(root_fd);
     return 0;
 }
 
@@ -290,7 +288,6 @@ static int read_node(struct snapshot_reader *r, struct node *n)
     n->swap_total = m.swap_total;
     n->swap_free = m.swap_free;
     n->zram_used = areas.zram_used;
-    n->generations = r->generations;
     n->swap_effective = u64_min(swap_effective_bytes(&areas, u64_add_cap(m.anon, m.shmem)), m.swap_free);
     read_node_psi(r, n);
     return r->hierarchy->fd >= 0 && !r->hierarchy->real_root ? read_container(r, n) : 0;

@@ -123,7 +123,6 @@ struct snapshot_reader {
     const struct config *config;
     bool isolate;
     bool has_swap;             /* as of the last look */
-    bool generations;          /* as of the start */
     bool wants_stalls;         /* of each group: set by the caller */
     bool processes;            /* units are processes: host mode without a usable hierarchy */
     uint64_t real_offset_usec; /* CLOCK_REALTIME − CLOCK_BOOTTIME, as of this walk */

@@ -302,26 +302,11 @@ static void test_missing(void **state)
     assert_int_equal(reclaim_run(f->fd, &q, NULL, NULL, &done), -EBADMSG);
 }
 
-static void test_generations(void **state)
-{
-    static const char *const off[] = {"0x0000\n", "0x0006\n", "\n", "what\n"};
-    const struct fixture *f = *state;
-
-    assert_false(reclaim_by_generations(f->fd)); /* not built in */
-    for (size_t i = 0; i < ARRAY_SIZE(off); i++) {
-        fixture_write(f, "sys/kernel/mm/lru_gen/enabled", off[i]);
-        assert_false(reclaim_by_generations(f->fd));
-    }
-    fixture_write(f, "sys/kernel/mm/lru_gen/enabled", "0x0007\n");
-    assert_true(reclaim_by_generations(f->fd));
-}
-
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_write),
-        TEST(test_generations),
         TEST(test_all_of_it),
         TEST(test_more_than_asked),
         TEST(test_as_much_comes_back),

@@ -109,9 +109,6 @@ static void test_newest_where_all_is_wanted_back(void **state _unused_)
     assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
     t->groups[1].anon = 31 * MIB; /* has not much left */
     assert_string_equal(chosen(t, &st, 64 * MIB), "3 64M");
-    t->s.node.generations = true;
-    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
-    t->s.node.generations = false;
     t->s.node.swap_total = GIB;
     t->s.node.zram_used = GIB; /* takes memory itself */
     assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
