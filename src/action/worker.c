@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/units.h"
@@ -58,6 +59,33 @@ static int do_write(const struct hierarchy *h, const struct worker_request *q, c
     return file_write_u64_at(fd, q->knob, q->value);
 }
 
+/* What may be taken there by the protection of what it is in: the kernel keeps to that only of cgroups below
+ * the one that is written to, and the reader of its own files (kernel/reclaim) to that one's. */
+static uint64_t may_take(const struct hierarchy *h, const struct worker_request *q)
+{
+    char path[WORKER_PATH_MAX];
+    uint64_t most = UINT64_MAX;
+    const char *slash = q->path;
+
+    while ((slash = strchr(slash + 1, '/'))) {
+        size_t length = (size_t)(slash - q->path);
+        _cleanup_close_ int fd = -1;
+        uint64_t current, min = 0, low = 0;
+
+        if (length <= q->domain_length || length >= sizeof(path))
+            continue;
+        memcpy(path, q->path, length);
+        path[length] = 0;
+        fd = cgroup_open(h, path);
+        if (fd < 0 || file_read_u64_at(fd, "memory.current", &current) < 0)
+            continue;
+        (void)!file_read_u64_at(fd, "memory.min", &min);
+        (void)!file_read_u64_at(fd, "memory.low", &low);
+        most = u64_min(most, u64_sub_floor(current, u64_max(min, low)));
+    }
+    return most;
+}
+
 struct reclaiming {
     int fd; /* where the next request comes in */
     pid_t parent;
@@ -80,9 +108,11 @@ static void tick(uint64_t usec)
 static void pause_for(struct reclaiming *c, uint64_t usec)
 {
     struct pollfd next = {.fd = c->fd, .events = POLLIN};
+    struct timespec time = {.tv_sec = (time_t)(usec / USEC_PER_SEC),
+                            .tv_nsec = (long)(usec % USEC_PER_SEC * 1000)};
     uint64_t begin = clock_now_usec();
 
-    (void)poll(&next, 1, (int)(usec / USEC_PER_MSEC));
+    (void)ppoll(&next, 1, &time, NULL);
     c->paused_usec += clock_now_usec() - begin;
 }
 
@@ -146,6 +176,9 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
 
     if (fd < 0)
         return fd;
+    request.bytes = u64_min(q->value, may_take(h, q));
+    if (request.bytes == 0)
+        return 0;
     r = q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET ? reclaim_try_swappiness(fd) : 0;
     if (r < 0)
         return r; /* else it would go to swap, which it is not to */

@@ -132,8 +132,8 @@ static const struct key keys[] = {
     {"SwapWriteLimit", NODE_FIELD(swap_write_limit), KIND(byte_rate), .max = UINT64_C(1) << 40,
      .form = "max, or a size, which is that much a second",
      .help = "What Offload= may write to swap devices, by anybody's writes: they wear out. zram is no "
-             "device. 0 leaves only page cache and zswap. The default is what was found good for years on "
-             "SSDs."},
+             "device. 0 leaves only page cache, and zswap for groups whose memory.zswap.writeback is 0 "
+             "(ZswapWriteback=no). The default is what was found good for years on SSDs."},
     {"KubeletKnobs", NODE_FIELD(kubelet_knobs), KIND(choice), .choices = kubelet_knobs,
      .help =
          "Whether QoS= may set memory.min and memory.low of kubepods, its tiers and its pods, which are the "

@@ -245,6 +245,7 @@ int cycle_read_groups(struct daemon *d)
     int r;
 
     d->reader.wants_stalls = d->room.strained && pausing_possible(d);
+    d->reader.wants_cpu = pauser_count(&d->pauser) > 0; /* does somebody wait for them? */
     r = snapshot_read_groups(&d->reader, &d->snapshot);
     swap_note_groups(&d->snapshot, r == 0, &d->swap_bounds);
     d->walk_now = false; /* one that fails is tried again at its time */

@@ -83,6 +83,14 @@ static void read_bounds(struct offload_row *row, int dir_fd, uint64_t now)
     /* Just before it writes the worker looks at the protection again. */
     row->protection_bytes = u64_max(read_or(dir_fd, "memory.min", 0), read_or(dir_fd, "memory.low", 0));
     row->swap_max_bytes = read_or(dir_fd, "memory.swap.max", UINT64_MAX);
+    row->no_writeback = read_or(dir_fd, "memory.zswap.writeback", 1) == 0;
+}
+
+/* Whether what this group swaps counts against SwapWriteLimit. */
+static bool is_budgeted(const struct daemon *d, const struct offload_row *row)
+{
+    return d->offload.disk_written && d->config.swap_write_limit != UINT64_MAX &&
+           !(d->offload.zswap && row->no_writeback);
 }
 
 static void read_swap(struct daemon *d, struct offload_row *row, const struct group *g, int dir_fd,
@@ -103,9 +111,8 @@ static void read_swap(struct daemon *d, struct offload_row *row, const struct gr
     if (d->snapshot.isolate && g->workload_index < d->snapshot.workload_count)
         in->swap_room_bytes =
             u64_min(in->swap_room_bytes, d->snapshot.workloads[g->workload_index].swap_room);
-    in->budget_bytes = d->offload.disk_swap && d->config.swap_write_limit != UINT64_MAX
-                           ? offload_bucket_may_ask(&d->offload.bucket)
-                           : UINT64_MAX;
+    in->swap_pointless = d->offload.pointless;
+    in->budget_bytes = is_budgeted(d, row) ? offload_bucket_may_ask(&d->offload.bucket) : UINT64_MAX;
 }
 
 static int read_group(struct daemon *d, struct offload_row *row, const struct group *g, int dir_fd,
@@ -154,6 +161,9 @@ static void read_node(struct daemon *d, uint64_t now)
     if (now >= o->node_due_usec && swap_read(d->root_fd, &areas) == 0) {
         o->node_due_usec = now + NODE_USEC;
         o->disk_swap = areas.disk_size > 0;
+        o->disk_written = swap_writes_to_disk(&areas);
+        o->pointless = d->snapshot.node.swap_effective == 0 && d->snapshot.node.swap_free > 0;
+        o->zswap = swap_zswap_pool_max(d->root_fd, PERMYRIAD) > 0;
         o->zram_permyriad = (unsigned)PERMYRIAD;
         if (!o->disk_swap)
             o->zram_permyriad = (unsigned)u64_min(
@@ -161,8 +171,10 @@ static void read_node(struct daemon *d, uint64_t now)
                                        : u64_mul_div(areas.zram_compressed, PERMYRIAD, areas.zram_stored),
                 PERMYRIAD);
     }
-    if (o->disk_swap && d->config.swap_write_limit != UINT64_MAX && d->reader.vmstat_fd >= 0 &&
-        vmstat_pread(d->reader.vmstat_fd, &v) == 0)
+    if (!o->disk_written) /* what went to zram meanwhile is not owed */
+        o->bucket = (struct offload_bucket){0};
+    else if (d->config.swap_write_limit != UINT64_MAX && d->reader.vmstat_fd >= 0 &&
+             vmstat_pread(d->reader.vmstat_fd, &v) == 0)
         offload_bucket_fill(&o->bucket, d->config.swap_write_limit, now, v.swap_out);
 }
 
@@ -185,8 +197,6 @@ static bool ask(struct daemon *d, const struct group *g, uint64_t bytes, bool fi
     if (companion_send(&d->worker, &q, sizeof(q)) < 0)
         return false;
     o->requests++;
-    if (!file_only && d->snapshot.node.swap_total > 0)
-        offload_bucket_note_asked(&o->bucket, bytes);
     return true;
 }
 
@@ -217,7 +227,7 @@ static struct offload_row *row_due(struct daemon *d, const struct group *g, uint
     row = &d->offload.rows[h - d->reader.handles];
     if (row->state.id != g->id)
         *row = (struct offload_row){.state.id = g->id};
-    if (row->state.due_usec > now + DUE_SLACK_USEC)
+    if (offload_due_usec(&d->config.classes[g->class_index], &row->state) > now + DUE_SLACK_USEC)
         return NULL;
     *ret_fd = h->dir_fd;
     return row;
@@ -248,6 +258,8 @@ static void step_one(struct daemon *d, const struct group *g, struct offload_row
     d->offload.busy = ask(d, g, r.bytes, r.file_only, 0);
     if (!d->offload.busy)
         offload_note_outcome(s, r.bytes, 0, 0, 0); /* it is due again */
+    else if (!r.file_only && d->snapshot.node.swap_total > 0 && is_budgeted(d, row))
+        offload_bucket_note_asked(&d->offload.bucket, r.bytes);
 }
 
 /* One group after the other, as long as there is time for it and the worker has nothing to do. */
@@ -336,7 +348,8 @@ void offloading_note_pressure(struct daemon *d)
 static void note_by_hand(struct daemon *d, const struct worker_reply *reply, uint64_t took)
 {
     char text[CONTROL_TEXT_MAX], out[UNITS_FORMAT_MAX], asked[UNITS_FORMAT_MAX], swapped[UNITS_FORMAT_MAX];
-    bool some = reply->result == 0 || took > 0;
+    bool none = reply->result == 0 && reply->asked_bytes == 0; /* it is protected, or what it is in */
+    bool some = !none && (reply->result == 0 || took > 0);
 
     if (some)
         (void)snprintf(text, sizeof(text), "%s of %s are out, %s of them swapped%s",
@@ -347,7 +360,8 @@ static void note_by_hand(struct daemon *d, const struct worker_reply *reply, uin
                        : reply->result == -EINTR     ? "; something more urgent came up"
                                                      : "; there is no more to be had");
     else
-        (void)snprintf(text, sizeof(text), "nothing came of it: %s", strerror(-reply->result));
+        (void)snprintf(text, sizeof(text), "nothing came of it: %s",
+                       none ? "memory.min or memory.low protects it" : strerror(-reply->result));
     control_answer(&d->control, reply->ticket, some ? 0 : -EIO, text, NULL);
     d->offload.ticket = 0;
 }
@@ -356,11 +370,12 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
 {
     struct daemon_offload *o = &d->offload;
     struct offload_state *s = &o->rows[o->row].state;
-    uint64_t took = u64_add_cap(reply->freed_bytes, reply->zswap_bytes);
+    /* What was freed because it ended meanwhile, nobody took. */
+    uint64_t took = u64_min(u64_add_cap(reply->freed_bytes, reply->zswap_bytes),
+                            u64_max(reply->stolen_bytes, reply->asked_bytes));
 
     if (reply->ticket == TICKET_STOP)
         return;
-    o->worker_due_usec = clock_now_usec() + u64_sub_floor(reply->usec * WORKER_SHARE, reply->paused_usec);
     o->worker_usec += reply->usec;
     o->asked_bytes += reply->asked_bytes;
     o->took_bytes += took;
@@ -369,6 +384,7 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
         note_by_hand(d, reply, took);
         return;
     }
+    o->worker_due_usec = clock_now_usec() + u64_sub_floor(reply->usec * WORKER_SHARE, reply->paused_usec);
     o->busy = o->stopped = false;
     if (reply->result == -EINVAL)
         o->no_swappiness = true;
@@ -377,7 +393,9 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
              " swapped=%" PRIu64 " usec=%" PRIu64 " result=%d",
              reply->cgroup_id, reply->asked_bytes, o->request_bytes, took, reply->swapped_bytes, reply->usec,
              reply->result);
-    if (s->id == reply->cgroup_id)
+    if (s->id == reply->cgroup_id && reply->result == 0 && reply->asked_bytes == 0)
+        s->why = OFFLOAD_WHY_FLOOR; /* it is protected by now, or what it is in */
+    else if (s->id == reply->cgroup_id)
         offload_note_outcome(s, o->request_bytes, reply->asked_bytes, took, reply->swapped_bytes);
     if (o->on && is_calm(d, clock_now_usec())) /* it has rested: the next one, before the next look */
         go_on(d);
@@ -415,6 +433,8 @@ int offloading_command(struct daemon *d, const struct control_command *c, char *
         (void)snprintf(text, size, "the worker is busy");
         return -EBUSY;
     }
+    if (d->snapshot.node.swap_total > 0)
+        offload_bucket_note_asked(&d->offload.bucket, c->bytes);
     d->control.ticket = d->offload.ticket = ticket;
     d->offload.by_hand_bytes = c->bytes;
     return -EINPROGRESS;

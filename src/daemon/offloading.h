@@ -15,9 +15,10 @@ struct worker_reply;
 /* Of one group. */
 struct offload_row {
     struct offload_state state;
-    uint64_t bounds_due_usec; /* when the next two are read again */
+    uint64_t bounds_due_usec; /* when the next three are read again */
     uint64_t protection_bytes;
     uint64_t swap_max_bytes;
+    bool no_writeback; /* memory.zswap.writeback is 0: what zswap does not take stays in memory */
 };
 
 struct daemon_offload {
@@ -35,6 +36,9 @@ struct daemon_offload {
     /* Of the node, looked at now and then. */
     uint64_t node_due_usec;
     bool disk_swap;
+    bool disk_written; /* what is swapped may be written there, and wear it out */
+    bool zswap;
+    bool pointless;          /* there is swap, and what goes there takes as much memory as before */
     unsigned zram_permyriad; /* of what goes to zram, what it still takes */
     struct offload_bucket bucket;
     bool no_swappiness; /* the kernel does not take it with a request */

@@ -20,7 +20,6 @@
 #define STEP_MOST_USEC (200 * USEC_PER_MSEC)
 #define STEP_SHARE 10
 /* Of zram, with a disk behind it: less free than this part, and the disk is next. */
-#define ZRAM_FULL_PART 16
 
 void pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
                  struct knobs *k)
@@ -85,14 +84,6 @@ void pacing_reconfigure(struct pacing *p)
     }
 }
 
-/* zram is no device that wears out: as long as all that is swapped is there, and it is not full, nobody is
- * paced. */
-static bool writes_to_disk(const struct swap_areas *a)
-{
-    return a->disk_size > 0 && (a->zram_size == 0 || a->disk_used > 0 ||
-                                u64_sub_floor(a->zram_size, a->zram_used) < a->zram_size / ZRAM_FULL_PART);
-}
-
 static void read_devices(struct pacing *p, bool has_swap)
 {
     struct swap_areas areas;
@@ -102,7 +93,7 @@ static void read_devices(struct pacing *p, bool has_swap)
         p->on = false;
     if (!has_swap || swap_read_disks(p->root_fd, &areas, &disks) < 0)
         return; /* as it was */
-    p->on = writes_to_disk(&areas);
+    p->on = swap_writes_to_disk(&areas);
     p->disks = disks;
     p->zswap = swap_zswap_pool_max(p->root_fd, PERMYRIAD) > 0;
 }

@@ -226,7 +226,7 @@ static void kill_overdue(struct daemon *d, const struct trigger *t, struct group
 {
     begin_record(d, t, DECISION_KILL);
     note_target(d, g, RESUME_WHY_LIMIT);
-    if (pausing_held(d, clock_now_usec()) ||
+    if (pausing_held(d, clock_now_usec()) || d->room.need == 0 ||
         victim_is_limited(&d->config, &d->victim_state, &d->room, d->snapshot.now_usec) ||
         !cycle_kill(d, &d->pause_decision))
         (void)resume_one(d, g); /* whatever comes of it: no longer than PauseLimit */

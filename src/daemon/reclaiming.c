@@ -26,6 +26,15 @@ static bool is_possible(const struct daemon *d)
            !pausing_held(d, clock_now_usec());
 }
 
+static unsigned domain_length(const struct daemon *d, unsigned workload_index)
+{
+    const struct snapshot *s = &d->snapshot;
+
+    return s->isolate && workload_index < s->workload_count
+               ? (unsigned)strlen(s->workloads[workload_index].path)
+               : 0;
+}
+
 static bool ask(struct daemon *d, const struct reclaim_target *t, uint64_t limit_usec)
 {
     struct worker_request q = {.op = WORKER_RECLAIM,
@@ -38,6 +47,7 @@ static bool ask(struct daemon *d, const struct reclaim_target *t, uint64_t limit
         memcpy(q.path, d->snapshot.workloads[t->index].path, sizeof(q.path));
     } else {
         q.cgroup_id = d->snapshot.groups[t->index].id;
+        q.domain_length = domain_length(d, d->snapshot.groups[t->index].workload_index);
         memcpy(q.path, d->snapshot.groups[t->index].path, sizeof(q.path));
     }
     if (companion_send(&d->worker, &q, sizeof(q)) < 0)
@@ -229,6 +239,7 @@ void reclaiming_rest(struct daemon *d)
             !level_allows(&d->config, d->room.level, ACTION_RECLAIM, class->priority))
             continue;
         q.cgroup_id = rest->id;
+        q.domain_length = domain_length(d, rest->workload_index);
         memcpy(q.path, rest->path, sizeof(q.path));
         d->reclaiming = companion_send(&d->worker, &q, sizeof(q)) == 0;
         d->reclaim_target = (struct reclaim_target){.class_index = rest->class_index, .bytes = q.value};
@@ -250,11 +261,12 @@ void reclaiming_note(struct daemon *d, const struct worker_reply *reply)
     /* Is there more to be done? */
     threshold_monitor_set_due(&d->monitors.monitors[MONITOR_THRESHOLD],
                               clock_now_usec() + (brought > 0 ? 0 : LOOK_LEAST_USEC));
-    if (t->in_place_of_all && brought < t->bytes / 10 && reply->result != -EINTR)
+    if (t->class_index != RECLAIM_WHOLE && brought < t->bytes / 10 && reply->result != -EINTR)
         reclaim_note_spent(&d->reclaim_state, reply->cgroup_id, clock_now_usec());
-    /* One that had to make way says nothing where it brought nothing. */
-    if (brought > 0 || reply->result == 0 || reply->result == -EAGAIN || reply->result == -ETIMEDOUT ||
-        reply->result == -EOPNOTSUPP)
+    /* One that had to make way says nothing where it brought nothing, nor, of its class, one that is
+     * protected and could not be asked. */
+    if (brought > 0 || (reply->result == 0 && reply->asked_bytes > 0) || reply->result == -EAGAIN ||
+        reply->result == -ETIMEDOUT || reply->result == -EOPNOTSUPP)
         reclaim_note_outcome(&d->reclaim_state, t->class_index, clock_now_usec(), t->bytes, brought,
                              reply->usec);
     if (!d->reclaim_recorded)

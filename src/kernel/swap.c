@@ -14,6 +14,7 @@
 #define RATIO_EMPTY 2 /* of zram, while there is too little in it to tell */
 #define RATIO_MAX 4
 #define WASTE_SHARE 8
+#define ZRAM_FULL_PART 16 /* less of it is free: what comes goes to a disk */
 /* The pool keeps pages that are partly used: of less than this its ratio says nothing (seen: 0.2 when nearly
  * all had been freed). */
 #define RATIO_LEAST_BYTES (16 * MIB)
@@ -229,6 +230,14 @@ uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_
         whole = u64_mul_div(place, areas->zram_stored, taken);
     whole = u64_min(whole, u64_mul_div(place, RATIO_MAX, 1));
     return u64_add_cap(disk, u64_min(zram, u64_sub_floor(whole, resident_bytes)));
+}
+
+bool swap_writes_to_disk(const struct swap_areas *areas)
+{
+    uint64_t zram_free = u64_sub_floor(areas->zram_size, areas->zram_used);
+
+    return areas->disk_size > 0 &&
+           (areas->zram_size == 0 || areas->disk_used > 0 || zram_free < areas->zram_size / ZRAM_FULL_PART);
 }
 
 uint64_t swap_zswap_pool_max(int root_fd, uint64_t total_bytes)

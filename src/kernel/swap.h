@@ -45,6 +45,10 @@ int swap_parse_mm_stat(const char *buf, size_t length, struct swap_areas *areas)
  * times as much. */
 uint64_t swap_effective_bytes(const struct swap_areas *areas, uint64_t resident_bytes);
 
+/* Whether what is swapped may be written to a disk: zram is no device that wears out, so not as long as all
+ * of it is there, and that is not full. */
+bool swap_writes_to_disk(const struct swap_areas *areas);
+
 /* What zswap's pool may take of this much memory (<root>/sys/module/zswap/parameters); 0: it is off, or not
  * there. */
 uint64_t swap_zswap_pool_max(int root_fd, uint64_t total_bytes);

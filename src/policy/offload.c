@@ -24,6 +24,7 @@
 #define GROWS_LEAST_BYTES (4 * MIB)
 /* Of less zswapped memory its ratio says nothing; of more, it has to save this share. */
 #define ZSWAPPED_LEAST_BYTES (4 * MIB)
+#define ZSWAPPED_LEAST_PART 64 /* of what is anonymous */
 #define ZSWAP_SAVES_PERMYRIAD 2000
 
 static const struct {
@@ -279,6 +280,8 @@ static uint64_t adaptive_wanted(const struct class_config *c, const struct offlo
     uint64_t usec = u64_min(g->usec, most), felt, wanted;
     enum feeling f;
 
+    if (s->hold_until_usec > s->step_usec) /* what was due before it is not due after it */
+        s->pending_bytes = 0;
     if (is_held(s, in->now_usec)) {
         s->why = OFFLOAD_WHY_HOLD;
         return 0;
@@ -313,16 +316,18 @@ static uint64_t adaptive_wanted(const struct class_config *c, const struct offlo
 
 static bool is_incompressible(const struct offload_reading *in)
 {
-    return in->zswapped_bytes >= ZSWAPPED_LEAST_BYTES &&
+    uint64_t anon = u64_add_cap(in->anon_bytes, in->zswapped_bytes);
+
+    return in->zswapped_bytes >= u64_max(ZSWAPPED_LEAST_BYTES, anon / ZSWAPPED_LEAST_PART) &&
            in->zswap_bytes > u64_mul_div(in->zswapped_bytes, PERMYRIAD - ZSWAP_SAVES_PERMYRIAD, PERMYRIAD);
 }
 
 /* Whether anonymous memory is to be left alone, and why. */
 static bool spares_anon(const struct offload_reading *in, enum offload_why *ret)
 {
-    if (in->swap_room_bytes == 0) /* then the kernel does not touch it either */
+    if (in->swap_room_bytes == 0 && !in->swap_pointless) /* then the kernel does not touch it either */
         return false;
-    if (is_incompressible(in))
+    if (in->swap_pointless || is_incompressible(in))
         *ret = OFFLOAD_WHY_INCOMPRESSIBLE;
     else if (in->budget_bytes < OFFLOAD_LEAST_BYTES)
         *ret = OFFLOAD_WHY_BUDGET;
@@ -358,7 +363,9 @@ static struct offload_request gather(const struct offload_reading *in, struct of
     paid = u64_min(s->debt_bytes, s->pending_bytes);
     s->debt_bytes -= paid;
     s->pending_bytes -= paid;
-    if (s->pending_bytes < OFFLOAD_LEAST_BYTES) {
+    if (wanted == 0) /* nothing is wanted for what is felt: what has gathered is for later, if it is little */
+        s->pending_bytes = u64_min(s->pending_bytes, OFFLOAD_LEAST_BYTES);
+    if (wanted == 0 || s->pending_bytes < OFFLOAD_LEAST_BYTES) {
         if (s->wanted_bytes > 0)
             s->why = s->debt_bytes > 0            ? OFFLOAD_WHY_DEBT
                      : s->why == OFFLOAD_WHY_EDGE ? OFFLOAD_WHY_EDGE
@@ -420,6 +427,13 @@ uint64_t offload_interval_usec(const struct class_config *c, const struct offloa
     return is_held(s, s->step_usec) ? u64_min(usec, s->hold_until_usec - s->step_usec) : usec;
 }
 
+uint64_t offload_due_usec(const struct class_config *c, const struct offload_state *s)
+{
+    if (s->step_usec == 0 || s->hold_until_usec > s->step_usec)
+        return s->due_usec;
+    return u64_min(s->due_usec, u64_add_cap(s->step_usec, offload_interval_usec(c, s)));
+}
+
 void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uint64_t asked_bytes,
                           uint64_t took_bytes, uint64_t swapped_bytes)
 {
@@ -448,7 +462,10 @@ void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint6
                          uint64_t written_bytes)
 {
     bool fresh = b->tokens.filled_usec == 0;
-    uint64_t wrote = bucket_fill(&b->tokens, limit_per_sec, OFFLOAD_BUCKET_USEC, now_usec, written_bytes);
+    /* Of a small limit, what the least request takes. */
+    uint64_t depth_usec = u64_max(
+        OFFLOAD_BUCKET_USEC, u64_mul_div(OFFLOAD_LEAST_BYTES, USEC_PER_SEC, u64_max(limit_per_sec, 1)) + 1);
+    uint64_t wrote = bucket_fill(&b->tokens, limit_per_sec, depth_usec, now_usec, written_bytes);
     uint64_t share;
 
     if (fresh) {

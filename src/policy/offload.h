@@ -77,6 +77,7 @@ struct offload_reading {
     uint64_t zswap_bytes;    /* and what that takes */
     uint64_t budget_bytes;   /* of what may be swapped, so much may be asked for now; UINT64_MAX: all */
     bool file_only_possible; /* the kernel takes swappiness=0 with a request */
+    bool swap_pointless;     /* what goes there takes as much memory as before (zram) */
 };
 
 /* Why not more is asked for, of the last step. */
@@ -138,6 +139,9 @@ struct offload_request {
 /* How long after a step the next one of a group of this class is due. */
 uint64_t offload_interval_usec(const struct class_config *c, const struct offload_state *s);
 
+/* When the next step of a group of this class is due, by what the class asks for now. */
+uint64_t offload_due_usec(const struct class_config *c, const struct offload_state *s);
+
 /* One step of one group. The first one only notes the totals. */
 struct offload_request offload_step(const struct class_config *c, const struct offload_reading *in,
                                     struct offload_state *s);
@@ -149,8 +153,8 @@ void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uin
 void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_why why);
 
 /* What may be written to swap devices: limit_per_sec on average, with what was written by anybody counted,
- * and at no time more than OFFLOAD_BUCKET_USEC put by. What is asked for is not what is written (files and
- * zswap take their part), so the share is learned: up at once, down by an eighth. */
+ * and at no time more than OFFLOAD_BUCKET_USEC put by, or the least request. What is asked for is not what is
+ * written (files and zswap take their part), so the share is learned: up at once, down by an eighth. */
 struct offload_bucket {
     struct bucket tokens;
     uint64_t asked_bytes; /* since it was filled */

@@ -398,7 +398,7 @@ static void plan_limits(struct planner *p)
             planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
             grant(p, row);
         } else if (p->spare >= signed_of(row->expected_bytes) || !row->retriable || p->running == 0 ||
-                   (class->actions & ACTION_BIT(ACTION_KILL)) == 0 ||
+                   (class->actions & ACTION_BIT(ACTION_KILL)) == 0 || p->room->need == 0 ||
                    !level_allows(p->config, p->room->level, ACTION_KILL, row->priority)) {
             planner_add(p, row, PAUSE_ACT_RESUME, RESUME_WHY_LIMIT);
             grant(p, row);

@@ -61,6 +61,7 @@ struct chooser {
     uint64_t bytes;
     bool paused_only;
     bool by_age;
+    bool one_owner; /* of all groups (policy/claims) */
     struct reclaim_target *target;
 };
 
@@ -127,16 +128,40 @@ static uint64_t resident_of(const struct group *g)
     return u64_add_cap(g->anon, g->shmem);
 }
 
-/* Of that, what its swap limits take. */
-static uint64_t swappable_of(const struct group *g)
+/* Of that, what its swap limits take, and those of what it is in. */
+static uint64_t swappable_of(const struct chooser *ch, const struct group *g)
 {
-    return g->swap_limited ? u64_min(resident_of(g), g->swap_room) : resident_of(g);
+    const struct snapshot *s = ch->snapshot;
+    uint64_t takes = g->swap_limited ? g->swap_room : UINT64_MAX;
+
+    if (s->isolate && g->workload_index < s->workload_count && s->workloads[g->workload_index].id != 0)
+        takes = u64_min(takes, s->workloads[g->workload_index].swap_room);
+    return u64_min(resident_of(g), takes);
+}
+
+/* It had next to nothing to give a moment ago: it is protected, or what it has is in use. */
+static bool is_spent(const struct chooser *ch, const struct group *g)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(ch->state->spent); i++)
+        if (ch->state->spent[i].id == g->id && ch->snapshot->now_usec < ch->state->spent[i].until_usec)
+            return true;
+    return false;
+}
+
+/* There is no room to remember another one: who is not known for it may well be. */
+static bool many_are_spent(const struct chooser *ch)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(ch->state->spent); i++)
+        n += ch->state->spent[i].id != 0 && ch->snapshot->now_usec < ch->state->spent[i].until_usec;
+    return n == ARRAY_SIZE(ch->state->spent);
 }
 
 /* What a request by age is worth: one takes its time, however small it is. */
 static bool is_small(const struct chooser *ch, const struct group *g)
 {
-    return swappable_of(g) < ch->bytes / NEWEST_LEAST_PART;
+    return swappable_of(ch, g) < ch->bytes / NEWEST_LEAST_PART;
 }
 
 static bool goes_before(const struct chooser *ch, const struct group *a, unsigned priority_a,
@@ -158,7 +183,7 @@ static bool goes_before(const struct chooser *ch, const struct group *a, unsigne
 static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
 {
     const struct snapshot *s = ch->snapshot;
-    bool one_owner = claims_one_owner(s), first = true;
+    bool first = true;
     const struct group *best = NULL;
     unsigned best_priority = 0;
 
@@ -169,7 +194,7 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
 
         if (g->dying)
             continue;
-        claims_resolve(ch->config, s, g, one_owner, &st);
+        claims_resolve(ch->config, s, g, ch->one_owner, &st);
         ret->several |= g->paused || (!first && st.priority != ret->lowest);
         ret->lowest = first ? st.priority : (unsigned)u64_min(ret->lowest, st.priority);
         first = false;
@@ -178,51 +203,53 @@ static bool aim_at_group(const struct chooser *ch, struct tiers *ret)
             continue;
         }
         ret->any = true;
-        if (is_passed_over(ch, g->class_index) || swappable_of(g) < RECLAIM_LEAST_BYTES ||
+        if (is_passed_over(ch, g->class_index) || is_spent(ch, g) ||
+            swappable_of(ch, g) < RECLAIM_LEAST_BYTES ||
             (best && !goes_before(ch, g, st.priority, best, best_priority)))
             continue;
         best = g;
         best_priority = st.priority;
     }
-    return best && aim(ch, best->class_index, (unsigned)(best - s->groups), swappable_of(best));
+    return best && aim(ch, best->class_index, (unsigned)(best - s->groups), swappable_of(ch, best));
 }
 
-static bool is_spent(const struct chooser *ch, const struct group *g)
+/* Who could give at all, by groups that may have been read a while ago, at any level: the kernel would
+ * reclaim from all of them a moment later. */
+static bool could_give(const struct chooser *ch, const struct group *g, unsigned *ret_priority)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(ch->state->spent); i++)
-        if (ch->state->spent[i].id == g->id && ch->snapshot->now_usec < ch->state->spent[i].until_usec)
-            return true;
-    return false;
+    struct standing st;
+
+    if (g->dying || g->pid != 0 || swappable_of(ch, g) < RECLAIM_LEAST_BYTES ||
+        (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
+        return false;
+    claims_resolve(ch->config, ch->snapshot, g, ch->one_owner, &st);
+    *ret_priority = st.priority;
+    return st.priority < CONFIG_PRIORITY_PROTECTED;
 }
 
-/* The newest one of the lowest priority, by groups that may have been read a while ago, at any level: the
- * kernel would reclaim from all of them a moment later. That one of its class had nothing to give says
- * nothing of the next one. */
+/* The newest one of the lowest priority. Where nobody of that has much, all give: nobody of a higher one goes
+ * before them. That one of its class had nothing to give says nothing of the next one. */
 static bool aim_at_newest(const struct chooser *ch)
 {
     const struct snapshot *s = ch->snapshot;
-    bool one_owner = claims_one_owner(s);
+    unsigned lowest = CONFIG_PRIORITY_PROTECTED, priority;
     const struct group *newest = NULL;
-    unsigned lowest = 0;
 
+    if (many_are_spent(ch))
+        return false;
+    for (unsigned i = 0; i < s->group_count; i++)
+        if (could_give(ch, &s->groups[i], &priority))
+            lowest = (unsigned)u64_min(lowest, priority);
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
-        struct standing st;
 
-        if (g->dying || g->pid != 0 || is_spent(ch, g) || swappable_of(g) < RECLAIM_LEAST_BYTES ||
-            is_small(ch, g) ||
-            (ch->config->classes[g->class_index].actions & ACTION_BIT(ACTION_RECLAIM)) == 0)
-            continue;
-        claims_resolve(ch->config, s, g, one_owner, &st);
-        if (st.priority >= CONFIG_PRIORITY_PROTECTED ||
-            (newest && !goes_before(ch, g, st.priority, newest, lowest)))
-            continue;
-        newest = g;
-        lowest = st.priority;
+        if (could_give(ch, g, &priority) && priority == lowest && !is_spent(ch, g) && !is_small(ch, g) &&
+            (!newest || goes_before(ch, g, priority, newest, priority)))
+            newest = g;
     }
     if (!newest)
         return false;
-    (void)aim(ch, newest->class_index, (unsigned)(newest - s->groups), swappable_of(newest));
+    (void)aim(ch, newest->class_index, (unsigned)(newest - s->groups), swappable_of(ch, newest));
     ch->target->in_place_of_all = true;
     return true;
 }
@@ -245,6 +272,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
                                .bytes = u64_min(bytes, r->swap_left),
                                .paused_only = paused_only,
                                .by_age = r->wanted_back && !is_zram(&s->node),
+                               .one_owner = claims_one_owner(s),
                                .target = &target};
     uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;
     bool known = age <= RECLAIM_FRESH_USEC;

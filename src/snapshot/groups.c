@@ -564,7 +564,9 @@ int snapshot_read_groups(struct snapshot_reader *r, struct snapshot *s)
     struct walk w = {.reader = r, .snapshot = s};
 
     r->real_offset_usec = claims_real_offset_usec(s->now_usec);
-    r->cpu_parts = u64_sub_floor(s->now_usec, r->read_usec) > GROUP_AGE_USEC / CPU_PARTS ? CPU_PARTS : 1;
+    r->cpu_parts = !r->wants_cpu && u64_sub_floor(s->now_usec, r->read_usec) > GROUP_AGE_USEC / CPU_PARTS
+                       ? CPU_PARTS
+                       : 1;
     r->cpu_turn++;
     r->read_usec = s->now_usec;
     s->ended_count = 0;

@@ -124,6 +124,7 @@ struct snapshot_reader {
     bool isolate;
     bool has_swap;             /* as of the last look */
     bool wants_stalls;         /* of each group: set by the caller */
+    bool wants_cpu;            /* of each group at each walk, however seldom: set by the caller */
     bool processes;            /* units are processes: host mode without a usable hierarchy */
     uint64_t real_offset_usec; /* CLOCK_REALTIME − CLOCK_BOOTTIME, as of this walk */
     char own_path[GROUP_PATH_MAX];

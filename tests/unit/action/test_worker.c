@@ -200,6 +200,38 @@ static void test_reclaim(void **state)
     worker_end(&w);
 }
 
+/* memory.low of what it is in, but not of the domain, within which that counts for nothing. */
+static void test_reclaim_below_protection(void **state)
+{
+    struct worker_request q;
+    struct worker w;
+
+    worker_start(&w, *state);
+    tree_add(&w.tree, "workload.slice/db", "max\n");
+    tree_add(&w.tree, "workload.slice/db/one", "max\n");
+    q = reclaim_request(&w, 3 << 20);
+    (void)snprintf(q.path, sizeof(q.path), "workload.slice/db/one");
+    q.cgroup_id = tree_id(&w.tree, q.path);
+    q.domain_length = (unsigned)strlen("workload.slice");
+    fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
+    fixture_write(w.tree.f, SLICE "/memory.low", "104857600\n");
+    fixture_write(w.tree.f, SLICE "/db/memory.current", "94371840\n");
+    fixture_write(w.tree.f, SLICE "/db/memory.low", "93323264\n");
+    fixture_write(w.tree.f, SLICE "/db/one/memory.current", "94371840\n");
+    fixture_write(w.tree.f, SLICE "/db/one/memory.reclaim", "");
+    assert_int_equal(ask(&w, &q), 0);
+    tree_assert(&w.tree, SLICE "/db/one/memory.reclaim", "1048576");
+    fixture_write(w.tree.f, SLICE "/db/one/memory.reclaim", "");
+    fixture_write(w.tree.f, SLICE "/db/memory.min", "94371840\n");
+    assert_int_equal(ask(&w, &q), 0);
+    tree_assert(&w.tree, SLICE "/db/one/memory.reclaim", "");
+    fixture_write(w.tree.f, SLICE "/db/memory.min", "0\n");
+    q.domain_length = 0;
+    assert_int_equal(ask(&w, &q), 0);
+    tree_assert(&w.tree, SLICE "/db/one/memory.reclaim", "");
+    worker_end(&w);
+}
+
 static struct worker_reply next_reply(const struct worker *w)
 {
     struct pollfd p = {.fd = w->companion.fd, .events = POLLIN};
@@ -324,6 +356,7 @@ int main(void)
         TEST(test_no_mrelease_in_a_tree),
         TEST(test_ends_with_its_parent),
         TEST(test_reclaim),
+        TEST(test_reclaim_below_protection),
         TEST(test_reclaim_is_spread),
         TEST(test_reclaim_is_interrupted),
         TEST(test_reclaim_makes_way),

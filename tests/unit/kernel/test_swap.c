@@ -226,6 +226,26 @@ static void test_disks(void **state)
     assert_int_equal(swap_read_disks(f->fd, &a, &d), -EBADMSG);
 }
 
+static void test_writes_to_disk(void **state _unused_)
+{
+    static const struct {
+        struct swap_areas a;
+        bool writes;
+    } table[] = {
+        {{0}, false},
+        {{.disk_size = GIB}, true},
+        {{.zram_size = GIB, .zram_used = GIB}, false},
+        {{.disk_size = GIB, .zram_size = GIB}, false},
+        {{.disk_size = GIB, .zram_size = GIB, .zram_used = GIB - 65 * MIB}, false},
+        {{.disk_size = GIB, .zram_size = GIB, .zram_used = GIB - 63 * MIB}, true}, /* soon */
+        {{.disk_size = GIB, .disk_used = 1, .zram_size = GIB}, true},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (swap_writes_to_disk(&table[i].a) != table[i].writes)
+            fail_msg("case %zu", i);
+}
+
 static void test_zswap_pool(void **state)
 {
     const struct fixture *f = *state;
@@ -251,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_recorded),
         cmocka_unit_test_setup_teardown(test_files, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_effective),
+        cmocka_unit_test(test_writes_to_disk),
         cmocka_unit_test_setup_teardown(test_disks, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_zswap_pool, fixture_setup, fixture_teardown),
     };

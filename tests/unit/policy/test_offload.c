@@ -136,6 +136,15 @@ static void test_floors(void **state _unused_)
         {IN(GROUP, 0, 2 * MIB, GROUP, GROUP, 0), 2 * MIB, true, OFFLOAD_WHY_BUDGET},
         {IN(17 * MIB, 0, 17 * MIB, 0, 0, 0), MIB, false, OFFLOAD_WHY_CAP},
         {IN(15 * MIB, 0, 15 * MIB, 0, 0, 0), 0, false, OFFLOAD_WHY_FLOOR},
+        {{.now_usec = USEC_PER_SEC,
+          .current_bytes = GROUP,
+          .file_bytes = MIB,
+          .anon_bytes = GROUP,
+          .swap_pointless = true,
+          .file_only_possible = true},
+         MIB,
+         true,
+         OFFLOAD_WHY_INCOMPRESSIBLE},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -177,6 +186,45 @@ static void test_no_way_to_spare_anon(void **state _unused_)
     in.zswap_bytes = 30 * MIB;
     in.now_usec += 6 * USEC_PER_SEC;
     assert_true(offload_step(&c, &in, &s).bytes > 0);
+    in.zswapped_bytes = in.zswap_bytes = GROUP / 70; /* too little of it to tell */
+    in.now_usec += 6 * USEC_PER_SEC;
+    assert_true(offload_step(&c, &in, &s).bytes > 0);
+}
+
+/* What could not be asked for is not asked for while it is felt. */
+static void test_backlog(void **state _unused_)
+{
+    struct class_config c = class_of(100);
+    struct offload_reading in = reading(GROUP);
+    struct offload_state s = {0};
+
+    (void)offload_step(&c, &in, &s);
+    in.now_usec += 6 * USEC_PER_SEC;
+    in.budget_bytes = OFFLOAD_LEAST_BYTES;
+    assert_true(offload_step(&c, &in, &s).bytes == OFFLOAD_LEAST_BYTES);
+    assert_true(s.pending_bytes > OFFLOAD_LEAST_BYTES);
+    in.budget_bytes = UINT64_MAX;
+    in.now_usec += 6 * USEC_PER_SEC;
+    in.memory_some_usec += USEC_PER_SEC;
+    assert_true(offload_step(&c, &in, &s).bytes == 0);
+    assert_int_equal(s.why, OFFLOAD_WHY_MEMORY);
+    assert_true(s.pending_bytes == OFFLOAD_LEAST_BYTES);
+}
+
+/* An interval that has become shorter counts at once, but not in a hold. */
+static void test_shorter_interval(void **state _unused_)
+{
+    struct class_config c = class_of(5);
+    struct offload_reading in = reading(GROUP);
+    struct offload_state s = {0};
+
+    c.offload_interval_usec = 3600 * USEC_PER_SEC;
+    (void)offload_step(&c, &in, &s);
+    assert_true(offload_due_usec(&c, &s) == in.now_usec + 3600 * USEC_PER_SEC);
+    c.offload_interval_usec = 6 * USEC_PER_SEC;
+    assert_true(offload_due_usec(&c, &s) == in.now_usec + 6 * USEC_PER_SEC);
+    offload_back_off(&s, in.now_usec, OFFLOAD_WHY_LEVEL);
+    assert_true(offload_due_usec(&c, &s) == s.hold_until_usec);
 }
 
 /* No step takes more than 1 % of the group, nor asks at all in a hold. */
@@ -219,6 +267,7 @@ static void test_back_off(void **state _unused_)
     offload_back_off(&s, in.now_usec, OFFLOAD_WHY_LEVEL);
     assert_true(s.due_usec == in.now_usec + OFFLOAD_HOLD_LEAST_USEC);
     assert_true(s.pending_bytes == 0);
+    offload_note_outcome(&s, 3 * MIB, MIB, MIB, MIB); /* that of one that was under way */
     in.now_usec = s.due_usec;
     r = offload_step(&c, &in, &s);
     assert_true(r.bytes < MIB); /* from the beginning */
@@ -243,6 +292,13 @@ static void test_bucket(void **state _unused_)
     assert_true(offload_bucket_may_ask(&b) == 2 * MIB);
     offload_bucket_fill(&b, 0, now += 2 * USEC_PER_SEC, written);
     assert_true(offload_bucket_may_ask(&b) == 0);
+    /* Of a small limit the least request can be put by. */
+    b = (struct offload_bucket){0};
+    for (unsigned i = 0; i < 100; i++)
+        offload_bucket_fill(&b, 10000, now += USEC_PER_SEC, written);
+    assert_true(offload_bucket_may_ask(&b) == OFFLOAD_LEAST_BYTES);
+    b = (struct offload_bucket){0};
+    offload_bucket_fill(&b, MIB, now, written);
     /* What is asked for and not written lets more be asked for, four times as much at most. */
     for (unsigned i = 0; i < 50; i++) {
         offload_bucket_note_asked(&b, MIB);
@@ -262,6 +318,8 @@ int main(void)
         cmocka_unit_test(test_floors),
         cmocka_unit_test(test_no_way_to_spare_anon),
         cmocka_unit_test(test_adaptive_bounds),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_shorter_interval),
         cmocka_unit_test(test_back_off),
         cmocka_unit_test(test_bucket),
     };

@@ -603,6 +603,9 @@ static void test_limit_nobody_to_pause(void **state _unused_)
         assert_string_equal(pauses_words(t), "+1 pause-limit"); /* this level does not kill */
         t->r.level = LEVEL_CRITICAL;
         t->c.levels[LEVEL_CRITICAL].priority_max = t->c.levels[LEVEL_MEDIUM].priority_max;
+        t->r.need = 0; /* the level outlasts it */
+        assert_string_equal(pauses_words(t), "+1 pause-limit");
+        t->r.need = MIB;
         assert_string_equal(pauses_words(t), rows[i].words);
         t->groups[1].frozen = true; /* nobody runs: no kill is called for */
         assert_string_equal(pauses_words(t), "+1 pause-limit");

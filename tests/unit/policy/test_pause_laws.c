@@ -86,6 +86,7 @@ static void random_world(struct pauses *t, uint64_t run, uint64_t *seed)
         t->c.classes[i].min_running = (unsigned)(random_below(seed, 3) == 0 ? random_below(seed, 3) : 0);
     random_state(t, seed);
     t->r.level = (enum level)random_below(seed, LEVEL_COUNT);
+    t->r.need = random_below(seed, 2) * MIB;
     t->r.felt = random_below(seed, 4) == 0;
     t->r.thrash = random_below(seed, 2);
     t->r.trend = random_below(seed, 3) * 10 * MIB;
@@ -137,6 +138,7 @@ static void check_step(const struct pauses *t, const struct pause_step *step)
         assert_true(g->pause_since_usec + class->pause_limit_usec <= t->s.now_usec);
     if (step->act == PAUSE_ACT_KILL) {
         assert_int_equal(step->why, RESUME_WHY_LIMIT);
+        assert_true(t->r.need > 0);
         assert_true(st.retriable && (class->actions & ACTION_BIT(ACTION_KILL)) != 0);
     }
 }

@@ -126,6 +126,19 @@ static void test_newest_where_all_is_wanted_back(void **state _unused_)
     pauses_add(t, CLASS_SERVICE, 1, 600 * MIB); /* lowest priority first */
     pauses_add(t, CLASS_PROTECTED, 1, 600 * MIB);
     assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    t->r.level = LEVEL_CALM;
+    t->groups[0].anon = 31 * MIB; /* nobody of it has much: not whoever has it of a higher one */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+    t->groups[0].anon = 600 * MIB;
+    assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
+    for (uint64_t id = 100; id < 108; id++) /* as many as are remembered: the next one may be one, too */
+        reclaim_note_spent(&st, id, t->s.now_usec);
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+    t->s.now_usec += USEC_PER_SEC;
+    t->s.groups_usec += USEC_PER_SEC;
+    t->s.workloads[0].swap_room = 0; /* may not swap, whatever its groups may */
+    assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
+    t->s.workloads[0].swap_room = UINT64_MAX;
     t->s.groups_usec -= 5 * USEC_PER_SEC;
     assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
 }
