@@ -59,8 +59,9 @@ static int do_write(const struct hierarchy *h, const struct worker_request *q, c
     return file_write_u64_at(fd, q->knob, q->value);
 }
 
-/* What may be taken there by the protection of what it is in: the kernel keeps to that only of cgroups below
- * the one that is written to, and the reader of its own files (kernel/reclaim) to that one's. */
+/* What may be taken there by the protection of what it is in: of that the kernel looks only at cgroups below
+ * the one that is written to, and kernel/reclaim at that one itself. Not asked where nobody is to gain by it:
+ * what is offloaded is what nobody misses. */
 static uint64_t may_take(const struct hierarchy *h, const struct worker_request *q)
 {
     char path[WORKER_PATH_MAX];
@@ -176,7 +177,8 @@ static int do_reclaim(const struct hierarchy *h, const struct worker_request *q,
 
     if (fd < 0)
         return fd;
-    request.bytes = u64_min(q->value, may_take(h, q));
+    if (q->op == WORKER_RECLAIM)
+        request.bytes = u64_min(q->value, may_take(h, q));
     if (request.bytes == 0)
         return 0;
     r = q->op == WORKER_OFFLOAD && q->swappiness != RECLAIM_SWAPPINESS_UNSET ? reclaim_try_swappiness(fd) : 0;

@@ -30,7 +30,7 @@ struct worker_request {
     uint64_t value;
     pid_t pids[WORKER_PIDS_MAX];
     unsigned pid_count;
-    unsigned domain_length; /* of a reclaim: how much of path is the domain, whose own protection is none
+    unsigned domain_length; /* of WORKER_RECLAIM: how much of path is the domain, whose own protection is none
                              * within it; 0: all of the hierarchy */
     unsigned swappiness; /* of a reclaim: RECLAIM_SWAPPINESS_UNSET for the cgroup's own (0 is a value, too) */
     uint64_t limit_usec; /* of a reclaim: no more work than about this; 0: as long as it takes */

@@ -348,7 +348,7 @@ void offloading_note_pressure(struct daemon *d)
 static void note_by_hand(struct daemon *d, const struct worker_reply *reply, uint64_t took)
 {
     char text[CONTROL_TEXT_MAX], out[UNITS_FORMAT_MAX], asked[UNITS_FORMAT_MAX], swapped[UNITS_FORMAT_MAX];
-    bool none = reply->result == 0 && reply->asked_bytes == 0; /* it is protected, or what it is in */
+    bool none = reply->result == 0 && reply->asked_bytes == 0; /* it is protected */
     bool some = !none && (reply->result == 0 || took > 0);
 
     if (some)
@@ -394,7 +394,7 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
              reply->cgroup_id, reply->asked_bytes, o->request_bytes, took, reply->swapped_bytes, reply->usec,
              reply->result);
     if (s->id == reply->cgroup_id && reply->result == 0 && reply->asked_bytes == 0)
-        s->why = OFFLOAD_WHY_FLOOR; /* it is protected by now, or what it is in */
+        s->why = OFFLOAD_WHY_FLOOR; /* it is protected by now */
     else if (s->id == reply->cgroup_id)
         offload_note_outcome(s, o->request_bytes, reply->asked_bytes, took, reply->swapped_bytes);
     if (o->on && is_calm(d, clock_now_usec())) /* it has rested: the next one, before the next look */

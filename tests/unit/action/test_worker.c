@@ -229,6 +229,9 @@ static void test_reclaim_below_protection(void **state)
     q.domain_length = 0;
     assert_int_equal(ask(&w, &q), 0);
     tree_assert(&w.tree, SLICE "/db/one/memory.reclaim", "");
+    q.op = WORKER_OFFLOAD;
+    assert_int_equal(ask(&w, &q), 0);
+    tree_assert(&w.tree, SLICE "/db/one/memory.reclaim", "3145728");
     worker_end(&w);
 }
 

@@ -4,7 +4,7 @@
 # A thousand requests a second: each uses eight of 7,680 hot objects, so that a hot part that is another one has been asked
 # for but for a thousandth after 6.6 s. At 200 a second it takes 33 s, and what nobody has asked for cannot be back.
 . /lib.sh
-: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=30}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
+: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=60}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
 
 service_config /tmp/headroom.conf "OffloadRatio=adaptive"
 sed -i "s/^\[Class service\]/SwapWriteLimit=$LIMIT\n&/" /tmp/headroom.conf
