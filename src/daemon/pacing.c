@@ -19,7 +19,6 @@
 #define STEP_REST_USEC (50 * USEC_PER_MSEC)
 #define STEP_MOST_USEC (200 * USEC_PER_MSEC)
 #define STEP_SHARE 10
-/* Of zram, with a disk behind it: less free than this part, and the disk is next. */
 
 void pacing_init(struct pacing *p, int root_fd, const struct hierarchy *h, const struct config *c,
                  struct knobs *k)

@@ -237,13 +237,15 @@ static bool aim_at_newest(const struct chooser *ch)
 
     if (many_are_spent(ch))
         return false;
-    for (unsigned i = 0; i < s->group_count; i++)
-        if (could_give(ch, &s->groups[i], &priority))
-            lowest = (unsigned)u64_min(lowest, priority);
     for (unsigned i = 0; i < s->group_count; i++) {
         const struct group *g = &s->groups[i];
 
-        if (could_give(ch, g, &priority) && priority == lowest && !is_spent(ch, g) && !is_small(ch, g) &&
+        if (!could_give(ch, g, &priority) || priority > lowest)
+            continue;
+        if (priority < lowest)
+            newest = NULL; /* of a higher one */
+        lowest = priority;
+        if (!is_spent(ch, g) && !is_small(ch, g) &&
             (!newest || goes_before(ch, g, priority, newest, priority)))
             newest = g;
     }

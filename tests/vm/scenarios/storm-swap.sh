@@ -1,6 +1,5 @@
 # vm: memory=1024 cpus=2 swap=disk:2G timeout=700
-# The storm where what it grows by has somewhere to go: left alone first, then with headroomd, which must not make it
-# worse. Also with --vm swap=zram:2G and swap=zswap:2G, whose tasks then have memory that compresses (to a quarter; what
+# The storm where what it grows by has somewhere to go: left alone, and with headroomd, which must not make it worse. Also with --vm swap=zram:2G and swap=zswap:2G, whose tasks then have memory that compresses (to a quarter; what
 # does not compress would only move within the same memory): COMPRESSIBLE=yes or no says otherwise.
 # Unguarded, guarded, guarded, unguarded: on 7.2 a second storm is up to a quarter slower than the first, whoever runs it,
 # since what the kernel keeps free for each CPU has grown to 77 of 1024 MiB by then (/proc/zoneinfo).
