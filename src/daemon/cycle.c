@@ -132,6 +132,7 @@ static void finish(struct daemon *d)
 {
     struct decision *e = &d->decision;
     struct trigger t = {.kind = TRIGGER_OUTCOME, .at_usec = clock_now_usec(), .detail = "ended"};
+    uint64_t next = 0;
 
     d->deciding = false;
     if (e->gone > 0 && e->stuck == 0 && e->room.nodes == 0) /* of nodes it is another growth */
@@ -147,7 +148,10 @@ static void finish(struct daemon *d)
         e->need_after = now.need;
         e->freed_bytes = u64_sub_floor(e->room.used, e->used_after);
     }
-    victim_note_outcome(e, &d->victim_state);
+    /* What was freed may be hidden by what others grew by meanwhile. */
+    if (e->need_after >= e->room.need && cycle_read_groups(d) == 0)
+        next = victim_next_bytes(&d->config, &d->snapshot, &d->victim_state, e);
+    victim_note_outcome(e, &d->victim_state, next);
     record_ring_set_outcome(&d->ring, e);
     report_decision(d, e);
     hooks_tell_kill(d, HOOK_POST_KILL, e);
@@ -220,6 +224,7 @@ static bool act(struct daemon *d, struct decision *e)
         return false;
     }
     e->signal_usec = clock_now_usec() - e->trigger.at_usec;
+    e->next_bytes = victim_next_bytes(&d->config, &d->snapshot, &d->victim_state, e);
     pausing_note_killed(d, e);
     d->ring.kills += e->victim_count - e->gone - e->failed;
     d->deciding = true;

@@ -157,6 +157,7 @@ struct decision {
     unsigned victim_count;
     uint64_t expected_bytes;
     uint64_t growth_permyriad; /* the victims' part of all groups' growth */
+    uint64_t next_bytes;       /* what those would free who could be next (policy/victim) */
     bool dry_run;
 
     /* The outcome. */

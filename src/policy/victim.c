@@ -25,29 +25,23 @@ struct choice {
     bool heard; /* what owners who are not root say counts, too */
 };
 
-static uint64_t freed_bytes(const struct choice *ch, const struct group *g)
+static uint64_t freed_bytes(const struct room *r, const struct victim_state *state, const struct group *g)
 {
-    struct group_memory m = numa_counted(&ch->decision->room, g);
-    uint64_t shmem = u64_mul_div(m.shmem, ch->state->shmem_permyriad[g->class_index], PERMYRIAD);
+    struct group_memory m = numa_counted(r, g);
+    uint64_t shmem = u64_mul_div(m.shmem, state->shmem_permyriad[g->class_index], PERMYRIAD);
 
     return u64_add_cap(u64_add_cap(m.anon, m.kernel), shmem);
 }
 
-/* Where it is short. */
-static uint64_t held_bytes(const struct choice *ch, const struct group *g)
+static bool is_elsewhere(const struct room *r, const struct group *g)
 {
-    return numa_held(&ch->decision->room, g);
+    return r->nodes != 0 && numa_held(r, g) < VICTIM_USEFUL_BYTES;
 }
 
-static bool is_elsewhere(const struct choice *ch, const struct group *g)
+static enum verdict admit(const struct config *c, const struct room *r, const struct group *g,
+                          const struct standing *st, uint64_t freed)
 {
-    return ch->decision->room.nodes != 0 && held_bytes(ch, g) < VICTIM_USEFUL_BYTES;
-}
-
-static enum verdict admit(const struct choice *ch, const struct group *g, const struct standing *st,
-                          uint64_t freed)
-{
-    const struct class_config *class = &ch->config->classes[g->class_index];
+    const struct class_config *class = &c->classes[g->class_index];
 
     if (g->dying || !g->populated)
         return VERDICT_DYING;
@@ -55,7 +49,7 @@ static enum verdict admit(const struct choice *ch, const struct group *g, const 
         return VERDICT_PROTECTED;
     if ((class->actions & ACTION_BIT(ACTION_KILL)) == 0)
         return VERDICT_ACTIONS;
-    if (is_elsewhere(ch, g))
+    if (is_elsewhere(r, g))
         return VERDICT_ELSEWHERE;
     return freed < VICTIM_USEFUL_BYTES ? VERDICT_NOTHING : VERDICT_TIER;
 }
@@ -85,11 +79,11 @@ static void fill_row(struct choice *ch, unsigned index)
         .over_request = st.over_request,
         .last = st.last,
         .request_bytes = st.request_bytes,
-        .freed_bytes = freed_bytes(ch, g),
+        .freed_bytes = freed_bytes(&ch->decision->room, ch->state, g),
         .progress_usec = st.progress_usec,
         .growth_bytes = numa_grown(&ch->decision->room, g, g->growth_bytes),
     };
-    k->verdict = admit(ch, g, &st, k->freed_bytes);
+    k->verdict = admit(ch->config, &ch->decision->room, g, &st, k->freed_bytes);
 }
 
 /* One row a group. Returns true while somebody is dying. */
@@ -164,7 +158,7 @@ static uint64_t fair_share(const struct choice *ch)
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct candidate *k = &ch->scratch->candidates[i];
 
-        if (is_elsewhere(ch, &ch->snapshot->groups[i]))
+        if (is_elsewhere(&ch->decision->room, &ch->snapshot->groups[i]))
             continue;
         if (k->request_bytes == GROUP_REQUEST_NONE)
             without++;
@@ -187,7 +181,7 @@ static bool somebody_paused(const struct choice *ch)
 static bool is_over_share(const struct choice *ch, const struct candidate *k, uint64_t share)
 {
     const struct group *g = &ch->snapshot->groups[k->group_index];
-    uint64_t held = held_bytes(ch, g), lead;
+    uint64_t held = numa_held(&ch->decision->room, g), lead;
 
     if (k->request_bytes != GROUP_REQUEST_NONE)
         return held > k->request_bytes;
@@ -197,7 +191,8 @@ static bool is_over_share(const struct choice *ch, const struct candidate *k, ui
     for (unsigned i = 0; i < ch->snapshot->group_count; i++) {
         const struct group *other = &ch->snapshot->groups[i];
 
-        if (other != g && other->class_index == g->class_index && held_bytes(ch, other) >= held / lead)
+        if (other != g && other->class_index == g->class_index &&
+            numa_held(&ch->decision->room, other) >= held / lead)
             return false;
     }
     return true;
@@ -552,8 +547,41 @@ static void learn_shmem(const struct decision *d, struct victim_state *state)
     *fraction = (*fraction + came) / 2;
 }
 
-void victim_note_outcome(const struct decision *d, struct victim_state *state)
+static bool is_victim(const struct decision *d, const struct group *g)
 {
+    for (unsigned i = 0; i < d->victim_count; i++)
+        if (d->victims[i].id == g->id && d->victims[i].pid == g->pid)
+            return true;
+    return false;
+}
+
+uint64_t victim_next_bytes(const struct config *c, const struct snapshot *s, const struct victim_state *state,
+                           const struct decision *d)
+{
+    bool one_owner = claims_one_owner(s);
+    unsigned priority = 0;
+    uint64_t bytes = 0;
+
+    if (d->room.nodes != 0)
+        return 0;
+    for (unsigned i = 0; i < d->victim_count; i++)
+        priority = (unsigned)u64_max(priority, c->classes[d->victims[i].class_index].priority);
+    for (unsigned i = 0; i < s->group_count; i++) {
+        const struct group *g = &s->groups[i];
+        uint64_t frees = freed_bytes(&d->room, state, g);
+        struct standing st;
+
+        claims_resolve_silent(c, s, g, one_owner, &st);
+        if (st.priority <= priority && admit(c, &d->room, g, &st, frees) == VERDICT_TIER && !is_victim(d, g))
+            bytes = u64_add_cap(bytes, frees);
+    }
+    return bytes;
+}
+
+void victim_note_outcome(const struct decision *d, struct victim_state *state, uint64_t next_bytes)
+{
+    uint64_t grown = u64_sub_floor(next_bytes, d->next_bytes);
+    uint64_t came = u64_max(d->freed_bytes, u64_sub_floor(u64_add_cap(d->room.used, grown), d->used_after));
     uint64_t now = d->time_usec + d->outcome_usec, spent;
 
     if (d->victim_count == 0)
@@ -563,7 +591,7 @@ void victim_note_outcome(const struct decision *d, struct victim_state *state)
         note_lineage(state, d->victims[i].task, now);
     spent = (uint64_t)d->victim_count * PERMYRIAD;
     state->tokens_permyriad = u64_sub_floor(state->tokens_permyriad, spent);
-    if (d->need_after >= d->room.need && d->freed_bytes < d->expected_bytes / 4 + VICTIM_USEFUL_BYTES)
+    if (d->need_after >= d->room.need && came < d->expected_bytes / 4 + VICTIM_USEFUL_BYTES)
         state->fruitless++;
     else
         state->fruitless = 0;

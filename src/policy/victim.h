@@ -65,9 +65,15 @@ void victim_choose(const struct config *c, const struct snapshot *s, struct vict
  * the margin must be gone. */
 bool victim_is_limited(const struct config *c, struct victim_state *state, const struct room *r,
                        uint64_t now_usec);
+/* What those would free together who could be killed next for the same need: all who may be, but the victims,
+ * of no higher priority than those. 0 where the need is one of some NUMA nodes. */
+uint64_t victim_next_bytes(const struct config *c, const struct snapshot *s, const struct victim_state *state,
+                           const struct decision *d);
 /* The outcome of a kill: learns what shmem gives back, counts the task's kills, and notices that killing is
- * no use. */
-void victim_note_outcome(const struct decision *d, struct victim_state *state);
+ * no use. next_bytes: victim_next_bytes() of now. By how much that is more than d->next_bytes hides as much
+ * of what the victims freed, and is what another kill would bring; growth of anybody else is what no kill
+ * ends. */
+void victim_note_outcome(const struct decision *d, struct victim_state *state, uint64_t next_bytes);
 /* Called with every look: a need that has gone by itself ends the stop. */
 void victim_note_need(struct victim_state *state, uint64_t need_bytes);
 /* How often the task was killed. */

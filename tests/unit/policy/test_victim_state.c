@@ -42,7 +42,7 @@ static void test_shmem_is_not_learned(void **state)
     victims_choose(t, GIB);
     t->d.stuck = 1; /* it is not dead */
     t->d.need_after = 0;
-    victim_note_outcome(&t->d, &t->state);
+    victim_note_outcome(&t->d, &t->state, 0);
     assert_true(*fraction == 5000);
     victims_add(t, CLASS_BATCH, 10, 20 * MIB)->shmem = 50 * MIB;
     victims_choose(t, GIB);
@@ -103,6 +103,53 @@ static void test_not_fruitless(void **state)
     }
 }
 
+/* Two small ones take their time to end, in which others grow by more than those held. */
+static void kill_beside(struct victims *t, struct group *other, uint64_t anon, uint64_t shmem)
+{
+    victims_choose(t, 6 * MIB);
+    assert_int_equal(t->d.reason, DECISION_KILL);
+    assert_string_equal(victims_ids(&t->d), "1");
+    t->d.room.used = 59 * GIB;
+    t->d.next_bytes = victim_next_bytes(&t->c, &t->s, &t->state, &t->d);
+    other->anon += anon;
+    other->shmem += shmem;
+    t->d.gone = 1;
+    t->d.used_after = t->d.room.used - 8 * MIB + anon + shmem;
+    t->d.need_after = 26 * MIB;
+    t->d.outcome_usec = 70 * USEC_PER_MSEC;
+    victim_note_outcome(&t->d, &t->state, victim_next_bytes(&t->c, &t->s, &t->state, &t->d));
+    t->s.now_usec += t->d.outcome_usec;
+}
+
+static void test_growth_of_who_is_next_hides(void **state)
+{
+    struct victims *t = *state;
+    struct group *other;
+
+    victims_add(t, CLASS_BATCH, 1, 8 * MIB);
+    other = victims_add(t, CLASS_WORK, 10, 8 * MIB);
+    for (unsigned i = 0; i < 3 * VICTIM_FRUITLESS_MAX; i++)
+        kill_beside(t, other, 28 * MIB, 0);
+    assert_int_equal(t->state.fruitless, 0);
+}
+
+/* Of a higher priority, or what its end would not free: killing others of this one has no end. */
+static void test_growth_of_others_does_not_hide(void **state)
+{
+    struct victims *t = *state;
+    struct group *service, *files;
+
+    victims_add(t, CLASS_BATCH, 1, 8 * MIB);
+    files = victims_add(t, CLASS_WORK, 10, 8 * MIB);
+    service = victims_add(t, CLASS_SERVICE, 10, 8 * MIB);
+    kill_beside(t, service, 28 * MIB, 0);
+    assert_int_equal(t->state.fruitless, 1);
+    kill_beside(t, files, 0, 28 * MIB);
+    assert_int_equal(t->state.fruitless, 2);
+    victims_choose(t, 6 * MIB);
+    assert_int_equal(t->d.reason, DECISION_FRUITLESS);
+}
+
 /* KillLimit=10: ten at once, then one every six seconds; beyond it only where half of the margin is gone. */
 static void test_kill_limit(void **state)
 {
@@ -149,7 +196,7 @@ static void test_kill_limit_in_small_steps(void **state)
         kills++;
         t->d.gone = 1;
         t->d.freed_bytes = GIB;
-        victim_note_outcome(&t->d, &t->state);
+        victim_note_outcome(&t->d, &t->state, 0);
     }
     assert_in_range(kills, 18, 20);
 }
@@ -187,9 +234,9 @@ static void test_lineages_are_forgotten(void **state)
     for (unsigned i = 1; i <= VICTIM_LINEAGES_MAX + 10; i++) {
         t->d.time_usec = VICTIMS_NOW + i;
         t->d.victims[0].task = 1; /* this one again and again */
-        victim_note_outcome(&t->d, &t->state);
+        victim_note_outcome(&t->d, &t->state, 0);
         t->d.victims[0].task = 1000 + i;
-        victim_note_outcome(&t->d, &t->state);
+        victim_note_outcome(&t->d, &t->state, 0);
     }
     assert_int_equal(victim_lineage_kills(&t->state, 1), VICTIM_LINEAGES_MAX + 10);
     assert_int_equal(victim_lineage_kills(&t->state, 1000 + 1), 0);
@@ -204,7 +251,7 @@ static void test_no_outcome(void **state)
     struct victim_state before = t->state;
 
     victims_choose(t, MIB); /* nobody */
-    victim_note_outcome(&t->d, &t->state);
+    victim_note_outcome(&t->d, &t->state, 0);
     assert_memory_equal(&before, &t->state, sizeof(before));
 }
 
@@ -213,10 +260,16 @@ static void test_no_outcome(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_shmem_is_learned), TEST(test_shmem_is_not_learned),
-        TEST(test_fruitless),        TEST(test_not_fruitless),
-        TEST(test_kill_limit),       TEST(test_kill_limit_in_small_steps),
-        TEST(test_lineage),          TEST(test_lineages_are_forgotten),
+        TEST(test_shmem_is_learned),
+        TEST(test_shmem_is_not_learned),
+        TEST(test_fruitless),
+        TEST(test_not_fruitless),
+        TEST(test_growth_of_who_is_next_hides),
+        TEST(test_growth_of_others_does_not_hide),
+        TEST(test_kill_limit),
+        TEST(test_kill_limit_in_small_steps),
+        TEST(test_lineage),
+        TEST(test_lineages_are_forgotten),
         TEST(test_no_outcome),
     };
 

@@ -116,7 +116,7 @@ static inline void victims_end(struct victims *t, uint64_t freed, uint64_t need_
     t->d.freed_bytes = freed;
     t->d.need_after = need_after;
     t->d.outcome_usec = USEC_PER_SEC / 10;
-    victim_note_outcome(&t->d, &t->state);
+    victim_note_outcome(&t->d, &t->state, t->d.next_bytes);
     t->s.now_usec += USEC_PER_SEC / 10;
 }
 
