@@ -46,6 +46,7 @@ struct room {
     unsigned paging_share_permyriad; /* of all that was read from block devices in that window, from swap */
     bool returns;                    /* much of what was swapped out lately was read back from a device */
     bool wanted_back;                /* much of it came back, whatever that cost: it was not cold */
+    bool in_zram;                    /* most of what is swapped out is in zram, and so still takes memory */
     bool strained;           /* it has no more memory to grow into, and goes on only as fast as swap does */
     bool throttled;          /* it has stood still so for ThrottleDeadline, though nothing is needed */
     uint64_t time_left_usec; /* UINT64_MAX: not growing */

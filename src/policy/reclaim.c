@@ -256,12 +256,6 @@ static bool aim_at_newest(const struct chooser *ch)
     return true;
 }
 
-/* What goes there stays in memory, of which the domain then has less. */
-static bool is_zram(const struct node *n)
-{
-    return n->zram_used > u64_sub_floor(n->swap_total, n->swap_free) / 2;
-}
-
 bool reclaim_choose(const struct config *c, const struct snapshot *s, const struct room *r,
                     const struct reclaim_state *state, uint64_t bytes, bool paused_only,
                     struct reclaim_target *ret)
@@ -273,7 +267,7 @@ bool reclaim_choose(const struct config *c, const struct snapshot *s, const stru
                                .state = state,
                                .bytes = u64_min(bytes, r->swap_left),
                                .paused_only = paused_only,
-                               .by_age = r->wanted_back && !is_zram(&s->node),
+                               .by_age = r->wanted_back && !r->in_zram,
                                .one_owner = claims_one_owner(s),
                                .target = &target};
     uint64_t age = s->groups_read ? u64_sub_floor(s->now_usec, s->groups_usec) : UINT64_MAX;

@@ -57,6 +57,7 @@
 #define TREND_WINDOW_USEC (500 * USEC_PER_MSEC)
 
 #define LOOK_CALM_USEC USEC_PER_SEC
+#define AHEAD_ZRAM_PART 3
 #define LOOK_MIN_ISOLATE_USEC (20 * USEC_PER_MSEC)
 #define LOOK_MIN_HOST_USEC (10 * USEC_PER_MSEC)
 #define LOOK_FELT_USEC (100 * USEC_PER_MSEC)
@@ -406,7 +407,9 @@ uint64_t room_coming(const struct room *r)
 
 uint64_t room_ahead(const struct room *r)
 {
-    return u64_add_cap(limit_margin(r->limit), room_coming(r) / 4);
+    uint64_t ahead = u64_add_cap(limit_margin(r->limit), room_coming(r) / 4);
+
+    return r->in_zram ? ahead / AHEAD_ZRAM_PART : ahead;
 }
 
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *st, struct room *ret)
@@ -431,6 +434,7 @@ void room_evaluate(const struct config *c, const struct snapshot *s, struct room
     r.swap_left = swap;
     r.returns = returns(&st->read_back, r.limit, RETURNS_SHARE);
     r.wanted_back = returns(&st->wanted_back, r.limit / WANTED_PART, WANTED_SHARE);
+    r.in_zram = s->node.zram_used > u64_sub_floor(s->node.swap_total, s->node.swap_free) / 2;
     r.strained = is_strained(st, &r);
 
     margin = u64_mul_div(r.growth, REACTION_USEC, USEC_PER_SEC);

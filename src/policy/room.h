@@ -84,7 +84,8 @@ struct room_state {
 uint64_t room_coming(const struct room *r);
 
 /* What is to be free ahead of the limit, so that who wants a place does not have to make it himself: the
- * margin and a quarter of a second of what comes. */
+ * margin and a quarter of a second of what comes. A third of it with zram: nobody waits for a device there,
+ * and what is pushed out too soon costs the CPU twice (7.2, a storm: 32.2 → 28.9 s). */
 uint64_t room_ahead(const struct room *r);
 
 void room_evaluate(const struct config *c, const struct snapshot *s, struct room_state *state,

@@ -109,10 +109,9 @@ static void test_newest_where_all_is_wanted_back(void **state _unused_)
     assert_string_equal(chosen(t, &st, 64 * MIB), "2 64M");
     t->groups[1].anon = 31 * MIB; /* has not much left */
     assert_string_equal(chosen(t, &st, 64 * MIB), "3 64M");
-    t->s.node.swap_total = GIB;
-    t->s.node.zram_used = GIB; /* takes memory itself */
+    t->r.in_zram = true; /* takes memory itself */
     assert_string_equal(chosen(t, &st, 64 * MIB), "whole 1 64M");
-    t->s.node.zram_used = 0;
+    t->r.in_zram = false;
     reclaim_note_spent(&st, 3, t->s.now_usec); /* next to nothing came of it */
     assert_string_equal(chosen(t, &st, 64 * MIB), "1 64M");
     t->s.now_usec += USEC_PER_SEC;
@@ -229,6 +228,7 @@ static void test_laws(void **state _unused_)
         t->r.level = (enum level)random_below(&seed, LEVEL_COUNT);
         t->r.swap_left = random_extreme(&seed);
         t->r.wanted_back = random_below(&seed, 2) == 0;
+        t->r.in_zram = random_below(&seed, 2) == 0;
         t->s.groups_usec -= random_below(&seed, 2) == 0 ? 4 * USEC_PER_SEC : 0;
         t->s.workloads[0].swap_room = random_extreme(&seed);
         for (unsigned i = 0; i < n; i++) {

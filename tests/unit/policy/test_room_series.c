@@ -456,8 +456,15 @@ static void test_inflow(void **state)
         assert_int_equal(t->r.trend, 0);
     }
     assert_int_equal(room_ahead(&t->r), NODE_MARGIN + 20 * MIB);
-    look(t, 500 * USEC_PER_MSEC); /* slow to fall */
+    t->s.node.swap_total = GIB;
+    t->s.node.swap_free = GIB / 2;
+    t->s.node.zram_used = GIB / 4; /* no more of it than on a disk */
+    look(t, 500 * USEC_PER_MSEC);  /* slow to fall */
     assert_int_equal(t->r.inflow, 40 * MIB);
+    assert_int_equal(room_ahead(&t->r), NODE_MARGIN + 10 * MIB);
+    t->s.node.zram_used++;
+    look(t, 0);
+    assert_int_equal(room_ahead(&t->r), (NODE_MARGIN + 10 * MIB) / 3);
     look(t, 250 * USEC_PER_MSEC); /* less than a window is none */
     assert_int_equal(t->r.inflow, 40 * MIB);
 }
