@@ -322,11 +322,13 @@ CONFIG
     shift
     for line in "$@"; do echo "$line" >>"$service_config_file"; done
 }
-service_start() { # [OPTION...]
+service_content() {
     case $(cat /proc/cmdline) in
-    *=zswap* | *=zram*) service_content=--compressible ;;
-    *) service_content= ;;
+    *=zswap* | *=zram*) echo --compressible ;;
     esac
+}
+service_start() { # [OPTION...]
+    service_content=$(service_content)
     load cgroup-run "$WORKLOAD/service" -- load service --bytes "$BYTES" --hot "$HOT" --rate "$RATE" $service_content \
         --ready /tmp/service-ready --output /tmp/service.txt "$@" &
     service_pid=$!
@@ -335,6 +337,29 @@ service_start() { # [OPTION...]
 service_stop() {
     kill -TERM "$service_pid"
     wait "$service_pid"
+}
+# A like one, all of it hot, which is not offloaded: what makes both of them late is the machine (or what headroomd takes of
+# the CPU); what makes the one late and not the other is what was offloaded. At another rate: else one would stand behind
+# the other again and again, or never.
+control_start() { # CONFIG
+    sed -i '/^\[Class service\]/i [Class control]\nMatch=workload.slice/control\nPriority=600\n' "$1"
+    load cgroup-run "$WORKLOAD/control" -- load service --bytes "$HOT" --hot "$HOT" --rate $((RATE * 97 / 100)) $(service_content) \
+        --ready /tmp/control-ready --output /tmp/control.txt &
+    control_pid=$!
+    wait_until 20 test -e /tmp/control-ready
+    control_began=$(uptime_msec)
+}
+control_stop() {
+    kill -TERM "$control_pid"
+    wait "$control_pid"
+}
+# The p99 of each second of the service's in thousandths of the control's in the same second; of those the median.
+service_beside_control() { # FROM TO: sets service_beside
+    service_beside=$(awk -v from="$1" -v to="$2" -v later=$(((service_began - control_began + 500) / 1000)) '
+        FNR == 1 { next }
+        NR == FNR { control[$1 - later] = $4; next }
+        $1 >= from && $1 <= to && control[$1] > 0 { printf "%.0f\n", $4 * 1000 / control[$1] }' /tmp/control.txt /tmp/service.txt |
+        sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
 }
 service_anon() { awk '$1 == "anon" { print $2 }' "$WORKLOAD/service/memory.stat"; }
 service_some() { cat "$WORKLOAD/service/memory.pressure" "$WORKLOAD/service/io.pressure" | sed -n 's/^some.*total=//p'; }
