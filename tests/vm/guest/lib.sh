@@ -339,12 +339,13 @@ service_stop() {
     wait "$service_pid"
 }
 # A like one, all of it hot, which is not offloaded: what makes both of them late is the machine (or what headroomd takes of
-# the CPU); what makes the one late and not the other is what was offloaded. At another rate: else one would stand behind
-# the other again and again, or never.
+# the CPU); what makes the one late and not the other is what was offloaded. At another rate: else one stands behind the
+# other for as long as the scheduler leaves them where they are. (Each on a CPU of its own, 470 and 440 usec become 700 and
+# 800: then none can go where the worker is not.)
 control_start() { # CONFIG
     sed -i '/^\[Class service\]/i [Class control]\nMatch=workload.slice/control\nPriority=600\n' "$1"
-    load cgroup-run "$WORKLOAD/control" -- load service --bytes "$HOT" --hot "$HOT" --rate $((RATE * 97 / 100)) $(service_content) \
-        --ready /tmp/control-ready --output /tmp/control.txt &
+    load cgroup-run "$WORKLOAD/control" -- load service --bytes "$HOT" --hot "$HOT" --rate $((RATE * 97 / 100)) \
+        $(service_content) --ready /tmp/control-ready --output /tmp/control.txt &
     control_pid=$!
     wait_until 20 test -e /tmp/control-ready
     control_began=$(uptime_msec)

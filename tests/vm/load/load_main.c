@@ -58,7 +58,8 @@ static const struct {
      "      makes so many groups with a sleeping process in each, and the file when all are there"},
     {"service", command_service,
      "--bytes 400M --hot 120M --output FILE [--rate 500] [--cold-every 100] [--seconds N]\n"
-     "      [--compressible] [--turn-at N] [--grow-at N --grow-by 300M] [--ready FILE]\n"
+     "      [--compressible] [--turn-at N] [--grow-at N --grow-by 300M [--grow-times N] [--grow-every 6s]] "
+     "[--ready FILE]\n"
      "      answers requests, of which one in so many goes anywhere, the others to the hot part; --turn-at: "
      "it\n"
      "      is another one from then on. Lines of SECOND REQUESTS P50 P99 WORST behind the first one"},

@@ -15,13 +15,15 @@
  *
  * With --file, the part --file-share (percent) of its memory is that file's, mapped and only read: each 16
  * MiB have their part of it, so that hot and cold do. With --turn-at the hot part is another one from then
- * on. With --grow-at it takes --grow-by of fresh memory as fast as it can, and says how long that took.
+ * on. With --grow-at it takes --grow-by of fresh memory as fast as it can, gives it back, and does so again
+ * --grow-times every --grow-every; it says how long each took.
  */
 enum {
     OBJECT_PAGES = 4,
     HOT_OBJECTS = 8,
     SECONDS_MAX = 4096,
     REQUESTS_MAX = 8192,
+    GROWN_MAX = 64,
     CHUNK_BYTES = 16 * 1024 * 1024
 };
 
@@ -118,13 +120,19 @@ static uint64_t grow(uint64_t bytes)
     void *area = memory_map(bytes, false, 0);
 
     memory_fill(area, 0, bytes);
-    return now_usec() - start_usec;
+    start_usec = now_usec() - start_usec;
+    if (munmap(area, bytes) < 0)
+        fail_errno("service: cannot give back what it grew by");
+    return start_usec;
 }
 
-static void report(const struct service *v, uint64_t grown_usec, struct output *output, const char *path)
+static void report(const struct service *v, const uint64_t *grown_usec, uint64_t grown, struct output *output,
+                   const char *path)
 {
-    output_add(output, "{\"seconds\": %u, \"grown_usec\": %llu}\n", v->second_count,
-               (unsigned long long)grown_usec);
+    output_add(output, "{\"seconds\": %u, \"grown_usec\": [", v->second_count);
+    for (uint64_t i = 0; i < grown; i++)
+        output_add(output, "%s%llu", i > 0 ? ", " : "", (unsigned long long)grown_usec[i]);
+    output_add(output, "]}\n");
     for (uint32_t i = 0; i < v->second_count; i++)
         output_add(output, "%u %u %u %u %u\n", i, v->seconds[i].requests, v->seconds[i].p50_usec,
                    v->seconds[i].p99_usec, v->seconds[i].worst_usec);
@@ -185,8 +193,8 @@ static void service_init(struct service *v, uint64_t bytes, uint64_t hot_bytes, 
 int command_service(int argc, char **argv)
 {
     uint64_t bytes = 0, hot_bytes = 0, rate = 500, duration_usec = 0, turn_usec = 0, grow_usec = 0,
-             grow_bytes = 0;
-    uint64_t cold_every = 100, grown_usec = 0;
+             grow_bytes = 0, grow_times = 1, grow_every_usec = 6 * USEC_PER_SEC;
+    uint64_t cold_every = 100, grown_usec[GROWN_MAX], grown = 0;
     uint64_t file_percent = 50;
     const char *path = NULL, *ready = NULL, *file = NULL;
     bool compressible = false;
@@ -199,6 +207,8 @@ int command_service(int argc, char **argv)
         {"turn-at", OPTION_DURATION, &turn_usec, false},
         {"grow-at", OPTION_DURATION, &grow_usec, false},
         {"grow-by", OPTION_BYTES, &grow_bytes, false},
+        {"grow-times", OPTION_COUNT, &grow_times, false},
+        {"grow-every", OPTION_DURATION, &grow_every_usec, false},
         {"compressible", OPTION_FLAG, &compressible, false},
         {"file", OPTION_TEXT, &file, false},
         {"file-share", OPTION_COUNT, &file_percent, false},
@@ -212,6 +222,8 @@ int command_service(int argc, char **argv)
     options_parse("service", argc, argv, specs, sizeof(specs) / sizeof(specs[0]));
     if (rate == 0 || rate > REQUESTS_MAX)
         fail("service: --rate must be from 1 to %d", REQUESTS_MAX);
+    if (grow_times > GROWN_MAX)
+        fail("service: --grow-times must be at most %d", GROWN_MAX);
     if (file_percent > 100)
         fail("service: --file-share must be a percentage");
     stop_on_signals();
@@ -234,12 +246,12 @@ int command_service(int argc, char **argv)
             turn_usec = 0;
         }
         if (grow_usec && due_usec >= start_usec + grow_usec) {
-            grown_usec = grow(grow_bytes);
-            grow_usec = 0;
+            grown_usec[grown++] = grow(grow_bytes);
+            grow_usec = grown < grow_times ? grow_usec + grow_every_usec : 0;
             due_usec = now_usec();
         }
         answer(&v, due_usec);
     }
-    report(&v, grown_usec, &output, path);
+    report(&v, grown_usec, grown, &output, path);
     return 0;
 }
