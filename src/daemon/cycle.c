@@ -149,7 +149,7 @@ static void finish(struct daemon *d)
         e->freed_bytes = u64_sub_floor(e->room.used, e->used_after);
     }
     /* What was freed may be hidden by what others grew by meanwhile. */
-    if (e->need_after >= e->room.need && cycle_read_groups(d) == 0)
+    if (e->room.nodes == 0 && e->need_after >= e->room.need && cycle_read_groups(d) == 0)
         next = victim_next_bytes(&d->config, &d->snapshot, &d->victim_state, e);
     victim_note_outcome(e, &d->victim_state, next);
     record_ring_set_outcome(&d->ring, e);

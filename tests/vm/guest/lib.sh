@@ -310,6 +310,8 @@ CONFIG
     cat
 }
 
+median() { sort -n | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
+
 # A service with a working set, in a group of its own, which is offloaded.
 service_config() { # FILE [LINE-OF-ITS-CLASS...]
     isolate_config "${RESERVE:-140M}" >"$1" <<CONFIG
@@ -328,8 +330,7 @@ service_content() {
     esac
 }
 service_start() { # [OPTION...]
-    service_content=$(service_content)
-    load cgroup-run "$WORKLOAD/service" -- load service --bytes "$BYTES" --hot "$HOT" --rate "$RATE" $service_content \
+    load cgroup-run "$WORKLOAD/service" -- load service --bytes "$BYTES" --hot "$HOT" --rate "$RATE" $(service_content) \
         --ready /tmp/service-ready --output /tmp/service.txt "$@" &
     service_pid=$!
     wait_until 20 test -e /tmp/service-ready
@@ -360,7 +361,7 @@ service_beside_control() { # FROM TO: sets service_beside
         FNR == 1 { next }
         NR == FNR { control[$1 - later] = $4; next }
         $1 >= from && $1 <= to && control[$1] > 0 { printf "%.0f\n", $4 * 1000 / control[$1] }' /tmp/control.txt /tmp/service.txt |
-        sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+        median)
 }
 service_anon() { awk '$1 == "anon" { print $2 }' "$WORKLOAD/service/memory.stat"; }
 service_some() { cat "$WORKLOAD/service/memory.pressure" "$WORKLOAD/service/io.pressure" | sed -n 's/^some.*total=//p'; }
@@ -372,9 +373,9 @@ service_stalls_end() { # sets service_some_ppm, the greater of memory's and I/O'
 }
 # The median of the seconds' medians, and of their p99.
 service_spans() { # FILE FROM TO: sets service_p50, service_p99, service_p99_ninth (nine in ten are at most that)
-    service_p50=$(awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $3 }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
+    service_p50=$(awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $3 }' "$1" | median)
     awk -v from="$2" -v to="$3" 'NR > 1 && $1 >= from && $1 <= to { print $4 }' "$1" | sort -n >/tmp/service-p99s
-    service_p99=$(awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }' /tmp/service-p99s)
+    service_p99=$(median </tmp/service-p99s)
     service_p99_ninth=$(awk '{ v[NR] = $1 } END { print v[int((NR * 9 + 9) / 10)] }' /tmp/service-p99s)
 }
 # Seconds from a moment on until three in a row have a p99 of at most so much: sets service_back.

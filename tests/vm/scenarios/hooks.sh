@@ -42,7 +42,6 @@ hog() { # GROUP: true when it was killed
 counter() { headroom --json status >/tmp/status.json && json_get /tmp/status.json "$1"; } # KEY
 counter_is_more() { [ "$(counter "$1")" -gt "$2" ]; }
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
 kill_values() { grep -h '"action":"kill"' "$@" | sed -n 's/.*"'"$key"'":\([0-9]*\).*/\1/p'; } # FILE...; key=
 
 killed=0 hogs=0

@@ -60,7 +60,7 @@ service_spans /tmp/control.txt "$ALONE" $((ALONE + SECONDS_ON - 1))
 figure control_offloaded_p99_usec "$service_p99"
 service_spans /tmp/service.txt 1 $((ALONE - 1))
 figure alone_p99_usec "$service_p99"
-service_alone=$service_p99 service_p99_high=$service_p99_ninth
+service_p99_high=$service_p99_ninth
 service_spans /tmp/service.txt "$ALONE" $((ALONE + SECONDS_ON - 1))
 figure offloaded_p99_usec "$service_p99"
 figure offloaded_p50_usec "$service_p50"

@@ -24,13 +24,13 @@ for number in $(seq "$ROUNDS"); do
     with="${with:-} $(round)"
     stop_headroomd || check "headroomd stops when it is told to" false
 done
-median() { echo "$1" | tr ' ' '\n' | grep . | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-figure grown_usec_alone "$(median "$alone")"
+of() { echo "$1" | tr ' ' '\n' | grep . | median; }
+figure grown_usec_alone "$(of "$alone")"
 say "without:$without"
 say "with:$with"
-figure grown_usec_without "$(median "$without")"
-figure grown_usec_with "$(median "$with")"
-bar "time to grow with offload, of 1.02 x without, usec" "$(median "$with")" $(($(median "$without") * 102 / 100))
+figure grown_usec_without "$(of "$without")"
+figure grown_usec_with "$(of "$with")"
+bar "time to grow with offload, of 1.02 x without, usec" "$(of "$with")" $(($(of "$without") * 102 / 100))
 check "it grew each time" [ "$(echo $alone $without $with | wc -w)" -eq $((3 * ROUNDS * TIMES)) ]
 check "no kill by the kernel" [ "$(oom_kills)" -eq 0 ]
 finish

@@ -7,7 +7,7 @@
 # each CPU has grown to 77 of 1024 MiB by then (/proc/zoneinfo). FIRST=guarded or unguarded (first_driver_seconds) is for
 # comparing the first ones, which takes two VMs.
 . /lib.sh
-: "${FIRST:=unguarded}" "${LIMIT:=150}" "${ACTIONS:=reclaim pause kill}" "${COMPRESSIBLE:=auto}" "${GUARD:=yes}"
+: "${FIRST:=unguarded}" "${LIMIT:=150}" "${ACTIONS:=reclaim pause kill}" "${COMPRESSIBLE:=auto}"
 storm_defaults
 case $COMPRESSIBLE:$(tr ' ' '\n' </proc/cmdline | grep '^headroom.swap=') in
 yes:* | auto:*=z*) DRIVER_OPTIONS="$DRIVER_OPTIONS --compressible" ;;
@@ -56,7 +56,6 @@ if [ "$FIRST" = guarded ]; then guarded first; else run first; fi
 run unguarded
 alone_seconds=$run_seconds alone_full=$full_percent alone_finished=$run_finished
 check "left alone, it swaps" [ $(($(swapped_pages) - run_pages)) -gt 0 ]
-[ "$GUARD" = yes ] || finish
 guarded guarded
 guarded_seconds=$run_seconds
 guarded guarded_again
