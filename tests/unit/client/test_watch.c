@@ -166,7 +166,7 @@ static void test_server_that_hangs_up(void **state unused_)
     unsigned accepted = 0, wakeups = 0;
     uint64_t until = watch_now_usec() + 2000000;
 
-    while (watch_now_usec() < until) {
+    while (watch_now_usec() < until || accepted < 2 || wakeups < 2) {
         while ((server = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
             accepted++;
             (void)close(server);
@@ -191,7 +191,7 @@ static void test_flood_wakes_ten_times_a_second(void **state unused_)
 
     server = accept_one(listener, SECOND);
     until = watch_now_usec() + SECOND * 1000;
-    while (watch_now_usec() < until) {
+    while (watch_now_usec() < until || n < 2) {
         (void)send(server, "mmmmmmmm", 8, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (!wait_readable(headroom_watch_get_fd(w), 1))
             continue;
