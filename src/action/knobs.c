@@ -366,6 +366,8 @@ static int put_back(struct knobs *k, struct lease *l, int fd, uint64_t current)
         return release(k, l, 0);
     if (r < 0)
         return r;
+    if (r > 0 && !k->confirms && fd >= 0 && is_limit(l->knob) && l->was > current)
+        (void)!file_write_u64_at(fd, l->knob, l->was); /* else it is nobody's until systemd comes to it */
     if (r == 0 || !k->confirms)
         return release(k, l, 1);
     l->restoring = true;
