@@ -458,16 +458,36 @@ void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_w
 
 /* ---- what may be written ---- */
 
+static int64_t of_limit(uint64_t limit_per_sec, uint64_t usec)
+{
+    return (int64_t)u64_min(u64_mul_div(limit_per_sec, usec, USEC_PER_SEC), INT64_MAX / 4);
+}
+
+/* Bursts of more than is ever put by come again as soon as each is worked off, and then a minute can begin
+ * and end with one: of 30 MiB, with a limit of 1 MiB a second, it has three of them. So what goes beyond that
+ * is owed twice, but nobody is kept waiting for longer than a minute for it. */
+static void owe_burst(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t depth_usec, int64_t before)
+{
+    int64_t depth = of_limit(limit_per_sec, depth_usec), now = b->tokens.tokens_bytes;
+    int64_t burst = (before < -depth ? before : -depth) - now;
+    int64_t minute = of_limit(limit_per_sec, OFFLOAD_WINDOW_USEC);
+
+    if (burst > 0 && now > -minute)
+        b->tokens.tokens_bytes = now - burst > -minute ? now - burst : -minute;
+}
+
 void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t now_usec,
                          uint64_t written_bytes)
 {
     bool fresh = b->tokens.filled_usec == 0;
+    int64_t before = b->tokens.tokens_bytes;
     /* Of a small limit, what the least request takes. */
     uint64_t depth_usec = u64_max(
         OFFLOAD_BUCKET_USEC, u64_mul_div(OFFLOAD_LEAST_BYTES, USEC_PER_SEC, u64_max(limit_per_sec, 1)) + 1);
     uint64_t wrote = bucket_fill(&b->tokens, limit_per_sec, depth_usec, now_usec, written_bytes);
     uint64_t share;
 
+    owe_burst(b, limit_per_sec, depth_usec, before);
     if (fresh) {
         b->share_permyriad = (unsigned)PERMYRIAD;
     } else if (b->asked_bytes > 0) {

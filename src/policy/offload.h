@@ -153,8 +153,10 @@ void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uin
 void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_why why);
 
 /* What may be written to swap devices: limit_per_sec on average, with what was written by anybody counted,
- * and at no time more than OFFLOAD_BUCKET_USEC put by, or the least request. What is asked for is not what is
- * written (files and zswap take their part), so the share is learned: up at once, down by an eighth. */
+ * and at no time more than OFFLOAD_BUCKET_USEC put by, or the least request. A burst beyond that is owed
+ * twice, so that OFFLOAD_WINDOW_USEC, wherever it begins, does not have 1.2 times the limit. What is asked
+ * for is not what is written (files and zswap take their part), so the share is learned: up at once, down by
+ * an eighth. */
 struct offload_bucket {
     struct bucket tokens;
     uint64_t asked_bytes; /* since it was filled */
@@ -162,6 +164,7 @@ struct offload_bucket {
 };
 
 #define OFFLOAD_BUCKET_USEC (4 * USEC_PER_SEC)
+#define OFFLOAD_WINDOW_USEC (60 * USEC_PER_SEC)
 #define OFFLOAD_SHARE_LEAST 2500 /* permyriad: a share that rises again must not cost too much */
 
 void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t now_usec,

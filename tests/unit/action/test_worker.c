@@ -257,12 +257,12 @@ static void test_reclaim_is_spread(void **state)
     fixture_write(w.tree.f, SLICE "/memory.current", "104857600\n");
     q = reclaim_request(&w, 1 << 20);
     q.op = WORKER_OFFLOAD;
-    q.spread_usec = 200000;
+    q.spread_usec = 800000;
     assert_int_equal(companion_send(&w.companion, &q, sizeof(q)), 0);
     reply = next_reply(&w);
     assert_int_equal(reply.result, -EAGAIN); /* three pieces of four: a file gives nothing back */
     assert_true(reply.asked_bytes == 3 * 256 * KIB);
-    assert_in_range(reply.paused_usec, 3 * 50000, 60000000);
+    assert_in_range(reply.paused_usec, 3 * 200000, 60000000);
     assert_true(reply.usec < reply.paused_usec);
     tree_assert(&w.tree, SLICE "/memory.reclaim", "262144");
     q.value = 256 * KIB; /* one piece, and then it rests */

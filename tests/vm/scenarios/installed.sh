@@ -214,6 +214,14 @@ first=$(main_pid)
 systemctl kill -s KILL --kill-whom=main headroomd
 check "late: meanwhile the guardian's fence stands" wait_until 6 is_knob workload.slice memory.max "$high"
 check "late: there is a successor" wait_until 30 is_another "$first"
+never_lower() { # for 3 s: a fence that is still falling is no limit of somebody else's
+    for tenth in $(seq 30); do
+        brake=$(knob workload.slice memory.high)
+        [ "$brake" = max ] || [ "$brake" -ge "$high" ] || return 1
+        sleep 0.1
+    done
+}
+check "late: whose limit is none lower" never_lower
 check "late: which takes it down" wait_until 10 unfenced
 check "late: it stops" systemctl stop headroomd
 check "late: every knob is as found" as_found

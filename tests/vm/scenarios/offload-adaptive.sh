@@ -39,8 +39,8 @@ possible=${POSSIBLE:-$((anon_alone - $(bytes_of "$HOT")))} # bytes, as offload-p
 saved=$((anon_alone - $(service_anon)))
 figure saved_permille_of_possible $((saved * 1000 / possible))
 # With swap on a disk the law rests where the service waits OffloadThreshold= of the time: how much that is depends on the disk.
-case $(cat /proc/cmdline):${POSSIBLE:-} in
-*=zswap*:* | *=zram*:* | *:?*) check "four fifths of what can be saved are" [ $((saved * 10)) -ge $((possible * 8)) ] ;;
+case "$(cat /proc/cmdline) possible=${POSSIBLE:-}" in
+*=zswap* | *=zram* | *possible=?*) check "four fifths of what can be saved are" [ $((saved * 10)) -ge $((possible * 8)) ] ;;
 *) check "something is saved" [ $((saved * 10)) -ge "$possible" ] ;;
 esac
 bar "memory and io some, ppm of the time" "$service_some_ppm" 2000
