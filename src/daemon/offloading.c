@@ -384,6 +384,7 @@ void offloading_note(struct daemon *d, const struct worker_reply *reply)
         note_by_hand(d, reply, took);
         return;
     }
+    offload_bucket_note_swapped(&o->bucket, reply->swapped_bytes);
     o->worker_due_usec = clock_now_usec() + u64_sub_floor(reply->usec * WORKER_SHARE, reply->paused_usec);
     o->busy = o->stopped = false;
     if (reply->result == -EINVAL)

@@ -26,6 +26,9 @@
 #define ZSWAPPED_LEAST_BYTES (4 * MIB)
 #define ZSWAPPED_LEAST_PART 64 /* of what is anonymous */
 #define ZSWAP_SAVES_PERMYRIAD 2000
+/* Of the limit, at most, in OFFLOAD_SLOTS: less than 1.2 times a minute's. */
+#define WINDOW_MOST_USEC (69 * USEC_PER_SEC)
+#define BURST_USEC (4 * 3600 * USEC_PER_SEC) /* how long one is remembered */
 
 static const struct {
     const char *name;
@@ -458,36 +461,41 @@ void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_w
 
 /* ---- what may be written ---- */
 
-static int64_t of_limit(uint64_t limit_per_sec, uint64_t usec)
+/* What a request swaps can be far more than what was asked for, and a minute can end with it. So there is
+ * room for another one, a quarter larger than the largest that has been seen: with a limit of 1 MiB a second,
+ * 36 MiB at the end of a minute that has had 33 after one of 28. What is larger than all has a minute for
+ * itself. */
+static void note_window(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t gap_usec,
+                        uint64_t now_usec, uint64_t wrote)
 {
-    return (int64_t)u64_min(u64_mul_div(limit_per_sec, usec, USEC_PER_SEC), INT64_MAX / 4);
-}
+    uint64_t slot = now_usec / OFFLOAD_SLOT_USEC, most, written = 0;
+    bool idle;
 
-/* Bursts of more than is ever put by come again as soon as each is worked off, and then a minute can begin
- * and end with one: of 30 MiB, with a limit of 1 MiB a second, it has three of them. So what goes beyond that
- * is owed twice, but nobody is kept waiting for longer than a minute for it. */
-static void owe_burst(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t depth_usec, int64_t before)
-{
-    int64_t depth = of_limit(limit_per_sec, depth_usec), now = b->tokens.tokens_bytes;
-    int64_t burst = (before < -depth ? before : -depth) - now;
-    int64_t minute = of_limit(limit_per_sec, OFFLOAD_WINDOW_USEC);
-
-    if (burst > 0 && now > -minute)
-        b->tokens.tokens_bytes = now - burst > -minute ? now - burst : -minute;
+    for (uint64_t s = u64_max(b->slot + 1, u64_sub_floor(slot, OFFLOAD_SLOTS - 1)); s <= slot; s++)
+        b->slot_bytes[s % OFFLOAD_SLOTS] = 0;
+    b->slot = slot;
+    b->slot_bytes[slot % OFFLOAD_SLOTS] = u64_add_cap(b->slot_bytes[slot % OFFLOAD_SLOTS], wrote);
+    b->burst_bytes -= u64_mul_div(b->burst_bytes, gap_usec, u64_add_cap(gap_usec, BURST_USEC));
+    for (unsigned i = 0; i < OFFLOAD_SLOTS; i++)
+        written = u64_add_cap(written, b->slot_bytes[i]);
+    most = u64_mul_div(limit_per_sec, WINDOW_MOST_USEC, USEC_PER_SEC);
+    idle = written == 0;
+    written = u64_add_cap(written, u64_mul_div(b->burst_bytes, 5, 4));
+    b->window_bytes = idle ? UINT64_MAX : u64_sub_floor(most, written);
 }
 
 void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t now_usec,
                          uint64_t written_bytes)
 {
     bool fresh = b->tokens.filled_usec == 0;
-    int64_t before = b->tokens.tokens_bytes;
+    uint64_t gap_usec = u64_sub_floor(now_usec, b->tokens.filled_usec);
     /* Of a small limit, what the least request takes. */
     uint64_t depth_usec = u64_max(
         OFFLOAD_BUCKET_USEC, u64_mul_div(OFFLOAD_LEAST_BYTES, USEC_PER_SEC, u64_max(limit_per_sec, 1)) + 1);
     uint64_t wrote = bucket_fill(&b->tokens, limit_per_sec, depth_usec, now_usec, written_bytes);
     uint64_t share;
 
-    owe_burst(b, limit_per_sec, depth_usec, before);
+    note_window(b, limit_per_sec, gap_usec, now_usec, wrote);
     if (fresh) {
         b->share_permyriad = (unsigned)PERMYRIAD;
     } else if (b->asked_bytes > 0) {
@@ -503,9 +511,15 @@ void offload_bucket_note_asked(struct offload_bucket *b, uint64_t bytes)
     b->asked_bytes = u64_add_cap(b->asked_bytes, bytes);
 }
 
+void offload_bucket_note_swapped(struct offload_bucket *b, uint64_t bytes)
+{
+    b->burst_bytes = u64_max(b->burst_bytes, bytes);
+}
+
 uint64_t offload_bucket_may_ask(const struct offload_bucket *b)
 {
     int64_t left = b->tokens.tokens_bytes - (int64_t)u64_min(b->asked_bytes, INT64_MAX / 4);
 
-    return left <= 0 ? 0 : u64_mul_div((uint64_t)left, PERMYRIAD, b->share_permyriad);
+    return left <= 0 ? 0
+                     : u64_min(u64_mul_div((uint64_t)left, PERMYRIAD, b->share_permyriad), b->window_bytes);
 }

@@ -153,22 +153,28 @@ void offload_note_outcome(struct offload_state *s, uint64_t requested_bytes, uin
 void offload_back_off(struct offload_state *s, uint64_t now_usec, enum offload_why why);
 
 /* What may be written to swap devices: limit_per_sec on average, with what was written by anybody counted,
- * and at no time more than OFFLOAD_BUCKET_USEC put by, or the least request. A burst beyond that is owed
- * twice, so that OFFLOAD_WINDOW_USEC, wherever it begins, does not have 1.2 times the limit. What is asked
- * for is not what is written (files and zswap take their part), so the share is learned: up at once, down by
- * an eighth. */
+ * and at no time more than OFFLOAD_BUCKET_USEC put by, or the least request; nor so much that a burst like
+ * the largest so far would give any minute 1.2 times the limit. What is asked for is not what is written
+ * (files and zswap take their part), so the share is learned: up at once, down by an eighth. */
+#define OFFLOAD_BUCKET_USEC (4 * USEC_PER_SEC)
+#define OFFLOAD_SHARE_LEAST 2500 /* permyriad: a share that rises again must not cost too much */
+#define OFFLOAD_SLOT_USEC (4 * USEC_PER_SEC)
+#define OFFLOAD_SLOTS 16 /* a minute, and the one that has just begun */
+
 struct offload_bucket {
     struct bucket tokens;
     uint64_t asked_bytes; /* since it was filled */
     unsigned share_permyriad;
+    uint64_t slot_bytes[OFFLOAD_SLOTS]; /* written */
+    uint64_t slot;                      /* the last one, since boot */
+    uint64_t burst_bytes;               /* the most that a request swapped, forgotten slowly */
+    uint64_t window_bytes;              /* what the minute leaves */
 };
-
-#define OFFLOAD_BUCKET_USEC (4 * USEC_PER_SEC)
-#define OFFLOAD_WINDOW_USEC (60 * USEC_PER_SEC)
-#define OFFLOAD_SHARE_LEAST 2500 /* permyriad: a share that rises again must not cost too much */
 
 void offload_bucket_fill(struct offload_bucket *b, uint64_t limit_per_sec, uint64_t now_usec,
                          uint64_t written_bytes);
 void offload_bucket_note_asked(struct offload_bucket *b, uint64_t bytes);
+/* What came of one request. */
+void offload_bucket_note_swapped(struct offload_bucket *b, uint64_t bytes);
 /* What may be asked for now, where some of it may be written. */
 uint64_t offload_bucket_may_ask(const struct offload_bucket *b);
