@@ -51,6 +51,8 @@ class Machine:
     accelerator: str = "tcg"
     shares_root: bool = False  # the host's root, read-only over 9p under the tag "host"
     alone: bool = True  # no other machine runs beside it
+    clock: str = "host"  # or "instructions"; see scenario.py
+    waits_for_disks: bool = False
 
 
 def _die_with_parent():
@@ -64,6 +66,8 @@ def place_threads(pid, machine):
     other is idle: whatever runs in the guest then stands still for a slice or two (4 to 9 ms were measured as soon as
     both CPUs of a guest were busy), which says nothing of headroom. Where it is not allowed it stays as it is.
     """
+    if machine.clock == "instructions":
+        return
     hosts = sorted(os.sched_getaffinity(0))
     for thread in os.listdir("/proc/%d/task" % pid):
         try:
@@ -79,13 +83,17 @@ def place_threads(pid, machine):
 
 def qemu_command(machine, work, console_log):
     cpu = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg,thread=multi", "-cpu", TCG_CPU]}
+    # While the guest is idle its time need not pass, unless it is idle because it waits for a disk: that takes its time on
+    # the host. (More than one CPU and a clock of instructions do not boot with qemu 7.2.)
+    counted = ["-accel", "tcg,thread=single", "-cpu", TCG_CPU, "-icount",
+               "shift=0,sleep=" + ("on" if machine.waits_for_disks else "off")]
     # The emulated TSC is the host's, the same on all CPUs; without tsc=reliable the kernel distrusts it and
     # reads the time from an emulated device, which costs more than a page fault.
     # Only errors go to the console (a kill is one): each character of a report is an exit of the emulated CPU, and a
     # report for each of a hundred kills is felt by the service that is measured. The rest is in the guest's dmesg.log.
     words = "console=ttyS0 loglevel=4 panic=-1 psi=1 mitigations=off tsc=reliable " + machine.append
     command = [QEMU, "-name", "headroom,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none",
-               "-no-reboot", *cpu[machine.accelerator],
+               "-no-reboot", *(counted if machine.clock == "instructions" else cpu[machine.accelerator]),
                "-smp", "%d,sockets=%d" % (machine.cpus, machine.numa_nodes), "-m", str(machine.memory_mib),
                "-chardev", "file,id=console,path=" + console_log.replace(",", ",,"), "-serial", "chardev:console",
                "-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",

@@ -10,6 +10,10 @@ numa      number of NUMA nodes                 timeout   seconds from power-on t
 kernels   only on these (6.1,6.12,newest)      modules   further features of modules.order (9p, overlay)
 programs  further programs of the build or of this machine (a,b)
 append    words for the kernel's command line
+clock     host: the guest's time is the host's
+          instructions: each instruction of the guest takes a nanosecond, and nothing else takes any: what is measured there
+          depends neither on what else the host does nor on how the emulator does it. One CPU, whatever cpus= says. Waits
+          for a disk still take what they take on the host.
 root      initramfs: busybox and the programs under test, nothing else; our own PID 1
           host: this machine's root, read-only, under an overlay in memory; needs systemd=yes
 systemd   yes: PID 1 is this machine's systemd, with nothing of what is configured here; the scenario is a service of
@@ -27,7 +31,7 @@ from .image import HERE
 from .machine import Disk
 
 KEYS = {"memory": "1024", "cpus": "2", "swap": "none", "disk": "", "numa": "1", "timeout": "240", "kernels": "",
-        "modules": "", "programs": "", "append": "", "root": "initramfs", "systemd": "no", "install": "no"}
+        "modules": "", "programs": "", "append": "", "clock": "host", "root": "initramfs", "systemd": "no", "install": "no"}
 PATIENCE = 3
 SYSTEMD = "/lib/systemd/systemd"
 # The log goes where dmesg has it; the default of an old systemd may be the hybrid hierarchy.
@@ -72,7 +76,15 @@ class Scenario:
 
     @property
     def cpus(self):
-        return self._number("cpus")
+        return 1 if self.clock == "instructions" else self._number("cpus")
+
+    @property
+    def clock(self):
+        return self.settings["clock"]
+
+    @property
+    def waits_for_disks(self):
+        return self.swap()[0] == "disk" or bool(self.settings["disk"])
 
     @property
     def numa_nodes(self):
@@ -140,10 +152,12 @@ def read_words(name, words, settings):
         settings[key] = value
 
 
-def check_root(name, settings):
+def check_settings(name, settings):
     if (settings["root"], settings["systemd"]) not in (("initramfs", "no"), ("host", "yes")):
         raise ScenarioError("%s: root=%s and systemd=%s do not go together: initramfs and no, or host and yes" %
                             (name, settings["root"], settings["systemd"]))
+    if settings["clock"] not in ("host", "instructions"):
+        raise ScenarioError("%s: clock=%s: host or instructions" % (name, settings["clock"]))
     if settings["install"] == "yes" and settings["root"] != "host":
         raise ScenarioError("%s: install=yes needs root=host" % name)
     if settings["systemd"] == "yes" and not os.access(SYSTEMD, os.X_OK):
@@ -157,7 +171,7 @@ def parse_scenario(name, script, overrides=()):
         if match:
             read_words(name, shlex.split(match.group(1)), settings)
     read_words(name, overrides, settings)
-    check_root(name, settings)
+    check_settings(name, settings)
     return Scenario(name, script, settings)
 
 

@@ -1,4 +1,4 @@
-# vm: memory=1024 cpus=2 swap=zswap:1G timeout=520
+# vm: memory=1024 cpus=2 clock=instructions swap=zswap:1G timeout=520
 # Offload by the adaptive law: a service of which 120 of 400 MiB are hot, and one request in a hundred goes anywhere. Its
 # latency alone, then for five minutes with offload, then with another hot part. Also with --vm swap=disk:1G and swap=zram:1G.
 # A thousand requests a second: each uses eight of 7,680 hot objects, so that a hot part that is another one has been asked

@@ -1,4 +1,4 @@
-# vm: memory=1024 cpus=2 swap=zswap:1G timeout=600
+# vm: memory=1024 cpus=2 clock=instructions swap=zswap:1G timeout=600
 # A service that is offloaded takes 250 MiB as fast as it can, gives it back, and does so again: how much longer that takes
 # than with headroomd and no offload (and without headroomd). By turns, since a growth takes 0.2 s, and a tenth more or less
 # on a busy host.

@@ -1,4 +1,4 @@
-# vm: memory=1024 cpus=2 swap=zswap:1G disk=1G timeout=780 programs=oomd
+# vm: memory=1024 cpus=2 clock=instructions swap=zswap:1G disk=1G timeout=780 programs=oomd
 # What offloading saves and what it costs a service of 400 MiB of which 120 MiB are hot, by who does it: headroom with TMO's
 # constants, headroom's adaptive law, and senpai, where Debian's oomd is on the machine. KIND=anon, file or mixed is what
 # the service's memory is: its own, a file's that is mapped, or half and half.
