@@ -343,8 +343,8 @@ service_stop() {
 # the CPU); what makes the one late and not the other is what was offloaded. At another rate: else one stands behind the
 # other for as long as the scheduler leaves them where they are. (Each on a CPU of its own, 470 and 440 usec become 700 and
 # 800: then none can go where the worker is not.)
-control_start() { # CONFIG
-    sed -i '/^\[Class service\]/i [Class control]\nMatch=workload.slice/control\nPriority=600\n' "$1"
+control_start() { # [CONFIG]
+    [ -z "${1:-}" ] || sed -i '/^\[Class service\]/i [Class control]\nMatch=workload.slice/control\nPriority=600\n' "$1"
     load cgroup-run "$WORKLOAD/control" -- load service --bytes "$HOT" --hot "$HOT" --rate $((RATE * 97 / 100)) \
         $(service_content) --ready /tmp/control-ready --output /tmp/control.txt &
     control_pid=$!

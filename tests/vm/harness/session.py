@@ -194,8 +194,8 @@ class Session:
                 others = host_busy_seconds() - busy - (children_seconds() - own)
                 result.host_others_cpus = round(max(0.0, others) / result.seconds, 2)
             result.host_stolen_cpus = round((host_stolen_seconds() - stolen) / result.seconds, 2)
-        counts = vm.clock == "host" or vm.waits_for_disks
-        if counts and result.host_others_cpus + result.host_stolen_cpus > MAX_OTHERS_CPUS:
+        host_matters = vm.clock == "host" or vm.waits_for_disks
+        if host_matters and result.host_others_cpus + result.host_stolen_cpus > MAX_OTHERS_CPUS:
             self._event(result, "say", "others used %.2f CPUs of the host meanwhile, %.2f were denied to it: do not trust "
                         "the timings" % (result.host_others_cpus, result.host_stolen_cpus), "")
         fault = None

@@ -6,7 +6,8 @@
 # A like service that is left alone runs beside it: p99 of a service alone is 0.6 ms in one quarter of a minute and 1.0 in
 # the next on a busy host (--vm clock=host), so what counts is the one's p99 by the other's in the same second.
 . /lib.sh
-: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=60}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}" "${THRESHOLD:=0.1%}"
+: "${BYTES:=400M}" "${HOT:=120M}" "${RATE:=1000}" "${ALONE:=60}" "${SECONDS_ON:=300}" "${TURN:=60}" "${LIMIT:=16M}"
+: "${THRESHOLD:=0.1%}"
 
 service_config /tmp/headroom.conf "OffloadRatio=adaptive" "OffloadThreshold=$THRESHOLD"
 sed -i "s/^\[Class service\]/SwapWriteLimit=$LIMIT\n&/" /tmp/headroom.conf

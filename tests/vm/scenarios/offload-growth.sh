@@ -1,7 +1,7 @@
 # vm: memory=1024 cpus=2 clock=instructions swap=zswap:1G timeout=600
 # A service that is offloaded takes 250 MiB as fast as it can, gives it back, and does so again: how much longer that takes
-# than with headroomd and no offload (and without headroomd). By turns, since a growth takes 0.2 s, and a tenth more or less
-# on a busy host.
+# than with headroomd and no offload (and without headroomd). By turns, since by the host's time (--vm clock=host) a growth
+# takes 0.2 s, and a tenth more or less on a busy host.
 . /lib.sh
 : "${BYTES:=200M}" "${HOT:=60M}" "${RATE:=200}" "${AT:=30}" "${GROW:=250M}" "${TIMES:=16}" "${EVERY:=3}" "${ROUNDS:=1}"
 
